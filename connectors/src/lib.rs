@@ -1,0 +1,1 @@
+//! Sources: the REST engine and its specs. Never decides when anything runs.

@@ -1,0 +1,1 @@
+//! What every process that plans or executes needs, composed once: session, functions, memory budget.

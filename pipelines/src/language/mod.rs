@@ -1,0 +1,1 @@
+//! The pipeline language: from SQL text to a checked, typed definition.

@@ -1,0 +1,3 @@
+//! The pipelines binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The run store: what a run did, kept durably.

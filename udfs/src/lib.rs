@@ -1,0 +1,1 @@
+//! SQL functions of Spillway: one file per function; no I/O.
