@@ -36,6 +36,7 @@ impl Default for Options {
 
 /// Fault switches. Each `*_every` counts all requests of the server, from one; when several fall on
 /// the same request the first in the order below is the one that fires. The default has none.
+/// A fault of the body falls only on an answer that has one: a redirect or an error stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults {
     /// Wait this long before every answer.

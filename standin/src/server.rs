@@ -20,6 +20,8 @@ use crate::stats::Stats;
 /// More bugs than Launchpad has; the ids of so many fit their type.
 const MOST_BUGS: u32 = 10_000_000;
 
+const _: () = assert!(FIRST_BUG.checked_add(MOST_BUGS + Drift::RESERVE).is_some());
+
 /// How long answers that are being given may take when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -122,7 +124,6 @@ fn check(options: &Options) -> Result<(), Error> {
     if options.bugs > MOST_BUGS {
         return refuse("bugs", options.bugs.to_string(), "at most 10,000,000");
     }
-    debug_assert!(FIRST_BUG.checked_add(MOST_BUGS + Drift::RESERVE).is_some());
     if !(0.0..=1.0).contains(&options.member_share) {
         return refuse(
             "member_share",

@@ -117,7 +117,7 @@ pub(crate) const EXPLANATIONS: [&str; 3] = [
 pub(crate) type Note = (&'static str, Option<&'static str>, Option<&'static str>);
 
 /// Such changes.
-pub(crate) const NOTES: [Note; 15] = [
+pub(crate) const NOTES: [Note; 21] = [
     (
         "attachment added",
         None,
@@ -161,4 +161,18 @@ pub(crate) const NOTES: [Note; 15] = [
     ("bug presence added", None, Some("exampleproj")),
     ("changed duplicate marker", Some("2000001"), Some("2000010")),
     ("removed duplicate marker", Some("2000010"), None),
+    ("bug presence removed", Some("exampleproj"), None),
+    ("security vulnerability", Some("no"), Some("yes")),
+    ("visibility", Some("public"), Some("private")),
+    ("converted to question", None, Some("700001")),
+    (
+        "exampleproj: importance explanation",
+        None,
+        Some("Many people & machines hit this."),
+    ),
+    (
+        "exampleproj: remote watch",
+        None,
+        Some("Example Tracker #42"),
+    ),
 ];

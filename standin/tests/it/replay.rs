@@ -207,3 +207,17 @@ async fn a_collection_may_be_recorded_page_by_page() {
         .collect();
     assert_eq!(links(&entries), expected);
 }
+
+#[tokio::test]
+async fn a_folder_without_an_index_serves_its_entries() {
+    let Some(recorded) = shared("data/launchpad/production-1.0") else {
+        return;
+    };
+    let server = Server::start(options(&recorded)).await;
+    assert_eq!(server.json("1.0/~jelmer").await["name"], "jelmer");
+    assert_eq!(server.json("devel/launchpad").await["name"], "launchpad");
+    let task = server.json("devel/clubdistro/+bug/1").await;
+    assert_eq!(task["bug_link"], server.url("devel/bugs/1"));
+    // Of which collection a file without a link of its own is, nothing says.
+    assert_eq!(server.get("devel/bugs/1/bug_tasks").await.status, 404);
+}
