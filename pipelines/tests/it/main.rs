@@ -1,0 +1,3 @@
+//! Integration tests of the `pipelines` crate.
+
+mod store;
