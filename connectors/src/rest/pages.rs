@@ -1,0 +1,80 @@
+//! Reading collections: page after page, retried, narrowed where a page is too heavy.
+
+use serde_json::Value;
+
+use super::classify::{FailureKind, RequestFailure};
+use super::client::{Answer, Client};
+use super::pagination::{Moved, Pager, Turn};
+use super::template::FieldPath;
+
+/// Times that a collection which must be read in one piece is begun again because it moved.
+const MAX_RESTARTS: u32 = 5;
+
+/// Reads the next page. Where the server is overloaded by it, smaller ones are asked for at the
+/// same place before the attempts are used up.
+pub(crate) async fn next_page(
+    client: &Client,
+    pager: &mut Pager,
+    records: &FieldPath,
+) -> Result<(Turn, Answer), RequestFailure> {
+    let mut attempts = client.attempts();
+    loop {
+        let address = pager.address();
+        let shape =
+            |detail: String| RequestFailure::new(address.as_str(), FailureKind::Shape, detail);
+        match client.attempt(&address).await {
+            Ok(mut answer) => {
+                let Some(Value::Array(rows)) = records.take(&mut answer.body) else {
+                    return Err(shape(format!("there is no list at `{records}`")));
+                };
+                client.metrics().pages().increment();
+                let turn = pager
+                    .accept(&answer, rows)
+                    .map_err(|stuck| shape(stuck.to_string()))?;
+                if turn.moved != Moved::No {
+                    client.metrics().list_moves().increment();
+                    tracing::debug!(url = %address, moved = ?turn.moved, "list moved while it was read");
+                }
+                return Ok((turn, answer));
+            }
+            Err(failure) => {
+                let narrowed = failure.is_overload() && pager.narrow();
+                if narrowed {
+                    client.metrics().narrowings().increment();
+                }
+                client.pause(attempts.after(failure, narrowed)?).await;
+            }
+        }
+    }
+}
+
+/// Reads a whole collection that belongs to one unit. One that moves is read anew, so that the
+/// rows are those of one moment and in their order.
+pub(crate) async fn whole_collection(
+    client: &Client,
+    mut pager: Pager,
+    records: &FieldPath,
+) -> Result<Vec<Value>, RequestFailure> {
+    let mut rows = Vec::new();
+    let mut restarts = 0;
+    loop {
+        let (turn, answer) = next_page(client, &mut pager, records).await?;
+        if turn.moved == Moved::No {
+            rows.extend(turn.rows);
+            if turn.done {
+                return Ok(rows);
+            }
+            continue;
+        }
+        restarts += 1;
+        if restarts > MAX_RESTARTS {
+            return Err(RequestFailure::new(
+                answer.url,
+                FailureKind::Moved,
+                String::new(),
+            ));
+        }
+        rows.clear();
+        pager.restart();
+    }
+}

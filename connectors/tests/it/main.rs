@@ -1,0 +1,12 @@
+//! The REST engine and the Launchpad spec against real HTTP on loopback.
+
+mod crawl;
+mod faults;
+mod flow;
+mod options;
+mod paging;
+mod property;
+mod recorded;
+mod server;
+mod support;
+mod tracker;
