@@ -1,1 +1,54 @@
 //! The pipeline language: from SQL text to a checked, typed definition.
+//!
+//! Three steps, each reporting everything that is wrong at once:
+//! 1. [`parse`] reads a text into a [`Definition`]: statements, parameters, options. No values, no network.
+//! 2. [`bind`] gives parameters their values, as typed literals in syntax trees.
+//! 3. [`plan`](plan()) turns steps, checks and outputs into DataFusion plans, against the tables of a session.
+//!
+//! Running a plan, opening a source and resolving a secret are not done here.
+
+mod assert;
+mod bind;
+mod check;
+mod constants;
+mod copy;
+mod cursor;
+mod declare;
+mod definition;
+mod diagnostic;
+mod fingerprint;
+mod locate;
+mod options;
+mod parameters;
+mod plan;
+mod resolve;
+pub mod search;
+mod secret;
+mod set;
+mod source;
+mod split;
+mod statement;
+mod suggest;
+mod text;
+mod view;
+
+pub use assert::Assert;
+pub use bind::{Bound, bind};
+pub use copy::{OUTPUT_OPTIONS, Output, OutputFormat, OutputOptions, PublishMode, SortKey};
+pub use datafusion::sql::sqlparser::tokenizer::Span;
+pub use definition::{Definition, Origin, parse};
+pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};
+pub use fingerprint::fingerprint_parameters;
+pub use options::{
+    MemoryLimit, Mode, OptionError, OptionInfo, PIPELINE_OPTIONS, PipelineOptions, Preset,
+};
+pub use parameters::{Parameter, ParameterValue, Provided, ValueOrigin};
+pub use plan::{Planned, plan, plan_assert};
+pub use secret::{NotAReference, SecretReference, is_credential};
+pub use source::{OptionSpans, OptionValue, Source, SourceKind};
+pub use statement::{
+    AssertStatement, CopyStatement, Entry, Name, SourceStatement, Statement, ViewStatement,
+};
+pub use suggest::nearest;
+pub use text::SourceText;
+pub use view::View;

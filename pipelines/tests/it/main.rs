@@ -1,3 +1,4 @@
 //! Integration tests of the `pipelines` crate.
 
+mod language;
 mod store;

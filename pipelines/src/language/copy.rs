@@ -1,0 +1,471 @@
+//! `COPY step TO 'location' STORED AS PARQUET PARTITIONED BY (…) OPTIONS (…)`: an output table.
+
+use std::num::NonZeroU64;
+
+use bytesize::ByteSize;
+use datafusion::parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
+use datafusion::sql::sqlparser::ast::{Expr, Query};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
+
+use super::cursor::{Cursor, Parsed};
+use super::diagnostic::Report;
+use super::options::{OptionError, choice, count};
+use super::resolve::{Resolved, Resolver, by_key};
+use super::set::describe;
+use super::source::{location, resolve_location};
+use super::split::{DIALECT, Piece};
+use super::statement::{CopyStatement, Entry, Name};
+use super::suggest::nearest;
+
+/// How an output replaces what is already published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PublishMode {
+    /// Adds rows; refuses an interval that is already committed.
+    Append,
+    /// Replaces the partitions that this run produced.
+    #[default]
+    Overwrite,
+    /// Replaces the whole table.
+    Replace,
+    /// Inserts or updates by key within the touched partitions.
+    Merge,
+}
+
+const PUBLISH_MODES: &[(&str, PublishMode)] = &[
+    ("append", PublishMode::Append),
+    ("overwrite", PublishMode::Overwrite),
+    ("replace", PublishMode::Replace),
+    ("merge", PublishMode::Merge),
+];
+
+/// One column of a sort order.
+#[derive(Debug, Clone)]
+pub struct SortKey {
+    /// The column.
+    pub column: Name,
+    /// Largest first.
+    pub descending: bool,
+    /// NULL before everything else. Unless said: last when ascending, first when descending.
+    pub nulls_first: bool,
+}
+
+/// The names of an output's options, and what their values are.
+pub const OUTPUT_OPTIONS: &[(&str, &str, &str)] = &[
+    ("publish", "append, overwrite, replace, merge", "overwrite"),
+    ("key", "columns: 'a, b'", "none; `merge` needs it"),
+    ("sort", "columns: 'a, b DESC NULLS LAST'", "none"),
+    (
+        "compression",
+        "zstd, zstd(1..22), snappy, gzip, gzip(0..9), brotli, lz4, none",
+        "of the writer",
+    ),
+    ("row_group_rows", "positive number", "of the writer"),
+    ("target_file_size", "size such as '128MiB'", "of the writer"),
+];
+
+/// The options of an output. [`None`] is "not said": the writer's default holds.
+#[derive(Debug, Clone, Default)]
+pub struct OutputOptions {
+    /// How published rows are replaced.
+    pub publish: PublishMode,
+    /// The columns whose values identify a row.
+    pub key: Vec<Name>,
+    /// The order of rows within a partition.
+    pub sort: Vec<SortKey>,
+    /// The codec of the Parquet files.
+    pub compression: Option<Compression>,
+    /// Rows per row group.
+    pub row_group_rows: Option<NonZeroU64>,
+    /// Size at which a file is closed and the next one begun, in bytes.
+    pub target_file_size: Option<NonZeroU64>,
+}
+
+/// The format of an output's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum OutputFormat {
+    /// Parquet.
+    Parquet,
+}
+
+/// An output with its parameters replaced.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The step or source that is written; `None` if the `COPY` has a query of its own.
+    pub relation: Option<Name>,
+    /// What is written, as a query.
+    pub query: Box<Query>,
+    /// Where to.
+    pub location: String,
+    /// The files' format.
+    pub format: OutputFormat,
+    /// Partition columns, outermost first.
+    pub partition_by: Vec<Name>,
+    /// Options.
+    pub options: OutputOptions,
+    /// The whole statement.
+    pub span: Span,
+    /// The location's place.
+    pub location_span: Span,
+}
+
+/// Reads the rest of a `COPY`, after the keyword.
+pub(super) fn read(cursor: &mut Cursor, report: &mut Report) -> Parsed<CopyStatement> {
+    let (relation, query) = if cursor.accept_token(&Token::LParen) {
+        let query = cursor.sql(Parser::parse_query)?;
+        cursor.expect_token(&Token::RParen)?;
+        (None, query)
+    } else {
+        let name = cursor.declared_name("a view's name or a query in parentheses")?;
+        let query = cursor.sql(|_| select_all(&name))?;
+        (Some(name), query)
+    };
+    cursor.expect(Keyword::TO)?;
+    let (location, location_span) = location(cursor)?;
+    let (mut format, mut partitioned_by, mut options) = (None, None, None);
+    while cursor.peek().token != Token::EOF {
+        let start = cursor.here();
+        let twice = if cursor.accept(Keyword::STORED) {
+            cursor.expect(Keyword::AS)?;
+            format.replace(cursor.name("a format")?).is_some()
+        } else if cursor.accept(Keyword::PARTITIONED) {
+            cursor.expect(Keyword::BY)?;
+            partitioned_by.replace(cursor.names("a column")?).is_some()
+        } else if cursor.accept(Keyword::OPTIONS) {
+            options.replace(cursor.options()?).is_some()
+        } else {
+            return Err(cursor.unexpected(&["STORED AS", "PARTITIONED BY", "OPTIONS"]));
+        };
+        if twice {
+            return Err(cursor.error(cursor.since(start), "this clause is already there"));
+        }
+    }
+    if let Some(format) = format
+        && format.value != "parquet"
+    {
+        report.push(
+            report
+                .error_at(
+                    format.span,
+                    format!(
+                        "an output cannot be stored as `{}`",
+                        format.value.to_uppercase()
+                    ),
+                )
+                .with_suggestion(nearest(&format.value, ["PARQUET"]))
+                .with_help("outputs are stored as PARQUET"),
+        );
+    }
+    let partitioned_by = partitioned_by.unwrap_or_default();
+    check_repetition(&partitioned_by, "PARTITIONED BY", report);
+    Ok(CopyStatement {
+        relation,
+        query,
+        location,
+        location_span,
+        partitioned_by,
+        options: options.unwrap_or_default(),
+        span: cursor.span(),
+    })
+}
+
+/// `SELECT * FROM name`.
+fn select_all(name: &Name) -> Result<Box<Query>, ParserError> {
+    let tokens = [
+        Token::make_keyword("SELECT"),
+        Token::Mul,
+        Token::make_keyword("FROM"),
+        Token::make_word(&name.value, Some('"')),
+    ];
+    let tokens = tokens
+        .into_iter()
+        .map(|token| TokenWithSpan::new(token, name.span))
+        .collect();
+    Parser::new(&DIALECT)
+        .with_tokens_with_locations(tokens)
+        .parse_query()
+}
+
+fn check_repetition(names: &[Name], place: &str, report: &mut Report) {
+    for (index, name) in names.iter().enumerate() {
+        if names[..index].iter().any(|known| known.value == name.value) {
+            report.error(
+                name.span,
+                format!("column `{}` is twice in {place}", name.value),
+            );
+        }
+    }
+}
+
+/// Checks an output and types its options. `None` if its location is unknown or wrong.
+///
+/// `query` is what it writes, with parameters replaced where they are known.
+pub(super) fn resolve(
+    statement: &CopyStatement,
+    query: Box<Query>,
+    resolver: Resolver<'_>,
+    report: &mut Report,
+) -> Option<Output> {
+    let location = resolve_location(
+        &statement.location,
+        statement.location_span,
+        resolver,
+        report,
+    );
+    let options = resolve_options(statement, resolver, report);
+    Some(Output {
+        relation: statement.relation.clone(),
+        query,
+        location: location?,
+        format: OutputFormat::Parquet,
+        partition_by: statement.partitioned_by.clone(),
+        options,
+        span: statement.span,
+        location_span: statement.location_span,
+    })
+}
+
+fn resolve_options(
+    statement: &CopyStatement,
+    resolver: Resolver<'_>,
+    report: &mut Report,
+) -> OutputOptions {
+    let mut options = OutputOptions::default();
+    let mut merge_at = None;
+    let mut key_given = false;
+    for (key, entry) in by_key(&statement.options, report) {
+        if !OUTPUT_OPTIONS.iter().any(|(name, _, _)| *name == key) {
+            let names = OUTPUT_OPTIONS.iter().map(|(name, _, _)| *name);
+            let known: Vec<&str> = names.clone().collect();
+            report.push(
+                report
+                    .error_at(
+                        entry.key.span,
+                        format!("unknown option `{key}` of an output"),
+                    )
+                    .with_suggestion(nearest(key, names))
+                    .with_help(format!("options of an output: {}", known.join(", "))),
+            );
+            continue;
+        }
+        let what = format!("the value of option `{key}`");
+        let resolved = resolver.text(&entry.value, entry.value_span, &what, report);
+        key_given |= key == "key" && resolved != Resolved::Null;
+        let Resolved::Text(text) = resolved else {
+            continue;
+        };
+        if key == "publish" && text.eq_ignore_ascii_case("merge") {
+            merge_at = Some(entry.value_span);
+        }
+        if let Err(error) = set(&mut options, key, &text, entry, report) {
+            report.push(describe(&error, entry, report));
+        }
+    }
+    if let Some(span) = merge_at
+        && !key_given
+    {
+        report.push(
+            report
+                .error_at(span, "publish 'merge' needs the option `key`")
+                .with_help(
+                    "name the columns that identify a row: OPTIONS (publish 'merge', key 'id')",
+                ),
+        );
+    }
+    options
+}
+
+fn set(
+    options: &mut OutputOptions,
+    key: &str,
+    text: &str,
+    entry: &Entry,
+    report: &mut Report,
+) -> Result<(), OptionError> {
+    match key {
+        "publish" => {
+            let expected = "append, overwrite, replace or merge";
+            options.publish = choice("publish", text, expected, PUBLISH_MODES)?;
+        }
+        "key" => {
+            options.key = read_sort_keys(text, entry, false, report)
+                .into_iter()
+                .map(|key| key.column)
+                .collect();
+        }
+        "sort" => options.sort = read_sort_keys(text, entry, true, report),
+        "compression" => options.compression = Some(compression(text)?),
+        "row_group_rows" => options.row_group_rows = Some(count("row_group_rows", text)?),
+        "target_file_size" => {
+            let size = text.parse::<ByteSize>().ok();
+            options.target_file_size = size.and_then(|size| NonZeroU64::new(size.as_u64()));
+            if options.target_file_size.is_none() {
+                return Err(OptionError::Invalid {
+                    name: "target_file_size",
+                    value: text.to_owned(),
+                    expected: "a size such as '128MiB'",
+                    suggestion: None,
+                });
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Reads `codec` or `codec(level)`.
+fn compression(text: &str) -> Result<Compression, OptionError> {
+    let invalid = || OptionError::Invalid {
+        name: "compression",
+        value: text.to_owned(),
+        expected: "zstd, snappy, gzip, brotli, lz4 or none, with a level in parentheses where the codec has levels",
+        suggestion: nearest(text, ["zstd", "snappy", "gzip", "brotli", "lz4", "none"]),
+    };
+    let lower = text.trim().to_ascii_lowercase();
+    let (codec, level) = match lower.split_once('(') {
+        Some((codec, rest)) => {
+            let level = rest
+                .strip_suffix(')')
+                .and_then(|level| level.trim().parse::<u32>().ok());
+            (codec.trim(), Some(level.ok_or_else(invalid)?))
+        }
+        None => (lower.as_str(), None),
+    };
+    let chosen = match (codec, level) {
+        ("zstd", None) => Some(Compression::ZSTD(ZstdLevel::default())),
+        ("zstd", Some(level)) => i32::try_from(level)
+            .ok()
+            .and_then(|level| ZstdLevel::try_new(level).ok())
+            .map(Compression::ZSTD),
+        ("gzip", None) => Some(Compression::GZIP(GzipLevel::default())),
+        ("gzip", Some(level)) => GzipLevel::try_new(level).ok().map(Compression::GZIP),
+        ("brotli", None) => Some(Compression::BROTLI(BrotliLevel::default())),
+        ("brotli", Some(level)) => BrotliLevel::try_new(level).ok().map(Compression::BROTLI),
+        ("snappy", None) => Some(Compression::SNAPPY),
+        ("lz4", None) => Some(Compression::LZ4_RAW),
+        ("none", None) => Some(Compression::UNCOMPRESSED),
+        _ => None,
+    };
+    chosen.ok_or_else(invalid)
+}
+
+/// Reads `a, b DESC NULLS LAST` out of a string. Places point into the string where it stands in the
+/// text as it is, else at the whole value.
+fn read_sort_keys(text: &str, entry: &Entry, ordered: bool, report: &mut Report) -> Vec<SortKey> {
+    let name = entry.key.value.as_str();
+    let Some(mut cursor) = cursor_into(text, entry, report) else {
+        report.error(
+            entry.value_span,
+            format!("option `{name}` is not a list of columns"),
+        );
+        return Vec::new();
+    };
+    let keys = match read_keys(&mut cursor, ordered) {
+        Ok(keys) => keys,
+        Err(mistake) => {
+            report.push(*mistake);
+            return Vec::new();
+        }
+    };
+    let columns: Vec<Name> = keys.iter().map(|key| key.column.clone()).collect();
+    check_repetition(&columns, &format!("option `{name}`"), report);
+    keys
+}
+
+fn read_keys(cursor: &mut Cursor, ordered: bool) -> Parsed<Vec<SortKey>> {
+    let mut keys = Vec::new();
+    loop {
+        let column = cursor.name("a column")?;
+        let (mut descending, mut nulls_first) = (false, None);
+        if ordered {
+            descending = cursor.accept(Keyword::DESC);
+            if !descending {
+                cursor.accept(Keyword::ASC);
+            }
+            if cursor.accept(Keyword::NULLS) {
+                let first = cursor.accept(Keyword::FIRST);
+                if !first {
+                    cursor.expect(Keyword::LAST)?;
+                }
+                nulls_first = Some(first);
+            }
+        }
+        keys.push(SortKey {
+            column,
+            descending,
+            nulls_first: nulls_first.unwrap_or(descending),
+        });
+        if cursor.peek().token == Token::EOF {
+            return Ok(keys);
+        }
+        if !cursor.accept_token(&Token::Comma) {
+            return Err(cursor.unexpected(if ordered {
+                &[",", "ASC", "DESC", "NULLS FIRST", "NULLS LAST"]
+            } else {
+                &[","]
+            }));
+        }
+    }
+}
+
+/// A reader of the text of an option's value; `None` if the text cannot be taken apart.
+fn cursor_into(text: &str, entry: &Entry, report: &Report) -> Option<Cursor> {
+    let mut tokens = Tokenizer::new(&DIALECT, text)
+        .tokenize_with_location()
+        .ok()?;
+    let whole = entry.value_span;
+    let width = whole.end.column.saturating_sub(whole.start.column);
+    let length = u64::try_from(text.chars().count()).ok()?;
+    // One more character on each side: the quotes. Anything else was escaped or computed.
+    let literal = matches!(entry.value, Expr::Value(_)) && whole.start.line == whole.end.line;
+    let offset = match width.checked_sub(length) {
+        Some(quotes @ (0 | 2)) if literal && !text.contains('\n') => Some(quotes / 2),
+        _ => None,
+    };
+    let shift = |place: Location| Location {
+        line: whole.start.line,
+        column: whole.start.column + offset.unwrap_or(0) + place.column - 1,
+    };
+    for token in &mut tokens {
+        token.span = match offset {
+            Some(_) => Span::new(shift(token.span.start), shift(token.span.end)),
+            None => whole,
+        };
+    }
+    let end = tokens.last().map_or(whole, |last| last.span);
+    tokens.push(TokenWithSpan::new(
+        Token::EOF,
+        if offset.is_some() {
+            Span::new(end.end, end.end)
+        } else {
+            whole
+        },
+    ));
+    let piece = Piece {
+        tokens,
+        span: whole,
+        comment: None,
+    };
+    Some(Cursor::new(piece, report.source()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codecs_and_levels_are_read() {
+        assert_eq!(compression("snappy"), Ok(Compression::SNAPPY));
+        assert_eq!(
+            compression("ZSTD(9)"),
+            Ok(Compression::ZSTD(ZstdLevel::try_new(9).unwrap()))
+        );
+        assert_eq!(compression("none"), Ok(Compression::UNCOMPRESSED));
+        for text in ["", "zstd(99)", "zstd(", "snappy(1)", "rar"] {
+            assert!(compression(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! The options of a pipeline: their names, types, defaults, and their reading from text.
+//!
+//! The same reader serves `SET pipeline.…`, flags and the environment. Which of them wins is
+//! decided where they meet, so everything here is an [`Option`]: `None` is "not said".
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::str::FromStr;
+
+use bytesize::ByteSize;
+use datafusion::config::ConfigOptions;
+use serde::Serialize;
+
+use super::suggest::nearest;
+
+/// Where a pipeline runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Local below the threshold, on the cluster above it.
+    Auto,
+    /// In this process.
+    Local,
+    /// On a Ballista cluster.
+    Cluster,
+}
+
+/// A named set of values for the streaming options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// Small chunks, one at a time.
+    LowMemory,
+    /// The defaults.
+    Default,
+    /// Large chunks, several at a time.
+    HighPerformance,
+}
+
+/// An amount of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemoryLimit {
+    /// Bytes, at least one.
+    Bytes(u64),
+    /// Percent of what it limits: of the machine's (or container's) memory for `memory`, of
+    /// `memory` for `memory_threshold`. From 1 to 100.
+    Percent(u8),
+}
+
+impl FromStr for MemoryLimit {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "a size such as '512MiB' or a share such as '60%'";
+        if let Some(percent) = text.strip_suffix('%') {
+            return match percent.trim().parse() {
+                Ok(percent @ 1..=100) => Ok(Self::Percent(percent)),
+                _ => Err(EXPECTED),
+            };
+        }
+        match text.parse::<ByteSize>() {
+            Ok(size) if size.as_u64() > 0 => Ok(Self::Bytes(size.as_u64())),
+            _ => Err(EXPECTED),
+        }
+    }
+}
+
+impl fmt::Display for MemoryLimit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => ByteSize(*bytes).fmt(formatter),
+            Self::Percent(percent) => write!(formatter, "{percent}%"),
+        }
+    }
+}
+
+/// One line of the table of options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OptionInfo {
+    /// The name, without `pipeline.`.
+    pub name: &'static str,
+    /// What its values are.
+    pub kind: &'static str,
+    /// What holds if nobody says anything.
+    pub default: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+const fn option(
+    name: &'static str,
+    kind: &'static str,
+    default: &'static str,
+    doc: &'static str,
+) -> OptionInfo {
+    OptionInfo {
+        name,
+        kind,
+        default,
+        doc,
+    }
+}
+
+const MEMORY: &str = "size or percent";
+const COUNT: &str = "positive number";
+
+/// Every option of a pipeline.
+pub const PIPELINE_OPTIONS: &[OptionInfo] = &[
+    option("description", "text", "none", "what `list` shows"),
+    option(
+        "mode",
+        "auto, local, cluster",
+        "auto",
+        "where the pipeline runs",
+    ),
+    option(
+        "threshold_rows",
+        COUNT,
+        "of the program",
+        "estimated rows above which `auto` goes to the cluster",
+    ),
+    option(
+        "memory",
+        MEMORY,
+        "of the program",
+        "ceiling of the process's resident memory",
+    ),
+    option(
+        "preset",
+        "low-memory, default, high-performance",
+        "default",
+        "a set of values for the five options below",
+    ),
+    option(
+        "extract_chunk_size",
+        COUNT,
+        "by preset",
+        "records fetched and landed together",
+    ),
+    option(
+        "transform_batch_size",
+        COUNT,
+        "by preset",
+        "rows per batch in the engine",
+    ),
+    option(
+        "load_batch_size",
+        COUNT,
+        "by preset",
+        "rows handed to an output together",
+    ),
+    option(
+        "max_concurrent_chunks",
+        COUNT,
+        "by preset",
+        "chunks in flight at once",
+    ),
+    option(
+        "memory_threshold",
+        MEMORY,
+        "by preset",
+        "memory in use above which extraction pauses",
+    ),
+];
+
+/// What a definition, a flag or the environment says about a pipeline's options.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PipelineOptions {
+    /// What `list` shows.
+    pub description: Option<String>,
+    /// Where the pipeline runs.
+    pub mode: Option<Mode>,
+    /// Estimated rows above which [`Mode::Auto`] goes to the cluster.
+    pub threshold_rows: Option<NonZeroU64>,
+    /// Ceiling of the process's resident memory.
+    pub memory: Option<MemoryLimit>,
+    /// Values for the five options below where they are not given.
+    pub preset: Option<Preset>,
+    /// Records fetched and landed together.
+    pub extract_chunk_size: Option<NonZeroU64>,
+    /// Rows per batch in the engine.
+    pub transform_batch_size: Option<NonZeroU64>,
+    /// Rows handed to an output together.
+    pub load_batch_size: Option<NonZeroU64>,
+    /// Chunks in flight at once.
+    pub max_concurrent_chunks: Option<NonZeroU64>,
+    /// Memory in use above which extraction pauses.
+    pub memory_threshold: Option<MemoryLimit>,
+}
+
+/// An option could not be set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OptionError {
+    /// There is no such option.
+    #[error("unknown option `{name}`")]
+    Unknown {
+        /// The name as given.
+        name: String,
+        /// A name that is near.
+        suggestion: Option<&'static str>,
+    },
+    /// The value is not one of the option's type.
+    #[error("option `{name}` cannot be `{value}`: expected {expected}")]
+    Invalid {
+        /// The option.
+        name: &'static str,
+        /// The value as given.
+        value: String,
+        /// What is expected.
+        expected: &'static str,
+        /// A value that is near.
+        suggestion: Option<&'static str>,
+    },
+}
+
+impl PipelineOptions {
+    /// Sets one option, named without `pipeline.`, from text.
+    ///
+    /// # Errors
+    /// [`OptionError`] if there is no such option or it cannot have this value; nothing changes then.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), OptionError> {
+        match name {
+            "description" => self.description = Some(value.to_owned()),
+            "mode" => {
+                let modes = [
+                    ("auto", Mode::Auto),
+                    ("local", Mode::Local),
+                    ("cluster", Mode::Cluster),
+                ];
+                self.mode = Some(choice("mode", value, "auto, local or cluster", &modes)?);
+            }
+            "preset" => {
+                let presets = [
+                    ("low-memory", Preset::LowMemory),
+                    ("default", Preset::Default),
+                    ("high-performance", Preset::HighPerformance),
+                ];
+                let expected = "low-memory, default or high-performance";
+                self.preset = Some(choice("preset", value, expected, &presets)?);
+            }
+            "threshold_rows" => self.threshold_rows = Some(count("threshold_rows", value)?),
+            "extract_chunk_size" => {
+                self.extract_chunk_size = Some(count("extract_chunk_size", value)?);
+            }
+            "transform_batch_size" => {
+                self.transform_batch_size = Some(count("transform_batch_size", value)?);
+            }
+            "load_batch_size" => self.load_batch_size = Some(count("load_batch_size", value)?),
+            "max_concurrent_chunks" => {
+                self.max_concurrent_chunks = Some(count("max_concurrent_chunks", value)?);
+            }
+            "memory" => self.memory = Some(memory("memory", value)?),
+            "memory_threshold" => {
+                self.memory_threshold = Some(memory("memory_threshold", value)?);
+            }
+            _ => {
+                return Err(OptionError::Unknown {
+                    name: name.to_owned(),
+                    suggestion: nearest(name, PIPELINE_OPTIONS.iter().map(|option| option.name)),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One of several words.
+pub(super) fn choice<T: Copy>(
+    name: &'static str,
+    value: &str,
+    expected: &'static str,
+    choices: &[(&'static str, T)],
+) -> Result<T, OptionError> {
+    choices
+        .iter()
+        .find(|(word, _)| word.eq_ignore_ascii_case(value))
+        .map(|(_, chosen)| *chosen)
+        .ok_or_else(|| OptionError::Invalid {
+            name,
+            value: value.to_owned(),
+            expected,
+            suggestion: nearest(value, choices.iter().map(|(word, _)| *word)),
+        })
+}
+
+/// A positive whole number; underscores may group its digits.
+pub(super) fn count(name: &'static str, value: &str) -> Result<NonZeroU64, OptionError> {
+    value
+        .replace('_', "")
+        .parse()
+        .map_err(|_| OptionError::Invalid {
+            name,
+            value: value.to_owned(),
+            expected: "a positive whole number",
+            suggestion: None,
+        })
+}
+
+fn memory(name: &'static str, value: &str) -> Result<MemoryLimit, OptionError> {
+    value.parse().map_err(|expected| OptionError::Invalid {
+        name,
+        value: value.to_owned(),
+        expected,
+        suggestion: None,
+    })
+}
+
+/// Why DataFusion does not take a setting: what is wrong, a name that is near, what to do.
+pub(super) struct RefusedSetting {
+    pub(super) message: String,
+    /// Whether the value is wrong rather than the key.
+    pub(super) by_value: bool,
+    pub(super) suggestion: Option<String>,
+    pub(super) help: Option<&'static str>,
+}
+
+/// Checks a `datafusion.…` key and its value against DataFusion's own options.
+pub(super) fn check_engine_setting(key: &str, value: Option<&str>) -> Result<(), RefusedSetting> {
+    if key.starts_with("datafusion.runtime.") {
+        return Err(RefusedSetting {
+            message: format!("`{key}` belongs to the process, not to a pipeline"),
+            by_value: false,
+            suggestion: None,
+            help: Some("memory is limited by SET pipeline.memory"),
+        });
+    }
+    let mut options = ConfigOptions::new();
+    let entries = options.entries();
+    if !entries.iter().any(|entry| entry.key == key) {
+        let near = nearest(key, entries.iter().map(|entry| entry.key.as_str()));
+        return Err(RefusedSetting {
+            message: format!("unknown option `{key}`"),
+            by_value: false,
+            suggestion: near.map(str::to_owned),
+            help: None,
+        });
+    }
+    let Some(value) = value else { return Ok(()) };
+    options.set(key, value).map_err(|error| RefusedSetting {
+        message: format!(
+            "option `{key}` cannot be `{value}`: {}",
+            super::constants::plain_message(&error)
+        ),
+        by_value: true,
+        suggestion: None,
+        help: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_listed_option_can_be_set() {
+        for option in PIPELINE_OPTIONS {
+            let value = match option.kind {
+                "text" => "some words",
+                COUNT => "5",
+                MEMORY => "60%",
+                words => words.split(", ").last().unwrap(),
+            };
+            let mut options = PipelineOptions::default();
+            options.set(option.name, value).unwrap();
+            assert_ne!(options, PipelineOptions::default(), "{}", option.name);
+        }
+    }
+
+    #[test]
+    fn sizes_and_shares_of_memory_are_read() {
+        assert_eq!("512MiB".parse(), Ok(MemoryLimit::Bytes(512 << 20)));
+        assert_eq!("1 GB".parse(), Ok(MemoryLimit::Bytes(1_000_000_000)));
+        assert_eq!("60%".parse(), Ok(MemoryLimit::Percent(60)));
+        for text in ["", "0", "0%", "101%", "much", "-5MiB"] {
+            assert!(text.parse::<MemoryLimit>().is_err(), "{text}");
+        }
+    }
+}
