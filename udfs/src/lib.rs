@@ -1,7 +1,8 @@
 //! SQL functions of Spillway, one file per function.
 //!
 //! Owns the functions that pipelines need and DataFusion does not have: [`week_of`](mod@week_of),
-//! [`local_time`](mod@local_time), [`valid_zone`](mod@valid_zone) and [`link_name`](mod@link_name).
+//! [`local_time`](mod@local_time), [`valid_zone`](mod@valid_zone), [`link_name`](mod@link_name) and
+//! [`json_pick`](mod@json_pick).
 //! Owns no I/O, no session and no state: every function is immutable, so the planner may fold it and
 //! a cluster may run it anywhere. `docs/functions.md` is the user's page; `slt/` holds what it promises.
 //!
@@ -32,6 +33,7 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::ScalarUDF;
 
 mod instants;
+pub mod json_pick;
 pub mod link_name;
 pub mod local_time;
 mod texts;
@@ -41,6 +43,7 @@ pub mod week_of;
 /// Every function of this crate, in the order of its name.
 pub fn all() -> Vec<Arc<ScalarUDF>> {
     vec![
+        Arc::new(ScalarUDF::from(json_pick::JsonPick::new())),
         Arc::new(ScalarUDF::from(link_name::LinkName::new())),
         Arc::new(ScalarUDF::from(local_time::LocalTime::new())),
         Arc::new(ScalarUDF::from(valid_zone::ValidZone::new())),
