@@ -1,1 +1,15 @@
-//! What every process that plans or executes needs, composed once: session, functions, memory budget.
+//! What every process that plans or executes needs, composed once.
+//!
+//! The `pipelines` command, the scheduler and the executor all build their DataFusion sessions here, from one list
+//! of functions and one memory budget, so that a query means the same thing wherever it runs.
+//!
+//! Owns: the session ([`session`]), the registration list ([`functions`]), the memory budget ([`Budget`]).
+//! Does not own: the command line, the state of a run, tables, sources.
+
+mod budget;
+mod functions;
+mod session;
+
+pub use budget::{Budget, JoinStrategy};
+pub use functions::{FunctionNames, function_names, register_functions};
+pub use session::{SessionOptions, runtime, session, session_state, session_state_over};

@@ -1,0 +1,145 @@
+//! How a ceiling on resident memory is divided.
+//!
+//! Owns the arithmetic from `--memory` to the engine's pool, its kind, the join strategy and the parallelism.
+//! Does not measure memory (`pipelines::memory` does) and does not enforce the ceiling outside the engine.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use datafusion::execution::memory_pool::{FairSpillPool, GreedyMemoryPool, MemoryPool, TrackConsumersPool};
+
+const MIB: usize = 1024 * 1024;
+
+/// Memory that a process holds before it reads a row: code, thread stacks, HTTP and TLS buffers, the run store.
+const RESIDENT_BASE: usize = 96 * MIB;
+
+/// The pool never gets less than this: below it not even one sort makes progress.
+const SMALLEST_POOL: usize = 24 * MIB;
+
+/// From this pool size on, the build side of a hash join may stay in memory. Below it, joins sort and merge, which can
+/// spill: a hash join fails with `ResourcesExhausted` where a sort-merge join under a fair pool finishes.
+const HASH_JOIN_POOL: usize = 1024 * MIB;
+
+/// One sort holds this much aside for its merge phase (DataFusion's own default, in a budget that can afford it).
+const MERGE_RESERVATION: usize = 10 * MIB;
+
+/// How equi-joins are executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinStrategy {
+    /// Hash join: fastest, but its build side must fit the pool.
+    Hash,
+    /// Sort-merge join: both sides may spill.
+    SortMerge,
+}
+
+/// The division of a ceiling on resident memory among its users.
+///
+/// The pool of the engine sees only what operators reserve; allocators, decoders and network buffers come on top.
+/// So the pool is a fraction of what the ceiling leaves after the base of the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budget {
+    ceiling: usize,
+    pool: usize,
+    join: JoinStrategy,
+    partitions: usize,
+    batch_size: usize,
+}
+
+impl Budget {
+    /// Divides `ceiling` bytes of resident memory for a machine with `cores` processors and batches of up to
+    /// `batch_size` rows.
+    ///
+    /// ```
+    /// let small = engine::Budget::new(512 << 20, 8, 8192);
+    /// assert!(small.pool_bytes() < 256 << 20);
+    /// assert_eq!(small.join_strategy(), engine::JoinStrategy::SortMerge);
+    /// let large = engine::Budget::new(16 << 30, 8, 8192);
+    /// assert_eq!(large.join_strategy(), engine::JoinStrategy::Hash);
+    /// ```
+    pub fn new(ceiling: usize, cores: usize, batch_size: usize) -> Self {
+        let pool = (ceiling.saturating_sub(RESIDENT_BASE) / 5 * 2).max(SMALLEST_POOL);
+        let join = if pool >= HASH_JOIN_POOL { JoinStrategy::Hash } else { JoinStrategy::SortMerge };
+        // Every partition of a sort keeps a merge reservation: more of them than the pool can feed only spill more.
+        let affordable = (pool / (4 * MERGE_RESERVATION)).max(1);
+        Self { ceiling, pool, join, partitions: cores.clamp(1, affordable), batch_size: batch_size.max(1) }
+    }
+
+    /// The same ceiling with the settings that need the least: one partition, small batches, spilling joins.
+    /// A plan that exhausted its budget is tried again with these before it is given up. `None` when nothing is left to
+    /// tighten.
+    pub fn tightened(&self) -> Option<Self> {
+        let tight = Self {
+            join: JoinStrategy::SortMerge,
+            partitions: 1,
+            batch_size: self.batch_size.min(1024),
+            ..self.clone()
+        };
+        (tight != *self).then_some(tight)
+    }
+
+    /// The ceiling on resident memory, bytes.
+    pub fn ceiling_bytes(&self) -> usize {
+        self.ceiling
+    }
+
+    /// What the engine's operators may reserve together, bytes.
+    pub fn pool_bytes(&self) -> usize {
+        self.pool
+    }
+
+    /// How joins are executed under this budget.
+    pub fn join_strategy(&self) -> JoinStrategy {
+        self.join
+    }
+
+    /// Partitions that are worked on at once.
+    pub fn partitions(&self) -> usize {
+        self.partitions
+    }
+
+    /// Rows of a batch, at most.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    /// What a sort keeps aside for its merge phase, bytes: a twelfth of what each partition may expect.
+    pub(crate) fn merge_reservation(&self) -> usize {
+        (self.pool / self.partitions / 12).min(MERGE_RESERVATION)
+    }
+
+    /// A fresh pool: fair (every spilling operator gets its share) where joins sort and merge, greedy where memory is ample.
+    pub(crate) fn pool(&self) -> Arc<dyn MemoryPool> {
+        const NAMED: NonZeroUsize = NonZeroUsize::new(5).expect("BUG: five is not zero");
+        match self.join {
+            JoinStrategy::SortMerge => Arc::new(TrackConsumersPool::new(FairSpillPool::new(self.pool), NAMED)),
+            JoinStrategy::Hash => Arc::new(TrackConsumersPool::new(GreedyMemoryPool::new(self.pool), NAMED)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pool_stays_below_the_ceiling() {
+        for ceiling in [256, 512, 1024, 4096, 65536] {
+            let budget = Budget::new(ceiling * MIB, 16, 8192);
+            assert!(budget.pool_bytes() + RESIDENT_BASE <= budget.ceiling_bytes(), "{budget:?}");
+        }
+    }
+
+    #[test]
+    fn few_partitions_share_a_small_pool() {
+        assert_eq!(Budget::new(256 * MIB, 16, 8192).partitions(), 1);
+        assert_eq!(Budget::new(16 * 1024 * MIB, 16, 8192).partitions(), 16);
+    }
+
+    #[test]
+    fn the_tightest_budget_has_nothing_left_to_tighten() {
+        let budget = Budget::new(1024 * MIB, 4, 8192);
+        let tight = budget.tightened().unwrap();
+        assert_eq!((tight.partitions(), tight.batch_size()), (1, 1024));
+        assert_eq!(tight.tightened(), None);
+    }
+}

@@ -1,0 +1,122 @@
+//! The session: one constructor for every `SessionContext` of the product.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::common::config::SpillCompression;
+use datafusion::error::Result;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::budget::{Budget, JoinStrategy};
+use crate::functions::register_functions;
+
+/// What a session is built from.
+#[derive(Debug, Clone)]
+pub struct SessionOptions {
+    /// Memory, joins and parallelism.
+    pub budget: Budget,
+    /// Folder for spill files. It is made when missing; the files in it go when the session does.
+    pub spill_dir: PathBuf,
+    /// `datafusion.*` settings of the pipeline, applied last.
+    pub settings: Vec<(String, String)>,
+}
+
+/// A session's state with the product's functions, under the budget.
+///
+/// # Errors
+/// When a setting is unknown or has a wrong value, or the spill folder cannot be made.
+pub fn session_state(options: &SessionOptions) -> Result<SessionState> {
+    let budget = &options.budget;
+    let mut config = SessionConfig::new()
+        .with_target_partitions(budget.partitions())
+        .with_batch_size(budget.batch_size())
+        .with_information_schema(true)
+        .set_bool("datafusion.sql_parser.collect_spans", true)
+        .set_bool("datafusion.optimizer.prefer_hash_join", budget.join_strategy() == JoinStrategy::Hash)
+        // Readers of the tables get plain strings; views would only be converted back before they are written.
+        .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
+        .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
+    config.options_mut().execution.sort_spill_reservation_bytes = budget.merge_reservation();
+    config.options_mut().execution.spill_compression = SpillCompression::Lz4Frame;
+    for (key, value) in &options.settings {
+        config.options_mut().set(key, value)?;
+    }
+    session_state_over(config, options)
+}
+
+/// A session's state over a configuration that came from elsewhere: the client's, on a scheduler.
+///
+/// # Errors
+/// When the spill folder cannot be made.
+pub fn session_state_over(config: SessionConfig, options: &SessionOptions) -> Result<SessionState> {
+    let mut state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime(options)?)
+        .with_default_features()
+        .build();
+    register_functions(&mut state)?;
+    Ok(state)
+}
+
+/// The memory pool and the spill folder of the budget.
+///
+/// # Errors
+/// When the spill folder cannot be made.
+pub fn runtime(options: &SessionOptions) -> Result<Arc<RuntimeEnv>> {
+    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![options.spill_dir.clone()]));
+    RuntimeEnvBuilder::new().with_memory_pool(options.budget.pool()).with_disk_manager_builder(disk).build_arc()
+}
+
+/// A session context over [`session_state`].
+///
+/// # Errors
+/// As [`session_state`].
+pub fn session(options: &SessionOptions) -> Result<SessionContext> {
+    Ok(SessionContext::new_with_state(session_state(options)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(settings: &[(&str, &str)]) -> SessionOptions {
+        SessionOptions {
+            budget: Budget::new(512 << 20, 2, 4096),
+            spill_dir: std::env::temp_dir().join("spillway-session-test"),
+            settings: settings.iter().map(|(k, v)| (String::from(*k), String::from(*v))).collect(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_small_budget_sorts_and_merges_joins() {
+        let ctx = session(&options(&[])).unwrap();
+        let plan = ctx
+            .sql("EXPLAIN SELECT * FROM (VALUES (1)) a(x) JOIN (VALUES (1)) b(y) ON x = y")
+            .await
+            .unwrap()
+            .to_string()
+            .await
+            .unwrap();
+        assert!(plan.contains("SortMergeJoin"), "{plan}");
+    }
+
+    #[tokio::test]
+    async fn own_and_json_functions_are_known() {
+        let names = function_names_of(&options(&[]));
+        for name in ["week_of", "local_time", "link_name", "json_get_str"] {
+            assert!(names.scalar.contains(name), "{name} is missing");
+        }
+    }
+
+    fn function_names_of(options: &SessionOptions) -> crate::FunctionNames {
+        crate::function_names(&session_state(options).unwrap())
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused() {
+        assert!(session_state(&options(&[("datafusion.execution.batch_sise", "1")])).is_err());
+    }
+}
