@@ -1,1 +1,12 @@
-//! Real servers and processes for tests; never shipped.
+//! Real processes for tests of the whole product; never shipped.
+//!
+//! Owns starting the product's binaries in a folder of their own, reading what they say, and stopping them. What is
+//! expected of them is the tests'.
+
+mod command;
+mod python;
+mod process;
+
+pub use command::{Outcome, Workspace};
+pub use process::{Child, wait_for};
+pub use python::Python;
