@@ -1,0 +1,260 @@
+//! The error of this crate: what can go wrong with a table, told with the place and the way out. Storage faults are in
+//! [`crate::store::StoreError`]; this enum carries them as sources. It does not decide on retries or exit codes.
+
+use std::fmt;
+
+use datafusion::error::DataFusionError;
+
+use crate::lease::LeaseHolder;
+use crate::log::Interval;
+use crate::options::OptionProblem;
+use crate::schema::SchemaDifference;
+use crate::store::StoreError;
+
+/// The result of a table operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation on a table failed. Nothing is published by an operation that fails, with one exception that says
+/// so: [`Error::RollForward`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The location is not one this crate can keep a table at.
+    #[error("cannot keep a table at {location}: {reason}")]
+    UnsupportedLocation {
+        /// The location as it was given.
+        location: String,
+        /// What is wrong with it and what would do.
+        reason: String,
+    },
+    /// The options do not fit the rows; every problem found is listed.
+    #[error("the options of the table do not fit its rows: {}", List(problems))]
+    Options {
+        /// All problems, in the order of the options.
+        problems: Vec<OptionProblem>,
+    },
+    /// The rows of this run have another schema than the table. Found before any row is read.
+    #[error(
+        "the schema of table {table} is fixed and the rows of this run differ from it: {}; change the query, or \
+         publish with mode 'replace', which sets a new schema",
+        List(differences)
+    )]
+    SchemaChanged {
+        /// The table's location.
+        table: String,
+        /// Every difference, by column.
+        differences: Vec<SchemaDifference>,
+    },
+    /// The table is partitioned by other columns than the run asks for.
+    #[error(
+        "table {table} is partitioned by ({}) and this run asks for ({}); use the table's columns, or publish with \
+         mode 'replace'",
+        table_columns.join(", "),
+        run_columns.join(", ")
+    )]
+    PartitioningChanged {
+        /// The table's location.
+        table: String,
+        /// The partition columns of the published table.
+        table_columns: Vec<String>,
+        /// The partition columns in the options of this run.
+        run_columns: Vec<String>,
+    },
+    /// Another run holds the table's lease and is alive.
+    #[error("table {table} is being written by {holder}; wait for it to end, or stop it")]
+    LeaseHeld {
+        /// The table's location.
+        table: String,
+        /// Who holds it, as far as the lease file says.
+        holder: LeaseHolder,
+    },
+    /// This run's lease was taken over, so it may not commit any more (T-4).
+    #[error(
+        "the lease of table {table} with epoch {epoch} was taken over; this run may not publish, start it again"
+    )]
+    LeaseLost {
+        /// The table's location.
+        table: String,
+        /// The epoch this run held.
+        epoch: u64,
+    },
+    /// Another run made the commit that this run was about to make.
+    #[error(
+        "commit {number} of table {table} was made by run {run_id} meanwhile; start this run again"
+    )]
+    Superseded {
+        /// The table's location.
+        table: String,
+        /// The contested commit number.
+        number: u64,
+        /// The run that made it.
+        run_id: String,
+    },
+    /// An append of an interval that an earlier commit already holds.
+    #[error(
+        "interval {interval} is already committed to table {table}; appending it again would double its rows: use \
+         mode 'overwrite' or 'merge' to publish it anew"
+    )]
+    IntervalCommitted {
+        /// The table's location.
+        table: String,
+        /// The interval asked for.
+        interval: Interval,
+    },
+    /// The folder holds files but no commit log, so they are not this table's.
+    #[error(
+        "the folder {table} holds files that no commit names (for example {example}); move them away, or choose \
+         another location"
+    )]
+    ForeignFiles {
+        /// The table's location.
+        table: String,
+        /// One of the files, relative to the table.
+        example: String,
+    },
+    /// A row has a value that cannot name a partition.
+    #[error("partition column {column} has the value {value:?}, {reason}")]
+    PartitionValue {
+        /// The partition column.
+        column: String,
+        /// The value, shortened if it is very long.
+        value: String,
+        /// Why it is refused and what to do.
+        reason: &'static str,
+    },
+    /// The operator's output rows do not describe files of this run.
+    #[error("the writer reported {path}, {reason}")]
+    StagedFile {
+        /// The staged file as it was reported.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The files hold another number of rows than were read. Always a defect of the writer.
+    #[error("the writer read {read} rows but its files hold {written}; nothing was published")]
+    RowsLost {
+        /// Rows that came in.
+        read: u64,
+        /// Rows in the files.
+        written: u64,
+    },
+    /// A control file is not what was written there: truncated, edited, or damaged by the disk.
+    #[error(
+        "{path} is damaged ({reason}); restore it from a backup, the table's files themselves are untouched"
+    )]
+    DamagedRecord {
+        /// The control file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A control file was written by a newer program.
+    #[error(
+        "{path} has format version {found}, this program knows up to {supported}; use the newer program"
+    )]
+    UnknownVersion {
+        /// The control file.
+        path: String,
+        /// The version it names.
+        found: u64,
+        /// The newest version known here.
+        supported: u64,
+    },
+    /// The commit is decided and durable, but its files could not all be put in place. The next run, or
+    /// [`crate::Table::recover`], finishes it; the rows are not lost.
+    #[error(
+        "commit {number} of table {table} is decided but not finished; it will be finished by the next run"
+    )]
+    RollForward {
+        /// The table's location.
+        table: String,
+        /// The decided commit.
+        number: u64,
+        /// What stopped it.
+        #[source]
+        source: StoreError,
+    },
+    /// The storage failed in the very call that decides, and does not say whether it took effect. The next run, or
+    /// [`crate::Table::recover`], finds out and finishes the commit or drops it; running again is right in both cases.
+    #[error(
+        "it is not known whether commit {number} of table {table} was made; run again, which finds out first"
+    )]
+    Undecided {
+        /// The table's location.
+        table: String,
+        /// The commit in question.
+        number: u64,
+        /// What the storage said.
+        #[source]
+        source: Box<Self>,
+    },
+    /// Merging arriving rows into a partition's published rows failed.
+    #[error("cannot merge into partition {partition:?} of table {table}")]
+    Merge {
+        /// The table's location.
+        table: String,
+        /// The partition's path below the table.
+        partition: String,
+        /// What the engine said.
+        #[source]
+        source: DataFusionError,
+    },
+    /// A plan could not be built or its rows not be encoded.
+    #[error("cannot write table {table}")]
+    Write {
+        /// The table's location.
+        table: String,
+        /// What the engine said.
+        #[source]
+        source: DataFusionError,
+    },
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Error {
+    /// Finds this crate's error inside an engine error: the writer operator's errors travel through DataFusion, which
+    /// wraps them. `None` when the engine error has another cause.
+    pub fn find_in(error: &DataFusionError) -> Option<&Self> {
+        chain(error).find_map(|cause| cause.downcast_ref::<Self>())
+    }
+
+    /// Whether a full disk is the cause, at any depth.
+    pub fn is_disk_full(&self) -> bool {
+        chain(self).any(|cause| {
+            let store = match cause.downcast_ref::<Self>() {
+                Some(Self::Store(store)) => Some(store),
+                _ => cause.downcast_ref::<StoreError>(),
+            };
+            matches!(store, Some(StoreError::DiskFull { .. }))
+        })
+    }
+}
+
+fn chain<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |cause| cause.source())
+}
+
+impl From<Error> for DataFusionError {
+    fn from(error: Error) -> Self {
+        Self::External(Box::new(error))
+    }
+}
+
+/// Shows the items of a list after one another.
+struct List<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for List<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, item) in self.0.iter().enumerate() {
+            if position > 0 {
+                f.write_str("; ")?;
+            }
+            write!(f, "{item}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! The right to write a table: an exclusive lock that dies with its process, and an epoch that grows with every
+//! holder. Owns `lease.json`; does not decide what the holder does.
+//!
+//! The lock keeps two live runs apart; the epoch makes sure that a run which lost its lock without noticing (someone
+//! deleted the control folder) cannot commit (T-4).
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::log::{from_json, full_path, to_json};
+use crate::store::{Lock, Store};
+
+const KEY: &str = "lease.json";
+
+/// Who holds, or last held, the lease of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseHolder {
+    /// The run; `None` if it has not written its name yet.
+    pub run_id: Option<String>,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// Since when.
+    pub since: Option<DateTime<Utc>>,
+}
+
+impl fmt::Display for LeaseHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.run_id, self.pid, self.since) {
+            (Some(run_id), Some(pid), Some(since)) => {
+                write!(
+                    f,
+                    "run {run_id} (process {pid}, since {})",
+                    since.format("%Y-%m-%d %H:%M:%S UTC")
+                )
+            }
+            _ => f.write_str("another run that has just begun"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct LeaseRecord {
+    version: u64,
+    epoch: u64,
+    run_id: String,
+    pid: u32,
+    since: DateTime<Utc>,
+}
+
+/// The lease while this run has it; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    lock: Box<dyn Lock>,
+    record: LeaseRecord,
+}
+
+impl Lease {
+    /// Takes the lease with the next epoch, or says who has it. `committed_epoch` is that of the newest commit, in
+    /// case the lease file was lost.
+    ///
+    /// # Errors
+    /// [`Error::LeaseHeld`] while another run is alive; nothing is written then.
+    pub(crate) async fn acquire(
+        store: &dyn Store,
+        run_id: &str,
+        committed_epoch: u64,
+    ) -> Result<Self> {
+        let Some(lock) = store.lock().await? else {
+            let holder = match read(store).await {
+                Ok(Some(record)) => LeaseHolder {
+                    run_id: Some(record.run_id),
+                    pid: Some(record.pid),
+                    since: Some(record.since),
+                },
+                Ok(None) | Err(_) => LeaseHolder {
+                    run_id: None,
+                    pid: None,
+                    since: None,
+                },
+            };
+            return Err(Error::LeaseHeld {
+                table: store.location().to_owned(),
+                holder,
+            });
+        };
+        let last_epoch = read(store).await?.map_or(0, |record| record.epoch);
+        let record = LeaseRecord {
+            version: 1,
+            epoch: last_epoch.max(committed_epoch) + 1,
+            run_id: run_id.to_owned(),
+            pid: std::process::id(),
+            since: Utc::now(),
+        };
+        store.put(KEY, to_json(KEY, &record)?).await?;
+        Ok(Self { lock, record })
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.record.epoch
+    }
+
+    /// # Errors
+    /// [`Error::LeaseLost`] if another run may have taken the lease (T-4).
+    pub(crate) async fn check(&self, store: &dyn Store) -> Result<()> {
+        if self.lock.is_held().await?
+            && read(store)
+                .await?
+                .is_some_and(|record| record == self.record)
+        {
+            return Ok(());
+        }
+        Err(Error::LeaseLost {
+            table: store.location().to_owned(),
+            epoch: self.record.epoch,
+        })
+    }
+}
+
+async fn read(store: &dyn Store) -> Result<Option<LeaseRecord>> {
+    match store.read(KEY).await? {
+        Some(content) => from_json(&full_path(store, KEY), &content).map(Some),
+        None => Ok(None),
+    }
+}

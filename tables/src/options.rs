@@ -1,0 +1,460 @@
+//! What a user may say about a table: partition columns, publish mode, key, order, encoding. Owns the defaults and the
+//! check of the options against the rows; does not parse pipelines.
+
+use std::fmt;
+use std::str::FromStr;
+
+use datafusion::arrow::datatypes::Schema;
+use datafusion::parquet::basic::{Compression as ParquetCompression, GzipLevel, ZstdLevel};
+use serde::{Deserialize, Serialize};
+
+use crate::layout::can_partition;
+use crate::schema::{TableSchema, can_sort};
+
+/// What a run does with the rows that are already published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PublishMode {
+    /// Adds the rows. Refuses an interval that is already committed.
+    Append,
+    /// Replaces the partitions that this run produced; others stay as they are.
+    Overwrite,
+    /// Replaces the whole table, its schema and its partitioning included.
+    Replace,
+    /// Inserts or updates by key within the partitions that this run touches.
+    Merge,
+}
+
+impl PublishMode {
+    /// Every mode with its name in pipelines.
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("append", Self::Append),
+        ("overwrite", Self::Overwrite),
+        ("replace", Self::Replace),
+        ("merge", Self::Merge),
+    ];
+}
+
+impl fmt::Display for PublishMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Append => "append",
+            Self::Overwrite => "overwrite",
+            Self::Replace => "replace",
+            Self::Merge => "merge",
+        })
+    }
+}
+
+impl FromStr for PublishMode {
+    type Err = OptionProblem;
+
+    fn from_str(text: &str) -> Result<Self, OptionProblem> {
+        let found = Self::NAMES
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(text.trim()));
+        found.map(|(_, mode)| *mode).ok_or_else(|| OptionProblem {
+            option: "publish",
+            name: Some(text.to_owned()),
+            reason: "there is no such publish mode".to_owned(),
+            candidates: Self::NAMES
+                .iter()
+                .map(|(name, _)| (*name).to_owned())
+                .collect(),
+        })
+    }
+}
+
+/// How the pages of the files are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// Snappy: fast, and read by everything.
+    Snappy,
+    /// Zstandard with its level, 1 to 22.
+    Zstd(i32),
+    /// Gzip with its level, 0 to 9.
+    Gzip(u32),
+    /// LZ4, the raw block format of the Parquet specification.
+    Lz4,
+}
+
+const ZSTD_LEVEL: i32 = 3;
+const GZIP_LEVEL: u32 = 6;
+
+impl Compression {
+    pub(crate) fn to_parquet(self) -> Result<ParquetCompression, String> {
+        Ok(match self {
+            Self::None => ParquetCompression::UNCOMPRESSED,
+            Self::Snappy => ParquetCompression::SNAPPY,
+            Self::Lz4 => ParquetCompression::LZ4_RAW,
+            Self::Zstd(level) => {
+                let level = ZstdLevel::try_new(level)
+                    .map_err(|_| format!("zstd has levels 1 to 22, not {level}"))?;
+                ParquetCompression::ZSTD(level)
+            }
+            Self::Gzip(level) => {
+                let level = GzipLevel::try_new(level)
+                    .map_err(|_| format!("gzip has levels 0 to 9, not {level}"))?;
+                ParquetCompression::GZIP(level)
+            }
+        })
+    }
+}
+
+impl FromStr for Compression {
+    type Err = OptionProblem;
+
+    /// Reads `snappy`, `lz4`, `none`, `zstd`, `zstd(9)`, `gzip`, `gzip(9)`.
+    fn from_str(text: &str) -> Result<Self, OptionProblem> {
+        let problem = |reason: String| OptionProblem {
+            option: "compression",
+            name: Some(text.to_owned()),
+            reason,
+            candidates: ["snappy", "zstd", "gzip", "lz4", "none"]
+                .map(str::to_owned)
+                .to_vec(),
+        };
+        let lower = text.trim().to_ascii_lowercase();
+        let (name, level) = match lower.split_once('(') {
+            None => (lower.as_str(), None),
+            Some((name, rest)) => match rest
+                .strip_suffix(')')
+                .and_then(|level| level.trim().parse::<i32>().ok())
+            {
+                Some(level) => (name.trim_end(), Some(level)),
+                None => {
+                    return Err(problem(
+                        "a level is a number in parentheses, as in zstd(3)".to_owned(),
+                    ));
+                }
+            },
+        };
+        let compression = match (name, level) {
+            ("none" | "uncompressed", None) => Self::None,
+            ("snappy", None) => Self::Snappy,
+            ("lz4", None) => Self::Lz4,
+            ("zstd", level) => Self::Zstd(level.unwrap_or(ZSTD_LEVEL)),
+            ("gzip", None) => Self::Gzip(GZIP_LEVEL),
+            ("gzip", Some(level)) => Self::Gzip(
+                u32::try_from(level)
+                    .map_err(|_| problem(format!("gzip has levels 0 to 9, not {level}")))?,
+            ),
+            ("none" | "uncompressed" | "snappy" | "lz4", Some(_)) => {
+                return Err(problem(format!("{name} has no level")));
+            }
+            _ => return Err(problem("there is no such compression".to_owned())),
+        };
+        compression.to_parquet().map_err(problem)?;
+        Ok(compression)
+    }
+}
+
+/// One column of the order of rows within a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SortKey {
+    /// The column's name.
+    pub column: String,
+    /// Greatest first.
+    pub descending: bool,
+    /// NULLs before all values.
+    pub nulls_first: bool,
+}
+
+impl SortKey {
+    /// Ascending, NULLs last, as SQL's `ORDER BY column`.
+    pub fn ascending(column: impl Into<String>) -> Self {
+        Self {
+            column: column.into(),
+            descending: false,
+            nulls_first: false,
+        }
+    }
+}
+
+/// How a table is laid out, encoded and published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableOptions {
+    /// Partition columns, outermost folder first. Default: none.
+    pub partition_by: Vec<String>,
+    /// What happens to published rows. Default: [`PublishMode::Overwrite`].
+    pub mode: PublishMode,
+    /// The columns that identify a row; needed by [`PublishMode::Merge`], otherwise unused.
+    pub key: Vec<String>,
+    /// The order of rows within a partition. When given, files are byte-identical for the same rows. Default: none,
+    /// except that `merge` then orders by the key.
+    pub sort: Vec<SortKey>,
+    /// Page compression. Default: `zstd(3)`.
+    pub compression: Compression,
+    /// Rows in a row group, at most. Default: 1,048,576.
+    pub row_group_rows: usize,
+    /// Encoded bytes in a row group, about, at most: what an open file holds in memory. Default: 32 MiB.
+    pub row_group_bytes: usize,
+    /// A file that has about this many bytes is closed and another begun. Default: 512 MiB.
+    pub target_file_bytes: u64,
+}
+
+impl Default for TableOptions {
+    fn default() -> Self {
+        Self {
+            partition_by: Vec::new(),
+            mode: PublishMode::Overwrite,
+            key: Vec::new(),
+            sort: Vec::new(),
+            compression: Compression::Zstd(ZSTD_LEVEL),
+            row_group_rows: 1 << 20,
+            row_group_bytes: 32 << 20,
+            target_file_bytes: 512 << 20,
+        }
+    }
+}
+
+/// Something in the options that does not fit. `name` and `candidates` let a caller say "did you mean …".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionProblem {
+    /// The option, by its name in pipelines.
+    pub option: &'static str,
+    /// The offending word: a column, a mode; `None` when the option as a whole is at fault.
+    pub name: Option<String>,
+    /// What is wrong and what to do.
+    pub reason: String,
+    /// What could have stood there instead of `name`.
+    pub candidates: Vec<String>,
+}
+
+impl fmt::Display for OptionProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{} {name:?}: {}", self.option, self.reason)?,
+            None => write!(f, "{}: {}", self.option, self.reason)?,
+        }
+        if !self.candidates.is_empty() {
+            write!(f, " (there are: {})", self.candidates.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for OptionProblem {}
+
+impl TableOptions {
+    /// Every problem of these options with rows of `schema`; empty when they fit. Reads nothing.
+    pub fn validate(&self, schema: &Schema) -> Vec<OptionProblem> {
+        let (table, unstorable) = TableSchema::normalize(schema, &self.partition_by);
+        let names: Vec<String> = schema
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect();
+        let mut problems: Vec<OptionProblem> = unstorable
+            .into_iter()
+            .map(|(column, reason)| problem("column", Some(&column), reason, &[]))
+            .collect();
+        problems.extend(repeated(&names).map(|name| {
+            problem(
+                "column",
+                Some(name),
+                "two columns have this name; rename one",
+                &[],
+            )
+        }));
+        self.validate_partition_by(&table, &names, &mut problems);
+        self.validate_key(&names, &mut problems);
+        self.validate_sort(&table, &names, &mut problems);
+        if let Err(reason) = self.compression.to_parquet() {
+            problems.push(problem("compression", None, reason, &[]));
+        }
+        for (option, value) in [
+            ("row_group_rows", self.row_group_rows as u64),
+            ("row_group_bytes", self.row_group_bytes as u64),
+            ("target_file_bytes", self.target_file_bytes),
+        ] {
+            if value == 0 {
+                problems.push(problem(option, None, "must be at least 1", &[]));
+            }
+        }
+        problems
+    }
+
+    fn validate_partition_by(
+        &self,
+        table: &TableSchema,
+        names: &[String],
+        problems: &mut Vec<OptionProblem>,
+    ) {
+        const OPTION: &str = "partitioned by";
+        check_columns(OPTION, &self.partition_by, names, problems);
+        for column in &self.partition_by {
+            if let Ok(field) = table.columns().field_with_name(column)
+                && !can_partition(field.data_type())
+            {
+                let reason = format!(
+                    "type {} cannot name partitions; use text, an integer, a boolean or a date",
+                    field.data_type()
+                );
+                problems.push(problem(OPTION, Some(column), reason, &[]));
+            }
+        }
+        if !names.is_empty() && names.iter().all(|name| self.partition_by.contains(name)) {
+            problems.push(problem(
+                OPTION,
+                None,
+                "every column is a partition column, so files would be empty",
+                &[],
+            ));
+        }
+        if names.is_empty() {
+            problems.push(problem("column", None, "the rows have no columns", &[]));
+        }
+    }
+
+    fn validate_key(&self, names: &[String], problems: &mut Vec<OptionProblem>) {
+        check_columns("key", &self.key, names, problems);
+        if self.mode == PublishMode::Merge
+            && self
+                .key
+                .iter()
+                .all(|column| self.partition_by.contains(column))
+        {
+            let reason = if self.key.is_empty() {
+                "mode merge needs the columns that identify a row, as in key 'event_id'"
+            } else {
+                "every key column is a partition column, so a partition could hold one row; name the row's own key"
+            };
+            problems.push(problem("key", None, reason, &[]));
+        }
+    }
+
+    fn validate_sort(
+        &self,
+        table: &TableSchema,
+        names: &[String],
+        problems: &mut Vec<OptionProblem>,
+    ) {
+        let columns: Vec<String> = self.sort.iter().map(|key| key.column.clone()).collect();
+        check_columns("sort", &columns, names, problems);
+        for column in columns {
+            if let Ok(field) = table.columns().field_with_name(&column)
+                && !can_sort(field.data_type())
+            {
+                let reason = format!("type {} has no order", field.data_type());
+                problems.push(problem("sort", Some(&column), reason, &[]));
+            }
+        }
+    }
+}
+
+fn check_columns(
+    option: &'static str,
+    columns: &[String],
+    names: &[String],
+    problems: &mut Vec<OptionProblem>,
+) {
+    for column in columns {
+        if !names.contains(column) {
+            problems.push(problem(
+                option,
+                Some(column),
+                "there is no such column",
+                names,
+            ));
+        }
+    }
+    problems
+        .extend(repeated(columns).map(|name| problem(option, Some(name), "is named twice", &[])));
+}
+
+fn repeated(names: &[String]) -> impl Iterator<Item = &String> {
+    names
+        .iter()
+        .enumerate()
+        .filter(|(position, name)| names[..*position].contains(name))
+        .map(|(_, name)| name)
+}
+
+fn problem(
+    option: &'static str,
+    name: Option<&str>,
+    reason: impl Into<String>,
+    candidates: &[String],
+) -> OptionProblem {
+    OptionProblem {
+        option,
+        name: name.map(str::to_owned),
+        reason: reason.into(),
+        candidates: candidates.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::datatypes::{DataType, Field};
+
+    use super::*;
+
+    #[test]
+    fn every_problem_is_reported_at_once_with_the_columns_there_are() {
+        let schema = Schema::new(vec![
+            Field::new("id", DataType::Int64, true),
+            Field::new("amount", DataType::Float64, true),
+            Field::new("nothing", DataType::Null, true),
+        ]);
+        let options = TableOptions {
+            partition_by: vec!["yaer".to_owned(), "amount".to_owned()],
+            mode: PublishMode::Merge,
+            sort: vec![SortKey::ascending("id"), SortKey::ascending("id")],
+            compression: Compression::Zstd(40),
+            row_group_rows: 0,
+            ..TableOptions::default()
+        };
+        let shown: Vec<String> = options
+            .validate(&schema)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(shown.len(), 7, "{shown:#?}");
+        assert!(shown[0].starts_with("column \"nothing\""), "{shown:#?}");
+        assert_eq!(
+            shown[1],
+            "partitioned by \"yaer\": there is no such column (there are: id, amount, nothing)"
+        );
+        assert!(
+            shown[2].starts_with("partitioned by \"amount\": type Float64"),
+            "{shown:#?}"
+        );
+        assert!(shown[3].starts_with("key: mode merge needs"), "{shown:#?}");
+        assert_eq!(shown[4], "sort \"id\": is named twice");
+        assert_eq!(shown[5], "compression: zstd has levels 1 to 22, not 40");
+        assert_eq!(shown[6], "row_group_rows: must be at least 1");
+    }
+
+    #[test]
+    fn words_of_pipelines_are_read_or_refused_with_what_there_is() {
+        assert_eq!("Merge".parse::<PublishMode>().unwrap(), PublishMode::Merge);
+        assert_eq!(
+            "upsert"
+                .parse::<PublishMode>()
+                .unwrap_err()
+                .candidates
+                .len(),
+            4
+        );
+        assert_eq!("zstd".parse::<Compression>().unwrap(), Compression::Zstd(3));
+        assert_eq!(
+            "ZSTD(9)".parse::<Compression>().unwrap(),
+            Compression::Zstd(9)
+        );
+        assert_eq!("none".parse::<Compression>().unwrap(), Compression::None);
+        for wrong in [
+            "zip",
+            "zstd(x)",
+            "zstd(99)",
+            "snappy(1)",
+            "gzip(-1)",
+            "gzip(17)",
+        ] {
+            assert!(wrong.parse::<Compression>().is_err(), "{wrong}");
+        }
+    }
+}

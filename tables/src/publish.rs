@@ -1,0 +1,287 @@
+//! Publishing: what a run would change, and the one put that decides it. Owns the meaning of the publish modes and the
+//! order of the decision; carrying it out is `recover::roll_forward`.
+//!
+//! ```text
+//! prepare  staged files ─► merge (mode merge) ─► compare digests ─► Change
+//! publish  lease ─► seal files ─► lease ─► put-if-absent commits/<n>.json ─► roll forward ─► <n>.done
+//!                                          └── before: nothing happened ── after: it will be finished ──►
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::Utc;
+use datafusion::prelude::SessionContext;
+use tracing::info;
+
+use crate::error::{Error, Result};
+use crate::log::{self, AddedFile, Commit, DataFile, Interval, Record, Totals};
+use crate::merge::merge_partition;
+use crate::options::PublishMode;
+use crate::recover::roll_forward;
+use crate::staging::Staging;
+use crate::store::Expected;
+use crate::write::StagedFile;
+
+/// What publishing would change. Made by [`Staging::prepare`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Change {
+    /// Files that readers will see after it.
+    pub added: Vec<DataFile>,
+    /// Published files that go.
+    pub removed: Vec<DataFile>,
+    /// Published files, in partitions that this run produced, that hold the very bytes it would write; they stay.
+    pub unchanged: Vec<DataFile>,
+    /// Rows that this run staged, before any merge.
+    pub rows_staged: u64,
+    /// Rows in `added`. In `merge` these include the kept rows of the replaced files.
+    pub rows_written: u64,
+    /// Bytes in `added`.
+    pub bytes_written: u64,
+    /// What a merge did to rows; `None` in other modes.
+    pub merge: Option<MergeCounts>,
+    /// The staged files of `added`, in the same order.
+    staged: Vec<String>,
+}
+
+/// What a merge does to rows, over the partitions whose files change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MergeCounts {
+    /// Rows whose key was not published in their partition.
+    pub inserted: u64,
+    /// Published rows replaced by an arriving row with their key.
+    pub updated: u64,
+    /// Arriving rows dropped because another arriving row with their key won, over all partitions.
+    pub duplicates_dropped: u64,
+}
+
+impl Change {
+    /// Whether the table would hold the same files as before.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty()
+    }
+
+    /// Sums over the files that would be added.
+    pub fn totals(&self) -> Totals {
+        Totals::of(&self.added)
+    }
+
+    fn add(&mut self, file: StagedFile) {
+        self.rows_written += file.rows;
+        self.bytes_written += file.bytes;
+        self.staged.push(file.staged.clone());
+        self.added.push(file.into_data_file());
+    }
+
+    /// Takes the produced files of one partition, except where a published one has the same bytes.
+    fn replace(&mut self, published: Vec<DataFile>, produced: Vec<StagedFile>) {
+        let mut published = published;
+        for file in produced {
+            let same = published
+                .iter()
+                .position(|old| old.sha256 == file.sha256 && old.bytes == file.bytes);
+            match same {
+                Some(position) => self.unchanged.push(published.remove(position)),
+                None => self.add(file),
+            }
+        }
+        self.removed.extend(published);
+    }
+}
+
+/// What a run says about itself in its commit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CommitInfo {
+    /// How far the sources were read; `null` if they have no cursors.
+    pub cursors: serde_json::Value,
+    /// The interval of data that the run covered.
+    pub interval: Option<Interval>,
+    /// Identifies the plan that made the rows.
+    pub plan_fingerprint: Option<String>,
+    /// Rows read from the sources.
+    pub rows_read: Option<u64>,
+}
+
+pub(crate) async fn prepare(
+    staging: &Staging,
+    ctx: &SessionContext,
+    files: Vec<StagedFile>,
+) -> Result<Change> {
+    let mut change = Change {
+        rows_staged: files.iter().map(|file| file.rows).sum(),
+        ..Change::default()
+    };
+    let mut produced: BTreeMap<String, Vec<StagedFile>> = BTreeMap::new();
+    for file in files {
+        produced
+            .entry(file.partition.clone())
+            .or_default()
+            .push(file);
+    }
+    let mut published: BTreeMap<&str, Vec<DataFile>> = BTreeMap::new();
+    for file in staging.base.iter().flat_map(|base| &base.files) {
+        published
+            .entry(file.partition())
+            .or_default()
+            .push(file.clone());
+    }
+    match staging.options.mode {
+        PublishMode::Append => produced
+            .into_values()
+            .flatten()
+            .for_each(|file| change.add(file)),
+        mode @ (PublishMode::Overwrite | PublishMode::Replace) => {
+            for (partition, files) in produced {
+                let old = published.remove(partition.as_str()).unwrap_or_default();
+                change.replace(old, files);
+            }
+            if mode == PublishMode::Replace {
+                change.removed.extend(published.into_values().flatten());
+            }
+        }
+        PublishMode::Merge => {
+            let mut counts = MergeCounts::default();
+            for (partition, files) in produced {
+                let old = published.remove(partition.as_str()).unwrap_or_default();
+                let merged = merge_partition(staging, ctx, &partition, &old, files).await?;
+                let changes = change.added.len() + change.removed.len();
+                change.replace(old, merged.files);
+                counts.duplicates_dropped += merged.duplicates_dropped;
+                if change.added.len() + change.removed.len() > changes {
+                    counts.inserted += merged.inserted;
+                    counts.updated += merged.updated;
+                }
+            }
+            change.merge = Some(counts);
+        }
+    }
+    Ok(change)
+}
+
+pub(crate) async fn publish(staging: &Staging, change: Change, info: CommitInfo) -> Result<Commit> {
+    let store = staging.store.as_ref();
+    let base = staging.base.as_ref();
+    if let (PublishMode::Append, Some(base), Some(interval)) =
+        (staging.options.mode, base, &info.interval)
+        && base.has_interval(interval)
+    {
+        return Err(Error::IntervalCommitted {
+            table: store.location().to_owned(),
+            interval: interval.clone(),
+        });
+    }
+    staging.lease.check(store).await?;
+    if let Some(base) = base
+        && change.is_empty()
+        && base.cursors == info.cursors
+        && base.schema == staging.schema
+    {
+        info!(
+            table = store.location(),
+            run_id = staging.run_id,
+            "nothing changed"
+        );
+        return Ok(base.clone());
+    }
+    let record = record(staging, change, info)?;
+    let files: Vec<Expected> = record.added.iter().map(AddedFile::expected).collect();
+    store.seal(&files).await?;
+    // T-4: asked again after the long part, right before the decision.
+    staging.lease.check(store).await?;
+    decide(staging, &record).await?;
+    info!(
+        table = store.location(),
+        run_id = staging.run_id,
+        commit = record.number,
+        added = record.added.len(),
+        removed = record.removed.len(),
+        rows = record.totals.rows,
+        "committed"
+    );
+    roll_forward(store, &record).await?;
+    record.into_commit(base, store)
+}
+
+fn record(staging: &Staging, change: Change, info: CommitInfo) -> Result<Record> {
+    let base = staging.base.as_ref();
+    let names: BTreeSet<&str> = base
+        .iter()
+        .flat_map(|base| &base.files)
+        .map(|file| file.path.as_str())
+        .collect();
+    if let Some(file) = change
+        .added
+        .iter()
+        .find(|file| names.contains(file.path.as_str()))
+    {
+        return Err(Error::StagedFile {
+            path: file.path.clone(),
+            reason: "a name that is already published; start the run again".to_owned(),
+        });
+    }
+    let added = change
+        .added
+        .into_iter()
+        .zip(change.staged)
+        .map(|(file, staged)| AddedFile { file, staged })
+        .collect();
+    let record = Record {
+        version: 0,
+        number: base.map_or(0, |base| base.number) + 1,
+        run_id: staging.run_id.clone(),
+        token: staging.token.clone(),
+        epoch: staging.lease.epoch(),
+        mode: staging.options.mode,
+        interval: info.interval,
+        committed_at: Utc::now(),
+        plan_fingerprint: info.plan_fingerprint,
+        cursors: info.cursors,
+        rows_read: info.rows_read,
+        partition_by: staging.schema.partition_by().to_vec(),
+        columns: staging.schema.to_record(),
+        totals: Totals::default(),
+        added,
+        removed: change.removed.into_iter().map(|file| file.path).collect(),
+        snapshot: None,
+    };
+    Ok(record.complete(base))
+}
+
+/// The commit point. An answer may be lost on the way, so after a failure the record is read back: if it is ours, the
+/// decision was made.
+async fn decide(staging: &Staging, record: &Record) -> Result<()> {
+    let store = staging.store.as_ref();
+    let key = log::record_key(record.number);
+    let put = store.put_if_absent(&key, log::to_json(&key, record)?).await;
+    if matches!(put, Ok(true)) {
+        return Ok(());
+    }
+    let undecided = |source: Error| Error::Undecided {
+        table: store.location().to_owned(),
+        number: record.number,
+        source: Box::new(source),
+    };
+    let found = match store.read(&key).await {
+        Ok(Some(content)) => {
+            log::from_json::<Record>(&log::full_path(store, &key), &content).map_err(undecided)?
+        }
+        Ok(None) => {
+            return Err(match put {
+                Err(error) => error.into(),
+                // Taken a moment ago, gone now: someone else is at work in the control folder.
+                Ok(_) => Error::LeaseLost {
+                    table: store.location().to_owned(),
+                    epoch: record.epoch,
+                },
+            });
+        }
+        Err(error) => return Err(undecided(put.err().unwrap_or(error).into())),
+    };
+    if found.token == record.token {
+        return Ok(());
+    }
+    Err(Error::Superseded {
+        table: store.location().to_owned(),
+        number: record.number,
+        run_id: found.run_id,
+    })
+}

@@ -1,0 +1,178 @@
+//! A run that writes into the staging area of a table: it holds the lease, makes the plan that writes, and ends by
+//! publishing or abandoning. Owns the life of a run; the writing is `write`, the decision `publish`.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionContext;
+
+use crate::error::{Error, Result};
+use crate::lease::Lease;
+use crate::log::Commit;
+use crate::options::TableOptions;
+use crate::publish::{self, Change, CommitInfo};
+use crate::recover::clear;
+use crate::schema::TableSchema;
+use crate::store::Store;
+use crate::write::{self, StagedFile, WriteSpec};
+
+/// A run between [`crate::Table::begin`] and [`Staging::publish`] or [`Staging::abandon`]. Readers see nothing of it.
+///
+/// Dropping it gives the lease back and leaves the staged files to the next run, which drops them.
+#[derive(Debug)]
+pub struct Staging {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) lease: Lease,
+    pub(crate) run_id: String,
+    pub(crate) token: String,
+    pub(crate) options: TableOptions,
+    pub(crate) schema: TableSchema,
+    pub(crate) base: Option<Commit>,
+}
+
+impl Staging {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        lease: Lease,
+        run_id: String,
+        token: String,
+        options: TableOptions,
+        schema: TableSchema,
+        base: Option<Commit>,
+    ) -> Self {
+        Self {
+            store,
+            lease,
+            run_id,
+            token,
+            options,
+            schema,
+            base,
+        }
+    }
+
+    /// The schema that is written: the table's, or this run's own if the table is new or replaced with another.
+    pub fn schema(&self) -> &TableSchema {
+        &self.schema
+    }
+
+    /// The commit that this run builds on; `None` for the first.
+    pub fn base(&self) -> Option<&Commit> {
+        self.base.as_ref()
+    }
+
+    /// Wraps a plan so that executing it stages its rows. The result gives one row per staged file, for
+    /// [`Staging::staged`]; every partition of it must be executed, to its end, once.
+    ///
+    /// With an order (`sort`, or `merge`) the rows are sorted first, spilling to disk as the memory pool demands, and
+    /// the files are the same bytes for the same rows. Without one the rows are gathered per partition of the table.
+    ///
+    /// # Errors
+    /// [`Error::Write`] if the input's columns are not those given to [`crate::Table::begin`].
+    pub fn write_plan(&self, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+        let spec = self.write_spec();
+        write::plan(input, spec).map_err(|source| self.write_error(source))
+    }
+
+    fn write_spec(&self) -> WriteSpec {
+        WriteSpec::new(
+            Arc::clone(&self.store),
+            &self.token,
+            &self.schema,
+            &self.options,
+        )
+    }
+
+    fn write_error(&self, source: datafusion::error::DataFusionError) -> Error {
+        Error::Write {
+            table: self.store.location().to_owned(),
+            source,
+        }
+    }
+
+    /// Reads the rows that the plan of [`Staging::write_plan`] gave.
+    ///
+    /// # Errors
+    /// [`Error::StagedFile`] if a file is reported twice, or is not of this run: then the rows must not be published,
+    /// because some would be there twice.
+    pub fn staged(&self, batches: &[RecordBatch]) -> Result<Vec<StagedFile>> {
+        let files = write::read_rows(batches).map_err(|source| self.write_error(source))?;
+        let folder = format!("{}/", write::rows_folder(&self.token));
+        let mut seen = HashMap::new();
+        for file in &files {
+            let refuse = |reason: &str| Error::StagedFile {
+                path: file.staged.clone(),
+                reason: reason.to_owned(),
+            };
+            if !file.staged.starts_with(&folder) {
+                return Err(refuse(
+                    "which is not a file of this run; execute the plan of this run",
+                ));
+            }
+            if seen.insert(&file.staged, ()).is_some() {
+                return Err(refuse(
+                    "twice: a part of the plan ran more than once; start the run again",
+                ));
+            }
+        }
+        Ok(files)
+    }
+
+    /// The folder of the rows this run staged, laid out as the table is, for checks before publishing. It exists once
+    /// a file is staged. In `merge` these are the arriving rows.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the storage is not a local filesystem.
+    pub fn staged_dir(&self) -> Result<PathBuf> {
+        let url = self.store.staged_url(&write::rows_folder(&self.token))?;
+        url.to_file_path().map_err(|()| Error::UnsupportedLocation {
+            location: url.to_string(),
+            reason: "staged rows are not in a local folder".to_owned(),
+        })
+    }
+
+    /// Works out what publishing these files would change, and makes the replacement files of a `merge`. Publishes
+    /// nothing; may be repeated only after [`Staging::abandon`] and a new run.
+    ///
+    /// `ctx` gives the memory pool and the temporary folder of the merge.
+    ///
+    /// # Errors
+    /// [`Error::Merge`] with the engine's error as its source.
+    pub async fn prepare(&self, ctx: &SessionContext, files: Vec<StagedFile>) -> Result<Change> {
+        publish::prepare(self, ctx, files).await
+    }
+
+    /// Publishes the change, all or nothing, with the cursors in the same decision, and ends the run.
+    ///
+    /// A change that is empty, with the cursors of the base, makes no commit: the base is returned. Before the
+    /// decision every staged file is made durable and compared with its digest.
+    ///
+    /// # Errors
+    /// Nothing is published, and the staged files are dropped, unless the error is [`Error::RollForward`] (the commit
+    /// stands and the next run finishes it) or [`Error::Undecided`] (the next run finds out).
+    pub async fn publish(self, change: Change, info: CommitInfo) -> Result<Commit> {
+        let published = publish::publish(&self, change, info).await;
+        if !matches!(
+            published,
+            Err(Error::RollForward { .. } | Error::Undecided { .. })
+        ) {
+            clear(self.store.as_ref(), &self.token).await;
+        }
+        published
+    }
+
+    /// Drops everything staged and ends the run. The table is as before.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if files could not be deleted; the next run tries again.
+    pub async fn abandon(self) -> Result<()> {
+        self.store.abort(&self.token).await?;
+        self.store
+            .delete(&crate::log::intent_key(&self.token))
+            .await?;
+        Ok(())
+    }
+}

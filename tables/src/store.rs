@@ -1,0 +1,213 @@
+//! The storage a table stands on, as the commit protocol needs it: control objects, staged files that nobody sees,
+//! and the one step that makes a staged file visible. Owns the contract; knows nothing of Parquet, modes or records.
+//!
+//! Every write of this crate goes through [`Store`], so an implementation that fails at the k-th call exercises every
+//! fault of a run. Keys are relative, with `/` between segments:
+//!
+//! | area | local filesystem | what may see it |
+//! |---|---|---|
+//! | control | `<parent>/.<name>.spillway/<key>` | only this crate |
+//! | staged | `<parent>/.<name>.spillway/staging/<key>` | only this crate, and checks before publishing |
+//! | published | `<parent>/<name>/<key>` | every reader |
+//!
+//! The staging area is never below the table: readers that list the table must not find unfinished files.
+
+mod local;
+
+use std::fmt;
+use std::io;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use url::Url;
+
+pub use local::LocalStore;
+
+/// The result of a storage call.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// Why a storage call failed, by what a caller can do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// No space is left; free some and run again.
+    #[error("cannot {action} {path}: the disk is full; free some space and run again")]
+    DiskFull {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: String,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// This user may not write there, or the filesystem is read-only.
+    #[error(
+        "cannot {action} {path}: not permitted; check the owner and the mode of the folder, or choose another"
+    )]
+    Denied {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: String,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// Any other fault of the system.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: String,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// A file has other bytes than those that were written, or is gone.
+    #[error("{path} is not the file that was written: {reason}")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// The difference.
+        reason: String,
+    },
+    /// The table's folder is on another filesystem than its control folder, so a rename is not atomic.
+    #[error(
+        "{path} is on another filesystem than {control}, so files cannot be published in one step; choose a table \
+         folder inside the mounted filesystem, not the mount point itself"
+    )]
+    OtherFilesystem {
+        /// The table's folder.
+        path: String,
+        /// The control folder.
+        control: String,
+    },
+    /// The process is shutting down and did not carry the call out, or not to its end.
+    #[error("cannot {action}: the process is shutting down")]
+    Interrupted {
+        /// What was tried.
+        action: &'static str,
+    },
+}
+
+/// A staged file as its writer knows it: what is checked before a commit is decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Key in the staging area.
+    pub staged: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the bytes, in hexadecimal.
+    pub sha256: String,
+}
+
+/// The storage of one table. All calls may be repeated after a failure; a call that failed may nevertheless have taken
+/// effect. Dropping a future may leave the call to finish by itself.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync {
+    /// The table's location as users write it; for messages.
+    fn location(&self) -> &str;
+
+    /// A folder of the staging area that a listing reader can open; ends with `/`.
+    fn staged_url(&self, folder: &str) -> StoreResult<Url>;
+
+    /// A published file as a reader can open it.
+    fn published_url(&self, key: &str) -> StoreResult<Url>;
+
+    /// Makes the control area ready and checks that publishing into the table can work.
+    async fn prepare(&self) -> StoreResult<()>;
+
+    /// Tries to take the table's exclusive lock; `None` while another live process, or another run of this one, has
+    /// it. It is given back when the guard is dropped, and by the system when the process dies.
+    async fn lock(&self) -> StoreResult<Option<Box<dyn Lock>>>;
+
+    /// The content of a control object, `None` if there is none.
+    async fn read(&self, key: &str) -> StoreResult<Option<Bytes>>;
+
+    /// Writes or replaces a control object, atomically and durably.
+    async fn put(&self, key: &str, content: Bytes) -> StoreResult<()>;
+
+    /// Writes a control object unless there is one; atomic, durable. `false` if there was one. After an error the
+    /// caller must read the object back: it may be there.
+    async fn put_if_absent(&self, key: &str, content: Bytes) -> StoreResult<bool>;
+
+    /// Names directly in a control folder, in no order; empty if the folder does not exist.
+    async fn list(&self, folder: &str) -> StoreResult<Vec<String>>;
+
+    /// Deletes a control object; one that is not there is no error.
+    async fn delete(&self, key: &str) -> StoreResult<()>;
+
+    /// Begins a staged file. It must not exist yet: two writers of one key are a defect and the second one fails, at
+    /// the latest when it finishes.
+    async fn stage(&self, key: &str) -> StoreResult<Box<dyn StagedUpload>>;
+
+    /// Makes staged files durable and checks size and digest of each.
+    async fn seal(&self, files: &[Expected]) -> StoreResult<()>;
+
+    /// Top-level names in the staging area, one for each run that staged anything.
+    async fn list_staged(&self) -> StoreResult<Vec<String>>;
+
+    /// Drops everything staged under a top-level name; nothing there is no error.
+    async fn abort(&self, name: &str) -> StoreResult<()>;
+
+    /// Drops leftovers of control writes that were cut off. Only while the lock is held.
+    async fn sweep(&self) -> StoreResult<()>;
+
+    /// Makes a staged file visible under `published`, atomically, replacing a file of that key. If the staged file is
+    /// gone and the published one has the expected size and digest, it was done before and that is success.
+    async fn complete(&self, file: &Expected, published: &str) -> StoreResult<()>;
+
+    /// Deletes a published file; one that is not there is no error.
+    async fn remove(&self, published: &str) -> StoreResult<()>;
+
+    /// Makes completions and removals in these folders of the table durable (`""` is the table itself).
+    async fn settle(&self, folders: &[String]) -> StoreResult<()>;
+
+    /// Any file under the table, as a key; `None` if there is none. Hidden files do not count.
+    async fn any_published(&self) -> StoreResult<Option<String>>;
+}
+
+/// A staged file being written. Dropping it unfinished leaves at most an incomplete staged file, which
+/// [`Store::abort`] drops.
+#[async_trait]
+pub trait StagedUpload: fmt::Debug + Send {
+    /// Appends bytes.
+    async fn write(&mut self, content: Bytes) -> StoreResult<()>;
+
+    /// Appends the last bytes and closes the file. It is not durable before [`Store::seal`].
+    async fn finish(&mut self, rest: Bytes) -> StoreResult<()>;
+}
+
+/// The exclusive lock of a table; given back on drop.
+#[async_trait]
+pub trait Lock: fmt::Debug + Send + Sync {
+    /// Whether the lock is still the one that other processes would have to take: it is not if someone deleted the
+    /// control folder underneath.
+    async fn is_held(&self) -> StoreResult<bool>;
+}
+
+impl StoreError {
+    /// Sorts a system error by what a caller can do about it: the one place where that is decided.
+    pub fn from_io(action: &'static str, path: impl fmt::Display, source: io::Error) -> Self {
+        let path = path.to_string();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull {
+                action,
+                path,
+                source,
+            },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Denied {
+                action,
+                path,
+                source,
+            },
+            _ => Self::Io {
+                action,
+                path,
+                source,
+            },
+        }
+    }
+}

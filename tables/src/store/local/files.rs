@@ -1,0 +1,176 @@
+//! The file operations under the local store: each names the path it failed at. Knows no tables and no keys.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use super::{Expected, StoreError, StoreResult};
+
+/// Threads that verify and sync staged files, or sync folders. They wait for the disk rather than compute, and the more
+/// wait together, the fewer journal writes the filesystem makes.
+const SYNC_THREADS: usize = 16;
+/// Bytes that are read at once to verify a file.
+const READ_BYTES: usize = 1 << 20;
+
+/// Runs file operations on the blocking pool.
+pub(super) async fn blocking<T: Send + 'static>(
+    action: &'static str,
+    work: impl FnOnce() -> StoreResult<T> + Send + 'static,
+) -> StoreResult<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(_) => Err(StoreError::Interrupted { action }),
+    }
+}
+
+pub(super) fn at(action: &'static str, path: &Path, source: io::Error) -> StoreError {
+    StoreError::from_io(action, path.display(), source)
+}
+
+pub(super) fn create_folders(path: &Path) -> StoreResult<()> {
+    fs::create_dir_all(path).map_err(|error| at("create folder", path, error))
+}
+
+pub(super) fn create_new(path: &Path) -> StoreResult<File> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map_err(|error| at("create", path, error))
+}
+
+pub(super) fn sync_folder(path: &Path) -> StoreResult<()> {
+    let synced = File::open(path).and_then(|folder| folder.sync_all());
+    match synced {
+        // A folder that a removal emptied and took away has nothing left to make durable.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|error| at("sync folder", path, error)),
+    }
+}
+
+pub(super) fn parent_of(path: &Path) -> StoreResult<&Path> {
+    path.parent().ok_or_else(|| {
+        at(
+            "find the folder of",
+            path,
+            io::ErrorKind::InvalidInput.into(),
+        )
+    })
+}
+
+/// Compares a file with what was written; with `sync`, makes it durable first.
+pub(super) fn verify(path: &Path, expected: &Expected, sync: bool) -> StoreResult<()> {
+    let damaged = |reason: String| StoreError::Damaged {
+        path: path.display().to_string(),
+        reason,
+    };
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(damaged("it is gone".to_owned()));
+        }
+        other => other.map_err(|error| at("open", path, error))?,
+    };
+    if sync {
+        file.sync_all().map_err(|error| at("sync", path, error))?;
+    }
+    let bytes = file
+        .metadata()
+        .map_err(|error| at("look at", path, error))?
+        .len();
+    if bytes != expected.bytes {
+        return Err(damaged(format!(
+            "it has {bytes} bytes, {} were written",
+            expected.bytes
+        )));
+    }
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; READ_BYTES.min(usize::try_from(bytes).unwrap_or(READ_BYTES).max(1))];
+    loop {
+        match file
+            .read(&mut buffer)
+            .map_err(|error| at("read", path, error))?
+        {
+            0 => break,
+            count => hash.update(&buffer[..count]),
+        }
+    }
+    let found = hex::encode(hash.finalize());
+    if found != expected.sha256 {
+        return Err(damaged(format!(
+            "its sha-256 is {found}, {} was written",
+            expected.sha256
+        )));
+    }
+    Ok(())
+}
+
+/// Applies `work` to every item on a few threads; the first error is the result.
+pub(super) fn for_each<T: Sync>(
+    items: &[T],
+    work: impl Fn(&T) -> StoreResult<()> + Sync,
+) -> StoreResult<()> {
+    let next = AtomicUsize::new(0);
+    let run = || {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(item)?;
+        }
+        Ok(())
+    };
+    if items.len() < 2 {
+        return run();
+    }
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..SYNC_THREADS.min(items.len()))
+            .map(|_| scope.spawn(run))
+            .collect();
+        let mut result = Ok(());
+        for thread in threads {
+            let ended = thread.join().unwrap_or(Err(StoreError::Interrupted {
+                action: "sync files",
+            }));
+            result = result.and(ended);
+        }
+        result
+    })
+}
+
+/// `folder` and everything above it up to and including `root`.
+pub(super) fn up_to<'a>(folder: &'a Path, root: &'a Path) -> impl Iterator<Item = &'a Path> {
+    folder
+        .ancestors()
+        .take_while(move |ancestor| ancestor.starts_with(root))
+}
+
+pub(super) fn url_of(path: &Path, folder: bool) -> StoreResult<Url> {
+    let url = if folder {
+        Url::from_directory_path(path)
+    } else {
+        Url::from_file_path(path)
+    };
+    url.map_err(|()| at("make a URL of", path, io::ErrorKind::InvalidInput.into()))
+}
+
+pub(super) fn remove_file(path: &Path) -> StoreResult<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|error| at("delete", path, error)),
+    }
+}
+
+pub(super) fn names_in(folder: &Path) -> StoreResult<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(|error| at("list", folder, error))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| at("list", folder, error))?;
+        names.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    names.sort_unstable();
+    Ok(names)
+}

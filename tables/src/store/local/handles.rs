@@ -1,0 +1,120 @@
+//! Writing one staged file, and the lock of a table: what a run holds open of the local filesystem.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::files::{at, blocking, create_folders, create_new, parent_of};
+use super::{Lock, StagedUpload, StoreResult};
+
+/// Bytes a staged file gathers before it touches the disk, so that a small file costs one system round.
+const WRITE_BYTES: usize = 1 << 20;
+
+/// A staged file: gathered in memory up to [`WRITE_BYTES`], then on disk.
+#[derive(Debug)]
+pub(super) struct LocalUpload {
+    path: PathBuf,
+    file: Option<File>,
+    pending: Vec<u8>,
+    /// A write that failed, or whose future was dropped, leaves the file in an unknown state.
+    failed: bool,
+}
+
+impl LocalUpload {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            file: None,
+            pending: Vec::new(),
+            failed: false,
+        }
+    }
+
+    async fn flush(&mut self, close: bool) -> StoreResult<()> {
+        if self.failed {
+            return Err(at(
+                "write",
+                &self.path,
+                io::Error::other("an earlier write of this file failed"),
+            ));
+        }
+        self.failed = true;
+        let (path, file, pending) = (
+            self.path.clone(),
+            self.file.take(),
+            std::mem::take(&mut self.pending),
+        );
+        let (file, pending) = blocking("write", move || {
+            let mut file = match file {
+                Some(file) => file,
+                None => {
+                    create_folders(parent_of(&path)?)?;
+                    create_new(&path)?
+                }
+            };
+            file.write_all(&pending)
+                .map_err(|error| at("write", &path, error))?;
+            Ok(((!close).then_some(file), pending))
+        })
+        .await?;
+        self.file = file;
+        self.failed = close;
+        if !close {
+            self.pending = pending;
+            self.pending.clear();
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl StagedUpload for LocalUpload {
+    async fn write(&mut self, content: Bytes) -> StoreResult<()> {
+        self.pending.extend_from_slice(&content);
+        if self.pending.len() >= WRITE_BYTES {
+            self.flush(false).await
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn finish(&mut self, rest: Bytes) -> StoreResult<()> {
+        self.pending.extend_from_slice(&rest);
+        self.flush(true).await
+    }
+}
+
+/// An open, locked file: the system gives the lock back when it is closed, by whatever end of the process.
+#[derive(Debug)]
+pub(super) struct LocalLock {
+    file: File,
+    path: PathBuf,
+}
+
+impl LocalLock {
+    /// `file`, opened at `path`, is locked.
+    pub(super) fn new(file: File, path: PathBuf) -> Self {
+        Self { file, path }
+    }
+}
+
+#[async_trait]
+impl Lock for LocalLock {
+    async fn is_held(&self) -> StoreResult<bool> {
+        let ours = self
+            .file
+            .metadata()
+            .map_err(|error| at("look at", &self.path, error))?;
+        let path = self.path.clone();
+        blocking("check the lock", move || match std::fs::metadata(&path) {
+            Ok(named) => Ok(named.ino() == ours.ino() && named.dev() == ours.dev()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(at("look at", &path, error)),
+        })
+        .await
+    }
+}

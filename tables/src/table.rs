@@ -1,0 +1,207 @@
+//! A table by its location: what is published, recovery, and the begin of a run. Owns how a location is understood;
+//! the run itself is [`Staging`].
+
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Schema;
+use sha2::{Digest, Sha256};
+use tracing::info;
+use url::Url;
+
+use crate::error::{Error, Result};
+use crate::lease::Lease;
+use crate::log::{self, Commit, Intent};
+use crate::options::{PublishMode, TableOptions};
+use crate::recover::{Recovery, recover};
+use crate::schema::TableSchema;
+use crate::staging::Staging;
+use crate::store::{LocalStore, Store};
+
+/// A Hive-partitioned Parquet table at a location. Holds no lock and no file open; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Table {
+    store: Arc<dyn Store>,
+}
+
+impl Table {
+    /// The table at a path or a `file://` URL, whether or not there is one yet. Touches nothing.
+    ///
+    /// ```
+    /// let table = tables::Table::at("out/events/")?;
+    /// assert!(table.location().ends_with("out/events"));
+    /// # Ok::<(), tables::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedLocation`] for another scheme, the root folder, or a path that is not UTF-8.
+    pub fn at(location: &str) -> Result<Self> {
+        let refuse = |reason: &str| Error::UnsupportedLocation {
+            location: location.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let path = match location.split_once("://") {
+            Some(("file", _)) => {
+                let url = Url::parse(location).map_err(|error| refuse(&error.to_string()))?;
+                url.to_file_path()
+                    .map_err(|()| refuse("a file URL names no host, as in file:///data/events"))?
+            }
+            Some(_) => {
+                return Err(refuse(
+                    "only the local filesystem is supported: give a path or a file:// URL",
+                ));
+            }
+            None if location.trim().is_empty() => return Err(refuse("it is empty")),
+            None => Path::new(location).to_owned(),
+        };
+        let absolute = std::path::absolute(&path).map_err(|error| refuse(&error.to_string()))?;
+        // Drops a trailing slash, so that `events/` and `events` are one table with one lease.
+        let absolute: std::path::PathBuf = absolute.components().collect();
+        let store = LocalStore::new(&absolute).map_err(|reason| refuse(&reason))?;
+        Ok(Self::with_store(Arc::new(store)))
+    }
+
+    /// The table on a storage of the caller's, for storages that [`Table::at`] does not know.
+    pub fn with_store(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// The location, for messages.
+    pub fn location(&self) -> &str {
+        self.store.location()
+    }
+
+    /// The newest commit, `None` before the first. Reads the log only, takes no lease, and writes nothing. A commit
+    /// counts from its decision: its files may still be on their way into place.
+    ///
+    /// # Errors
+    /// [`Error::DamagedRecord`] and [`Error::UnknownVersion`] name the file that cannot be used.
+    pub async fn current(&self) -> Result<Option<Commit>> {
+        match log::newest(self.store.as_ref()).await? {
+            Some(newest) => log::read_state(self.store.as_ref(), newest.number)
+                .await
+                .map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Finishes what an earlier run left: carries a decided commit out, drops everything that was not decided.
+    /// Idempotent; [`Table::begin`] does it by itself.
+    ///
+    /// # Errors
+    /// [`Error::LeaseHeld`] while a run is alive: it finishes its own work.
+    pub async fn recover(&self) -> Result<Recovery> {
+        if log::newest(self.store.as_ref()).await?.is_none()
+            && self.store.list("intents").await?.is_empty()
+        {
+            // There is no table, and looking must not make one.
+            return Ok(Recovery::default());
+        }
+        self.store.prepare().await?;
+        let lease = Lease::acquire(
+            self.store.as_ref(),
+            "recovery",
+            self.committed_epoch().await?,
+        )
+        .await?;
+        recover(&self.store, &lease).await
+    }
+
+    /// Begins a run: checks the options, takes the lease, recovers, checks the schema against the table's, and
+    /// announces what is going to be staged. No row has been read by then.
+    ///
+    /// `run_id` names the run in the log and in messages. `schema` is that of the rows to be written; their types may
+    /// be any spelling of the table's.
+    ///
+    /// # Errors
+    /// [`Error::Options`], [`Error::LeaseHeld`], [`Error::SchemaChanged`], [`Error::PartitioningChanged`],
+    /// [`Error::ForeignFiles`]; storage errors if the folder cannot be written.
+    pub async fn begin(
+        &self,
+        run_id: &str,
+        options: TableOptions,
+        schema: &Schema,
+    ) -> Result<Staging> {
+        let problems = options.validate(schema);
+        if !problems.is_empty() {
+            return Err(Error::Options { problems });
+        }
+        let (incoming, _) = TableSchema::normalize(schema, &options.partition_by);
+        let store = &self.store;
+        store.prepare().await?;
+        let lease = Lease::acquire(store.as_ref(), run_id, self.committed_epoch().await?).await?;
+        recover(store, &lease).await?;
+        let base = self.current().await?;
+        let table_schema = self.agree(base.as_ref(), &options, incoming).await?;
+
+        let epoch = lease.epoch();
+        let token = token(run_id, epoch);
+        let base_number = base.as_ref().map_or(0, |base| base.number);
+        let intent = Intent::new(run_id, &token, epoch, base_number, options.mode);
+        let key = log::intent_key(&token);
+        store.put(&key, log::to_json(&key, &intent)?).await?;
+        info!(table = self.location(), run_id, epoch, base = base_number, mode = %options.mode, "began to stage");
+        Ok(Staging::new(
+            Arc::clone(store),
+            lease,
+            run_id.to_owned(),
+            token,
+            options,
+            table_schema,
+            base,
+        ))
+    }
+
+    /// The schema that the run writes: the table's if there is one, else the run's own.
+    async fn agree(
+        &self,
+        base: Option<&Commit>,
+        options: &TableOptions,
+        run: TableSchema,
+    ) -> Result<TableSchema> {
+        let Some(base) = base else {
+            return match self.store.any_published().await? {
+                Some(example) => Err(Error::ForeignFiles {
+                    table: self.location().to_owned(),
+                    example,
+                }),
+                None => Ok(run),
+            };
+        };
+        let same_folders = base.schema.partition_by() == run.partition_by();
+        let differences = base.schema.differences(run.columns());
+        if same_folders && differences.is_empty() {
+            return Ok(base.schema.clone());
+        }
+        if options.mode == PublishMode::Replace {
+            return Ok(run);
+        }
+        if !same_folders {
+            return Err(Error::PartitioningChanged {
+                table: self.location().to_owned(),
+                table_columns: base.schema.partition_by().to_vec(),
+                run_columns: run.partition_by().to_vec(),
+            });
+        }
+        Err(Error::SchemaChanged {
+            table: self.location().to_owned(),
+            differences,
+        })
+    }
+
+    async fn committed_epoch(&self) -> Result<u64> {
+        match log::newest(self.store.as_ref()).await? {
+            Some(newest) => Ok(log::read_record(self.store.as_ref(), newest.number)
+                .await?
+                .epoch),
+            None => Ok(0),
+        }
+    }
+}
+
+/// Names an attempt: in its staging area and in its files. The epoch makes it differ from every earlier one, also of
+/// the same run, so that no file name is ever used twice.
+fn token(run_id: &str, epoch: u64) -> String {
+    let digest = Sha256::digest(format!("{run_id}\n{epoch}"));
+    hex::encode(&digest[..6])
+}

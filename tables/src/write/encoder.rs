@@ -1,0 +1,327 @@
+//! One partition's rows into Parquet files: gathers them into chunks of a fixed number of rows, encodes, cuts row
+//! groups and files. Owns everything that decides on the bytes; does not know where rows come from.
+//!
+//! Bytes must depend on the rows and their order alone. The encoder of the `parquet` crate looks at its page limits
+//! after every slice it is given, so it is given slices that are cut by row ordinals only, and row groups and files are
+//! cut between them. Writer properties that a new version might change are set here.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::arrow::array::{Array, ArrayData, ArrayRef, RecordBatch, make_array};
+use datafusion::arrow::compute::concat_batches;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::basic::Compression;
+use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use sha2::{Digest, Sha256};
+
+use super::{Ordinals, StagedFile, WriteSpec, bytes_of};
+use crate::error::Error;
+use crate::options::TableOptions;
+use crate::store::{StagedUpload, StoreError};
+
+/// Rows that are encoded at once; a multiple of the encoder's own batches.
+const CHUNK_ROWS: usize = 8192;
+/// What an open file holds beside its encoder's buffers, per column: schema, statistics, page index.
+const OPEN_COLUMN_BYTES: usize = 1024;
+/// The writer as the files name it. Without a version: equal rows must give equal bytes after an upgrade.
+const CREATED_BY: &str = "spillway version 1";
+
+/// The part of the options that decides on the bytes.
+#[derive(Debug)]
+pub(super) struct EncodeOptions {
+    row_group_rows: usize,
+    row_group_bytes: usize,
+    target_file_bytes: u64,
+    properties: WriterProperties,
+}
+
+impl EncodeOptions {
+    /// `options` have been validated.
+    pub(super) fn new(options: &TableOptions) -> Self {
+        let compression = options
+            .compression
+            .to_parquet()
+            .unwrap_or(Compression::UNCOMPRESSED);
+        let properties = WriterProperties::builder()
+            .set_writer_version(WriterVersion::PARQUET_1_0)
+            .set_created_by(CREATED_BY.to_owned())
+            .set_compression(compression)
+            // Row groups are cut here, between chunks.
+            .set_max_row_group_row_count(None)
+            .set_max_row_group_bytes(None)
+            .set_write_batch_size(1024)
+            .set_data_page_size_limit(1 << 20)
+            .set_data_page_row_count_limit(20_000)
+            .set_dictionary_enabled(true)
+            .set_dictionary_page_size_limit(1 << 20)
+            .set_statistics_enabled(EnabledStatistics::Page)
+            .set_statistics_truncate_length(Some(64))
+            .set_column_index_truncate_length(Some(64))
+            .build();
+        Self {
+            row_group_rows: options.row_group_rows,
+            row_group_bytes: options.row_group_bytes,
+            target_file_bytes: options.target_file_bytes,
+            properties,
+        }
+    }
+}
+
+/// The files of one partition, one after the other.
+pub(super) struct PartitionWriter {
+    spec: Arc<WriteSpec>,
+    ordinals: Arc<Ordinals>,
+    partition: String,
+    parts: VecDeque<RecordBatch>,
+    part_rows: usize,
+    part_bytes: usize,
+    file: Option<OpenFile>,
+    finished: Vec<StagedFile>,
+}
+
+struct OpenFile {
+    writer: ArrowWriter<Vec<u8>>,
+    upload: Box<dyn StagedUpload>,
+    hash: Sha256,
+    bytes: u64,
+    rows: u64,
+    group_rows: usize,
+    ordinal: u32,
+    name: String,
+    staged: String,
+}
+
+impl PartitionWriter {
+    pub(super) fn new(spec: &Arc<WriteSpec>, ordinals: &Arc<Ordinals>, partition: String) -> Self {
+        Self {
+            spec: Arc::clone(spec),
+            ordinals: Arc::clone(ordinals),
+            partition,
+            parts: VecDeque::new(),
+            part_rows: 0,
+            part_bytes: 0,
+            file: None,
+            finished: Vec::new(),
+        }
+    }
+
+    pub(super) fn partition(&self) -> &str {
+        &self.partition
+    }
+
+    /// Takes rows of the file's schema, in order.
+    pub(super) async fn write(&mut self, rows: RecordBatch) -> Result<()> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        self.part_rows += rows.num_rows();
+        self.part_bytes += bytes_of(&rows);
+        self.parts.push_back(rows);
+        while self.part_rows >= self.next_chunk_rows() {
+            let chunk = self.take_chunk(self.next_chunk_rows())?;
+            self.encode(&chunk).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives memory back by ending the row group early. The bytes then depend on when that is.
+    pub(super) async fn flush_row_group(&mut self) -> Result<()> {
+        if self.part_rows > 0 {
+            let chunk = self.take_chunk(self.part_rows.min(self.next_chunk_rows()))?;
+            self.encode(&chunk).await?;
+        }
+        if let Some(file) = &mut self.file {
+            file.end_row_group().await?;
+        }
+        Ok(())
+    }
+
+    /// Encodes what is left and ends the last file.
+    pub(super) async fn close(&mut self) -> Result<Vec<StagedFile>> {
+        if self.part_rows > 0 {
+            let chunk = self.take_chunk(self.part_rows)?;
+            self.encode(&chunk).await?;
+        }
+        self.end_file().await?;
+        Ok(std::mem::take(&mut self.finished))
+    }
+
+    /// Bytes held now: waiting rows, the encoder's buffers, an allowance for the open file.
+    pub(super) fn memory(&self) -> usize {
+        self.buffered()
+            + self.file.as_ref().map_or(0, |_| {
+                OPEN_COLUMN_BYTES * (1 + self.spec.file_schema.fields().len())
+            })
+    }
+
+    /// The part of [`Self::memory`] that [`Self::flush_row_group`] gives back.
+    pub(super) fn buffered(&self) -> usize {
+        self.part_bytes
+            + self
+                .file
+                .as_ref()
+                .map_or(0, |file| file.writer.memory_size())
+    }
+
+    fn next_chunk_rows(&self) -> usize {
+        let in_group = self.file.as_ref().map_or(0, |file| file.group_rows);
+        CHUNK_ROWS.min(self.spec.encode.row_group_rows - in_group)
+    }
+
+    /// The first `rows` waiting rows as one batch.
+    fn take_chunk(&mut self, rows: usize) -> Result<RecordBatch> {
+        let mut taken = Vec::new();
+        let mut missing = rows;
+        while missing > 0
+            && let Some(first) = self.parts.pop_front()
+        {
+            if first.num_rows() > missing {
+                taken.push(first.slice(0, missing));
+                self.parts
+                    .push_front(first.slice(missing, first.num_rows() - missing));
+                missing = 0;
+            } else {
+                missing -= first.num_rows();
+                taken.push(first);
+            }
+        }
+        self.part_rows -= rows;
+        self.part_bytes = self.parts.iter().map(bytes_of).sum();
+        let chunk = match taken.as_slice() {
+            [one] => one.clone(),
+            several => concat_batches(&self.spec.file_schema, several)?,
+        };
+        plain_nulls(&chunk)
+    }
+
+    async fn encode(&mut self, chunk: &RecordBatch) -> Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                none.insert(OpenFile::create(&self.spec, &self.partition, &self.ordinals).await?)
+            }
+        };
+        file.writer.write(chunk)?;
+        file.rows += chunk.num_rows() as u64;
+        file.group_rows += chunk.num_rows();
+        let options = &self.spec.encode;
+        if file.group_rows >= options.row_group_rows
+            || file.writer.in_progress_size() >= options.row_group_bytes
+        {
+            file.end_row_group().await?;
+        }
+        let size = file.writer.bytes_written() + file.writer.in_progress_size();
+        if size as u64 >= options.target_file_bytes {
+            self.end_file().await?;
+        }
+        Ok(())
+    }
+
+    async fn end_file(&mut self) -> Result<()> {
+        if let Some(file) = self.file.take() {
+            self.finished.push(file.finish(&self.partition).await?);
+        }
+        Ok(())
+    }
+}
+
+impl OpenFile {
+    async fn create(spec: &WriteSpec, partition: &str, ordinals: &Ordinals) -> Result<Self> {
+        let ordinal = ordinals.next(partition);
+        let name = format!("part-{ordinal:05}-{}.parquet", spec.token);
+        let staged = if partition.is_empty() {
+            format!("{}/{name}", spec.folder)
+        } else {
+            format!("{}/{partition}/{name}", spec.folder)
+        };
+        let upload = spec.store.stage(&staged).await.map_err(external)?;
+        let properties = spec.encode.properties.clone();
+        let writer =
+            ArrowWriter::try_new(Vec::new(), Arc::clone(&spec.file_schema), Some(properties))?;
+        Ok(Self {
+            writer,
+            upload,
+            hash: Sha256::new(),
+            bytes: 0,
+            rows: 0,
+            group_rows: 0,
+            ordinal,
+            name,
+            staged,
+        })
+    }
+
+    async fn end_row_group(&mut self) -> Result<()> {
+        self.writer.flush()?;
+        self.group_rows = 0;
+        let encoded = self.take_encoded()?;
+        self.upload.write(encoded).await.map_err(external)
+    }
+
+    async fn finish(mut self, partition: &str) -> Result<StagedFile> {
+        self.writer.finish()?;
+        let rest = self.take_encoded()?;
+        self.upload.finish(rest).await.map_err(external)?;
+        Ok(StagedFile {
+            partition: partition.to_owned(),
+            name: self.name,
+            staged: self.staged,
+            ordinal: self.ordinal,
+            rows: self.rows,
+            bytes: self.bytes,
+            sha256: hex::encode(self.hash.finalize()),
+            repeated_keys: None,
+        })
+    }
+
+    /// The encoded bytes since the last call, hashed on their way to the storage.
+    fn take_encoded(&mut self) -> Result<Bytes> {
+        self.writer.sync()?;
+        // The crate warns of writing to the inner buffer; emptying it leaves its own count of bytes as it is.
+        let encoded = std::mem::take(self.writer.inner_mut());
+        self.hash.update(&encoded);
+        self.bytes += encoded.len() as u64;
+        Ok(encoded.into())
+    }
+}
+
+fn external(error: StoreError) -> DataFusionError {
+    Error::Store(error).into()
+}
+
+/// The encoder cuts pages differently for "no NULL bitmap" and "a bitmap without a NULL", and which of the two a chunk
+/// has depends on what it was cut from. A bitmap without a NULL is dropped.
+fn plain_nulls(batch: &RecordBatch) -> Result<RecordBatch> {
+    let columns: Result<Vec<ArrayRef>> = batch
+        .columns()
+        .iter()
+        .map(|column| {
+            if column.data_type().is_nested()
+                || (column.nulls().is_some() && column.null_count() == 0)
+            {
+                Ok(make_array(without_empty_nulls(column.to_data())?))
+            } else {
+                Ok(Arc::clone(column))
+            }
+        })
+        .collect();
+    Ok(RecordBatch::try_new(batch.schema(), columns?)?)
+}
+
+fn without_empty_nulls(data: ArrayData) -> Result<ArrayData> {
+    let nulls = data.nulls().filter(|nulls| nulls.null_count() > 0).cloned();
+    let children: Result<Vec<ArrayData>> = data
+        .child_data()
+        .iter()
+        .cloned()
+        .map(without_empty_nulls)
+        .collect();
+    Ok(data
+        .into_builder()
+        .nulls(nulls)
+        .child_data(children?)
+        .build()?)
+}

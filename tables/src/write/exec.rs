@@ -1,0 +1,216 @@
+//! The operator that writes: rows in, one row per staged file out. The same in every process that executes plans, so
+//! it knows nothing of the task or the partition number it runs under; names come from the run and the rows.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, OrderingRequirements, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{
+    Boundedness, ChildrenPropertiesMode, EmissionType,
+};
+use datafusion::physical_plan::metrics::{
+    Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
+};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
+    InputDistributionRequirements, Partitioning, PlanProperties, ReplaceChildrenOptions,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{Ordinals, StagedFile, WriteSpec, gathered, row_schema, sorted, to_rows};
+use crate::error::Error;
+
+/// Writes its input into staged Parquet files, one partition of the table per folder, and gives one row per file when
+/// its input ends. Made by [`crate::Staging::write_plan`].
+///
+/// A stream that is dropped stops writing; its files stay staged until the run is abandoned. Executing a partition
+/// again stages its rows again: the run must then be abandoned (its driver sees too many rows).
+#[derive(Debug)]
+pub struct PartitionedWriteExec {
+    input: Arc<dyn ExecutionPlan>,
+    spec: Arc<WriteSpec>,
+    ordinals: Arc<Ordinals>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl PartitionedWriteExec {
+    pub(super) fn new(input: Arc<dyn ExecutionPlan>, spec: Arc<WriteSpec>) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(row_schema()),
+            Partitioning::UnknownPartitioning(input.output_partitioning().partition_count()),
+            EmissionType::Final,
+            Boundedness::Bounded,
+        );
+        Self {
+            input,
+            spec,
+            ordinals: Arc::new(Ordinals::default()),
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+}
+
+impl DisplayAs for PartitionedWriteExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let strategy = if self.spec.is_sorted() {
+            "sorted"
+        } else {
+            "gathered"
+        };
+        write!(
+            f,
+            "PartitionedWriteExec: strategy={strategy}, table={}",
+            self.spec.store.location()
+        )
+    }
+}
+
+impl ExecutionPlan for PartitionedWriteExec {
+    fn name(&self) -> &str {
+        "PartitionedWriteExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn input_distribution_requirements(&self) -> InputDistributionRequirements {
+        InputDistributionRequirements::new(vec![self.spec.distribution()])
+    }
+
+    fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
+        vec![self.spec.ordering().map(OrderingRequirements::from)]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        // More streams are more open files for the same rows; the input is written as it is partitioned.
+        vec![false]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let Ok([input]) = <[Arc<dyn ExecutionPlan>; 1]>::try_from(children) else {
+            return internal_err!("PartitionedWriteExec has one input");
+        };
+        // Always from scratch: the number of partitions follows the input's.
+        Ok(Arc::new(Self::new(input, Arc::clone(&self.spec))))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(
+            children,
+            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
+        )
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let streams = self.input.output_partitioning().partition_count();
+        let dealt = self.input.output_partitioning().satisfaction(
+            &self.spec.distribution(),
+            self.input.equivalence_properties(),
+            false,
+        );
+        if !dealt.is_satisfied() {
+            return internal_err!(
+                "a partition of a sorted table would be written by several of {streams} streams"
+            );
+        }
+        let counters = Counters::new(&self.metrics, partition);
+        let counted = counters.rows_read.clone();
+        let input = self.input.execute(partition, Arc::clone(&context))?;
+        let input = RecordBatchStreamAdapter::new(
+            input.schema(),
+            input.inspect_ok(move |batch| {
+                counted.add(batch.num_rows());
+            }),
+        );
+        let reservation =
+            MemoryConsumer::new("PartitionedWriteExec").register(context.memory_pool());
+        let (spec, ordinals) = (Arc::clone(&self.spec), Arc::clone(&self.ordinals));
+        let written = async move {
+            let input = Box::pin(input);
+            let files = if spec.is_sorted() {
+                sorted::write(input, &spec, &ordinals, &reservation).await?
+            } else {
+                gathered::write(input, &spec, &ordinals, &reservation, streams).await?
+            };
+            counters.check(&files)?;
+            to_rows(&files)
+        };
+        Ok(Box::pin(RecordBatchStreamAdapter::new(
+            row_schema(),
+            stream::once(written).boxed(),
+        )))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}
+
+/// What one stream read and wrote.
+struct Counters {
+    rows_read: Count,
+    rows_written: Count,
+    files_written: Count,
+    bytes_written: Count,
+}
+
+impl Counters {
+    fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
+        let counter = |name: &'static str| MetricBuilder::new(metrics).counter(name, partition);
+        Self {
+            rows_read: counter("rows_read"),
+            rows_written: counter("rows_written"),
+            files_written: counter("files_written"),
+            bytes_written: counter("bytes_written"),
+        }
+    }
+
+    /// Every row that came in is in a file, and none twice.
+    fn check(&self, files: &[StagedFile]) -> Result<()> {
+        let rows: u64 = files.iter().map(|file| file.rows).sum();
+        let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+        let read = self.rows_read.value() as u64;
+        if rows != read {
+            return Err(DataFusionError::from(Error::RowsLost {
+                read,
+                written: rows,
+            }));
+        }
+        self.rows_written
+            .add(usize::try_from(rows).unwrap_or(usize::MAX));
+        self.bytes_written
+            .add(usize::try_from(bytes).unwrap_or(usize::MAX));
+        self.files_written.add(files.len());
+        Ok(())
+    }
+}

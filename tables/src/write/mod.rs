@@ -1,0 +1,475 @@
+//! Writing the rows of a run into staged Parquet files. Owns the plan that writes, its operator and the encoder; does
+//! not know what is published or how it is decided.
+//!
+//! | strategy | when | open files | bytes |
+//! |---|---|---|---|
+//! | `sorted` | the table has an order | one per stream | a function of the rows alone |
+//! | `gathered` | it has none | bounded by the memory pool | depend on how the rows arrive |
+//!
+//! Encoding happens where the rows are: in the poll of the operator's stream, as every operator of the engine does its
+//! work. One stream per input partition is then the parallelism that the user set, and the encoder's memory is
+//! accounted where it is held. A thread of its own per file would escape both. Only the disk is waited for elsewhere
+//! (`store::local` writes on the blocking pool).
+
+mod encoder;
+mod exec;
+mod gathered;
+mod sorted;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array, UInt64Array,
+};
+use datafusion::arrow::compute::SortOptions;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type, UInt64Type};
+use datafusion::common::{internal_err, plan_err};
+use datafusion::error::Result;
+use datafusion::physical_expr::expressions::{CastExpr, Column};
+use datafusion::physical_expr::{Distribution, LexOrdering, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+
+use crate::layout::PartitionColumns;
+use crate::log::DataFile;
+use crate::options::{PublishMode, TableOptions};
+use crate::schema::{TableSchema, can_sort};
+use crate::store::Store;
+
+pub use exec::PartitionedWriteExec;
+
+use encoder::EncodeOptions;
+
+/// The staging folder of the rows that a run writes.
+pub(crate) fn rows_folder(token: &str) -> String {
+    format!("{token}/rows")
+}
+
+/// The staging folder of the files that a merge makes of them.
+fn merged_folder(token: &str) -> String {
+    format!("{token}/merged")
+}
+
+/// A file that a run staged: one row of the operator's output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagedFile {
+    /// The partition path, such as `year=2026`; empty in a table without partition columns.
+    pub partition: String,
+    /// The file's name, unique in the table.
+    pub name: String,
+    /// Its key in the staging area.
+    pub staged: String,
+    /// The how manieth file of its partition it is in this run, from 0.
+    pub ordinal: u32,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
+    /// Rows whose key had, by its hash, come before in the partition; `Some(0)` proves that there are no duplicates.
+    /// `None` when keys were not watched.
+    pub repeated_keys: Option<u64>,
+}
+
+impl StagedFile {
+    pub(crate) fn into_data_file(self) -> DataFile {
+        let path = if self.partition.is_empty() {
+            self.name
+        } else {
+            format!("{}/{}", self.partition, self.name)
+        };
+        DataFile {
+            path,
+            rows: self.rows,
+            bytes: self.bytes,
+            sha256: self.sha256,
+        }
+    }
+}
+
+/// What the operator writes, and where.
+#[derive(Debug)]
+pub(crate) struct WriteSpec {
+    store: Arc<dyn Store>,
+    token: String,
+    folder: String,
+    /// The columns of the input, after [`plan`] brought them to the table's types.
+    schema: SchemaRef,
+    /// Put before the path that the partition columns give: the partition whose rows these are.
+    prefix: String,
+    partition: PartitionColumns,
+    file_schema: SchemaRef,
+    file_columns: Vec<usize>,
+    order: Vec<(usize, SortOptions)>,
+    watched_key: Vec<usize>,
+    encode: EncodeOptions,
+}
+
+impl WriteSpec {
+    /// All partitions of a table, into the run's folder of rows.
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        token: &str,
+        schema: &TableSchema,
+        options: &TableOptions,
+    ) -> Self {
+        let columns = schema.columns();
+        let index = |name: &String| {
+            columns
+                .index_of(name)
+                .ok()
+                .map(|index| (name.clone(), index))
+        };
+        let watched: &[String] = if options.mode == PublishMode::Merge {
+            &options.key
+        } else {
+            &[]
+        };
+        Self {
+            folder: rows_folder(token),
+            prefix: String::new(),
+            partition: PartitionColumns::new(schema.partition_by().iter().filter_map(index)),
+            file_schema: schema.file_schema(),
+            file_columns: (0..columns.fields().len())
+                .filter(|column| !schema.is_partition(columns.field(*column).name()))
+                .collect(),
+            order: order(columns, schema.partition_by(), options),
+            // Within a partition its columns are constant, so they cannot tell two keys apart.
+            watched_key: watched
+                .iter()
+                .filter(|name| !schema.is_partition(name))
+                .filter_map(|name| columns.index_of(name).ok())
+                .collect(),
+            ..Self::bare(store, token, Arc::clone(columns), options)
+        }
+    }
+
+    /// The rows of one partition, without its columns, into the run's folder of merged files.
+    pub(crate) fn of_partition(
+        store: Arc<dyn Store>,
+        token: &str,
+        partition: &str,
+        schema: &TableSchema,
+        options: &TableOptions,
+    ) -> Self {
+        let columns = schema.file_schema();
+        Self {
+            folder: merged_folder(token),
+            prefix: partition.to_owned(),
+            file_columns: (0..columns.fields().len()).collect(),
+            order: order(&columns, &[], options),
+            ..Self::bare(store, token, columns, options)
+        }
+    }
+
+    fn bare(store: Arc<dyn Store>, token: &str, schema: SchemaRef, options: &TableOptions) -> Self {
+        Self {
+            store,
+            token: token.to_owned(),
+            folder: String::new(),
+            prefix: String::new(),
+            partition: PartitionColumns::new([]),
+            file_schema: Arc::clone(&schema),
+            schema,
+            file_columns: Vec::new(),
+            order: Vec::new(),
+            watched_key: Vec::new(),
+            encode: EncodeOptions::new(options),
+        }
+    }
+
+    fn is_sorted(&self) -> bool {
+        !self.order.is_empty()
+    }
+
+    fn ordering(&self) -> Option<LexOrdering> {
+        let expressions = self.order.iter().map(|(column, options)| {
+            let expression: Arc<dyn PhysicalExpr> =
+                Arc::new(Column::new(self.schema.field(*column).name(), *column));
+            PhysicalSortExpr::new(expression, *options)
+        });
+        LexOrdering::new(expressions)
+    }
+
+    /// How rows must be dealt to streams: with an order, a partition is one stream's.
+    fn distribution(&self) -> Distribution {
+        if !self.is_sorted() {
+            return Distribution::UnspecifiedDistribution;
+        }
+        if self.partition.is_empty() {
+            return Distribution::SinglePartition;
+        }
+        let columns = self
+            .partition
+            .indices()
+            .map(|column| -> Arc<dyn PhysicalExpr> {
+                Arc::new(Column::new(self.schema.field(column).name(), column))
+            });
+        Distribution::KeyPartitioned(columns.collect())
+    }
+
+    fn partition_path(&self, batch: &RecordBatch, row: usize) -> crate::error::Result<String> {
+        let path = self.partition.path(batch, row)?;
+        Ok(if self.prefix.is_empty() {
+            path
+        } else {
+            self.prefix.clone()
+        })
+    }
+
+    /// The columns that go into the file.
+    fn file_batch(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let columns = self
+            .file_columns
+            .iter()
+            .map(|column| Arc::clone(batch.column(*column)))
+            .collect();
+        Ok(RecordBatch::try_new(
+            Arc::clone(&self.file_schema),
+            columns,
+        )?)
+    }
+}
+
+/// The full order of rows: partitions, then the declared order (in `merge`, the key is next), then every other column
+/// that has an order. With it, equal rows are the only ones whose places could be swapped, so the files are a function
+/// of the rows. Empty when the table declares no order.
+fn order(
+    schema: &Schema,
+    partition_by: &[String],
+    options: &TableOptions,
+) -> Vec<(usize, SortOptions)> {
+    let merge = options.mode == PublishMode::Merge;
+    if options.sort.is_empty() && !merge {
+        return Vec::new();
+    }
+    let declared = options.sort.iter().map(|key| {
+        (
+            &key.column,
+            SortOptions {
+                descending: key.descending,
+                nulls_first: key.nulls_first,
+            },
+        )
+    });
+    let ascending = SortOptions {
+        descending: false,
+        nulls_first: false,
+    };
+    let key: &[String] = if merge { &options.key } else { &[] };
+    let names = partition_by
+        .iter()
+        .map(|name| (name, ascending))
+        .chain(declared)
+        .chain(key.iter().map(|name| (name, ascending)))
+        .chain(
+            schema
+                .fields()
+                .iter()
+                .map(|field| (field.name(), ascending)),
+        );
+    let mut order: Vec<(usize, SortOptions)> = Vec::new();
+    for (name, options) in names {
+        let Ok(index) = schema.index_of(name) else {
+            continue;
+        };
+        if can_sort(schema.field(index).data_type())
+            && order.iter().all(|(known, _)| *known != index)
+        {
+            order.push((index, options));
+        }
+    }
+    order
+}
+
+/// Sorted streams at most: each holds the row group of an open file, whatever the memory pool says.
+const MAX_SORTED_STREAMS: usize = 4;
+
+/// Wraps `input`: its columns by name and cast to the table's types, its rows sorted if the table has an order, then
+/// the operator.
+///
+/// A sorted table is written by several streams, each of which has all rows of its partitions; so no merge of streams
+/// is needed, which would want memory that the sorts before it hold.
+pub(crate) fn plan(
+    input: Arc<dyn ExecutionPlan>,
+    spec: WriteSpec,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let mut input = to_schema(input, &spec.schema)?;
+    if let Some(ordering) = spec.ordering() {
+        let streams = input.output_partitioning().partition_count();
+        if streams > 1 {
+            input = match spec.distribution() {
+                Distribution::SinglePartition => Arc::new(CoalescePartitionsExec::new(input)),
+                distribution => {
+                    let partitioning =
+                        distribution.create_partitioning(streams.min(MAX_SORTED_STREAMS));
+                    Arc::new(RepartitionExec::try_new(input, partitioning)?)
+                }
+            };
+        }
+        if !input
+            .equivalence_properties()
+            .ordering_satisfy(ordering.iter().cloned())?
+        {
+            input = Arc::new(SortExec::new(ordering, input).with_preserve_partitioning(true));
+        }
+    }
+    Ok(Arc::new(PartitionedWriteExec::new(input, Arc::new(spec))))
+}
+
+fn to_schema(input: Arc<dyn ExecutionPlan>, schema: &SchemaRef) -> Result<Arc<dyn ExecutionPlan>> {
+    let from = input.schema();
+    if let Some(extra) = from
+        .fields()
+        .iter()
+        .find(|field| schema.index_of(field.name()).is_err())
+    {
+        return plan_err!(
+            "the plan has a column {} that the table does not have",
+            extra.name()
+        );
+    }
+    let mut expressions = Vec::with_capacity(schema.fields().len());
+    let mut same = from.fields().len() == schema.fields().len();
+    for (position, field) in schema.fields().iter().enumerate() {
+        let Ok(index) = from.index_of(field.name()) else {
+            return plan_err!(
+                "the plan has no column {}, which the table has",
+                field.name()
+            );
+        };
+        let mut expression: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), index));
+        same &= index == position;
+        if from.field(index).data_type() != field.data_type() {
+            same = false;
+            expression = Arc::new(CastExpr::new(expression, field.data_type().clone(), None));
+        }
+        expressions.push((expression, field.name().clone()));
+    }
+    if same {
+        Ok(input)
+    } else {
+        Ok(Arc::new(ProjectionExec::try_new(expressions, input)?))
+    }
+}
+
+/// The bytes of these rows. Batches are often slices of a larger one; counting all of that for each of them would give
+/// memory back that is not held.
+fn bytes_of(rows: &RecordBatch) -> usize {
+    let column = |array: &ArrayRef| {
+        array
+            .to_data()
+            .get_slice_memory_size()
+            .unwrap_or_else(|_| array.get_array_memory_size())
+    };
+    rows.columns().iter().map(column).sum()
+}
+
+/// Numbers the files of each partition, over all streams of one operator.
+#[derive(Debug, Default)]
+struct Ordinals(Mutex<HashMap<String, u32>>);
+
+impl Ordinals {
+    fn next(&self, partition: &str) -> u32 {
+        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match next.get_mut(partition) {
+            Some(ordinal) => {
+                *ordinal += 1;
+                *ordinal
+            }
+            None => {
+                next.insert(partition.to_owned(), 0);
+                0
+            }
+        }
+    }
+}
+
+const COLUMNS: [(&str, DataType, bool); 8] = [
+    ("partition", DataType::Utf8, false),
+    ("name", DataType::Utf8, false),
+    ("staged", DataType::Utf8, false),
+    ("ordinal", DataType::UInt32, false),
+    ("rows", DataType::UInt64, false),
+    ("bytes", DataType::UInt64, false),
+    ("sha256", DataType::Utf8, false),
+    ("repeated_keys", DataType::UInt64, true),
+];
+
+/// The columns of the operator's output: one row per staged file.
+fn row_schema() -> SchemaRef {
+    let fields: Vec<Field> = COLUMNS
+        .into_iter()
+        .map(|(name, data_type, nullable)| Field::new(name, data_type, nullable))
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn to_rows(files: &[StagedFile]) -> Result<RecordBatch> {
+    let text = |get: fn(&StagedFile) -> &str| {
+        Arc::new(StringArray::from_iter_values(files.iter().map(get)))
+    };
+    let number = |get: fn(&StagedFile) -> u64| {
+        Arc::new(UInt64Array::from_iter_values(files.iter().map(get)))
+    };
+    let batch = RecordBatch::try_new(
+        row_schema(),
+        vec![
+            text(|file| &file.partition),
+            text(|file| &file.name),
+            text(|file| &file.staged),
+            Arc::new(UInt32Array::from_iter_values(
+                files.iter().map(|file| file.ordinal),
+            )),
+            number(|file| file.rows),
+            number(|file| file.bytes),
+            text(|file| &file.sha256),
+            Arc::new(UInt64Array::from_iter(
+                files.iter().map(|file| file.repeated_keys),
+            )),
+        ],
+    )?;
+    Ok(batch)
+}
+
+/// Reads the operator's output, whatever process made it.
+pub(crate) fn read_rows(batches: &[RecordBatch]) -> Result<Vec<StagedFile>> {
+    let expected = row_schema();
+    let mut files = Vec::new();
+    for batch in batches {
+        if batch.schema().fields() != expected.fields() {
+            return internal_err!(
+                "the plan's output is not that of the writer: {}",
+                batch.schema()
+            );
+        }
+        let text = |column: usize, row: usize| {
+            batch
+                .column(column)
+                .as_string::<i32>()
+                .value(row)
+                .to_owned()
+        };
+        let number = |column: usize, row: usize| {
+            batch.column(column).as_primitive::<UInt64Type>().value(row)
+        };
+        for row in 0..batch.num_rows() {
+            files.push(StagedFile {
+                partition: text(0, row),
+                name: text(1, row),
+                staged: text(2, row),
+                ordinal: batch.column(3).as_primitive::<UInt32Type>().value(row),
+                rows: number(4, row),
+                bytes: number(5, row),
+                sha256: text(6, row),
+                repeated_keys: batch.column(7).is_valid(row).then(|| number(7, row)),
+            });
+        }
+    }
+    Ok(files)
+}

@@ -1,0 +1,176 @@
+//! Writing rows that come sorted by partition: one partition is open at a time, and what is written depends on the rows
+//! alone. Also watches for keys that come twice.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::compute::partition;
+use datafusion::arrow::row::{RowConverter, SortField};
+use datafusion::error::Result;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::MemoryReservation;
+use futures::StreamExt;
+use tracing::debug;
+
+use super::encoder::PartitionWriter;
+use super::{Ordinals, StagedFile, WriteSpec};
+
+/// About what a set of 64-bit hashes takes per key.
+const KEY_BYTES: usize = 18;
+
+/// Writes all rows of `input`, which is sorted by [`WriteSpec::ordering`].
+///
+/// The row group being encoded is held in memory whatever the pool says: ending it early would make the bytes depend
+/// on the memory budget. It is accounted, and bounded by `row_group_bytes`.
+pub(super) async fn write(
+    mut input: SendableRecordBatchStream,
+    spec: &Arc<WriteSpec>,
+    ordinals: &Arc<Ordinals>,
+    reservation: &MemoryReservation,
+) -> Result<Vec<StagedFile>> {
+    let mut files = Vec::new();
+    let mut keys = KeyWatch::new(spec)?;
+    let mut open: Option<PartitionWriter> = None;
+    while let Some(batch) = input.next().await {
+        let batch = batch?;
+        if batch.num_rows() == 0 {
+            continue;
+        }
+        let rows = spec.file_batch(&batch)?;
+        let hashes = keys.hashes(&batch)?;
+        for range in same_partition(&batch, spec)? {
+            let path = spec.partition_path(&batch, range.start)?;
+            let mut writer = match open.take() {
+                Some(writer) if writer.partition() == path => writer,
+                other => {
+                    if let Some(mut done) = other {
+                        files.extend(keys.end(done.close().await?));
+                    }
+                    PartitionWriter::new(spec, ordinals, path)
+                }
+            };
+            writer.write(rows.slice(range.start, range.len())).await?;
+            keys.add(hashes.get(range).unwrap_or_default());
+            account(reservation, &writer, &mut keys);
+            open = Some(writer);
+        }
+    }
+    if let Some(mut done) = open {
+        files.extend(keys.end(done.close().await?));
+    }
+    reservation.free();
+    Ok(files)
+}
+
+/// Accounts what is held; gives the watched keys up if that makes it fit.
+fn account(reservation: &MemoryReservation, writer: &PartitionWriter, keys: &mut KeyWatch) {
+    if reservation
+        .try_resize(writer.memory() + keys.memory())
+        .is_ok()
+    {
+        return;
+    }
+    if keys.memory() > 0 {
+        debug!(
+            bytes = keys.memory(),
+            "too many keys to watch in memory; the merge will look for duplicates"
+        );
+        keys.seen = None;
+    }
+    if reservation.try_resize(writer.memory()).is_err() {
+        debug!(
+            bytes = writer.memory(),
+            "the open row group exceeds the memory pool"
+        );
+        reservation.resize(writer.memory());
+    }
+}
+
+fn same_partition(batch: &RecordBatch, spec: &WriteSpec) -> Result<Vec<std::ops::Range<usize>>> {
+    if spec.partition.is_empty() {
+        return Ok(std::iter::once(0..batch.num_rows()).collect());
+    }
+    let columns: Vec<ArrayRef> = spec
+        .partition
+        .indices()
+        .map(|index| Arc::clone(batch.column(index)))
+        .collect();
+    Ok(partition(&columns)?.ranges())
+}
+
+/// Sees whether a key comes twice in the open partition, by hashes: a repeated hash may be a mere collision, which a
+/// merge finds out; none repeated proves that every key is unique.
+struct KeyWatch {
+    columns: Vec<usize>,
+    converter: Option<RowConverter>,
+    /// `None` once the memory pool refused to hold the set of this partition.
+    seen: Option<HashSet<u64>>,
+    repeated: u64,
+}
+
+impl KeyWatch {
+    fn new(spec: &WriteSpec) -> Result<Self> {
+        let columns = spec.watched_key.clone();
+        let converter = if columns.is_empty() {
+            None
+        } else {
+            let fields = columns
+                .iter()
+                .map(|column| SortField::new(spec.schema.field(*column).data_type().clone()));
+            Some(RowConverter::new(fields.collect())?)
+        };
+        Ok(Self {
+            columns,
+            converter,
+            seen: Some(HashSet::new()),
+            repeated: 0,
+        })
+    }
+
+    /// One hash per row; empty if no key is watched.
+    fn hashes(&self, batch: &RecordBatch) -> Result<Vec<u64>> {
+        let Some(converter) = &self.converter else {
+            return Ok(Vec::new());
+        };
+        let columns: Vec<ArrayRef> = self
+            .columns
+            .iter()
+            .map(|column| Arc::clone(batch.column(*column)))
+            .collect();
+        let rows = converter.convert_columns(&columns)?;
+        let hash = |row: datafusion::arrow::row::Row<'_>| {
+            let mut hasher = DefaultHasher::new();
+            hasher.write(row.as_ref());
+            hasher.finish()
+        };
+        Ok(rows.iter().map(hash).collect())
+    }
+
+    fn add(&mut self, hashes: &[u64]) {
+        let Some(seen) = &mut self.seen else { return };
+        self.repeated += hashes
+            .iter()
+            .map(|hash| u64::from(!seen.insert(*hash)))
+            .sum::<u64>();
+    }
+
+    fn memory(&self) -> usize {
+        self.seen
+            .as_ref()
+            .map_or(0, |seen| seen.capacity() * KEY_BYTES)
+    }
+
+    /// Notes the finding in the files of the partition that ends, and starts over.
+    fn end(&mut self, mut files: Vec<StagedFile>) -> Vec<StagedFile> {
+        let watched = self.converter.is_some() && self.seen.is_some();
+        for (position, file) in files.iter_mut().enumerate() {
+            // The count is the partition's; its first file carries it.
+            file.repeated_keys = watched.then_some(if position == 0 { self.repeated } else { 0 });
+        }
+        self.seen = Some(HashSet::new());
+        self.repeated = 0;
+        files
+    }
+}

@@ -1,0 +1,12 @@
+//! The table crate as its callers use it: whole runs on real folders, with faults, full disks and readers beside them.
+
+mod disk;
+mod faults;
+mod merge;
+mod modes;
+mod partitions;
+mod readers;
+mod recovery;
+mod refusals;
+mod support;
+mod writers;

@@ -1,0 +1,487 @@
+//! What the tests share: sessions, rows, whole runs, a reader that knows nothing of the crate, and a store that fails.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use datafusion::arrow::array::{
+    ArrayRef, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
+};
+use datafusion::arrow::util::display::array_value_to_string;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use sha2::{Digest, Sha256};
+use tables::store::{Expected, LocalStore, Lock, StagedUpload, Store, StoreError, StoreResult};
+use tables::{
+    Change, Commit, CommitInfo, Interval, PublishMode, SortKey, Staging, Table, TableOptions,
+};
+use url::Url;
+
+pub(crate) type TestResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Says loudly that a test did not run here.
+#[expect(
+    clippy::print_stderr,
+    reason = "a skipped test must be seen in the test output"
+)]
+pub(crate) fn skipped(reason: &str) {
+    eprintln!("SKIPPED: {reason}");
+}
+
+/// Says what a test covered.
+#[expect(
+    clippy::print_stdout,
+    reason = "the number of covered points belongs in the test output"
+)]
+pub(crate) fn covered(what: &str) {
+    println!("{what}");
+}
+
+/// A session; with `memory`, under a pool of so many bytes that sorts spill under.
+pub(crate) fn session(memory: Option<usize>) -> TestResult<SessionContext> {
+    let mut runtime = RuntimeEnvBuilder::new();
+    if let Some(memory) = memory {
+        runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(memory)));
+    }
+    let mut config = SessionConfig::new().with_target_partitions(2);
+    config.options_mut().execution.sort_spill_reservation_bytes = 256 << 10;
+    Ok(SessionContext::new_with_config_rt(
+        config,
+        Arc::new(runtime.build()?),
+    ))
+}
+
+/// One event: identity, partition, time, text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Event(
+    pub(crate) i64,
+    pub(crate) &'static str,
+    pub(crate) i64,
+    pub(crate) Option<&'static str>,
+);
+
+pub(crate) fn events(rows: &[Event]) -> TestResult<RecordBatch> {
+    Ok(RecordBatch::try_from_iter([
+        (
+            "id",
+            Arc::new(rows.iter().map(|row| row.0).collect::<Int64Array>()) as ArrayRef,
+        ),
+        (
+            "city",
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.1))),
+        ),
+        (
+            "at",
+            Arc::new(
+                rows.iter()
+                    .map(|row| Some(row.2 * 1000))
+                    .collect::<TimestampNanosecondArray>(),
+            ),
+        ),
+        (
+            "note",
+            Arc::new(rows.iter().map(|row| row.3).collect::<StringArray>()),
+        ),
+    ])?)
+}
+
+pub(crate) fn by_city(mode: PublishMode) -> TableOptions {
+    TableOptions {
+        partition_by: vec!["city".to_owned()],
+        mode,
+        key: if mode == PublishMode::Merge {
+            vec!["id".to_owned()]
+        } else {
+            Vec::new()
+        },
+        sort: vec![SortKey::ascending("at"), SortKey::ascending("id")],
+        ..TableOptions::default()
+    }
+}
+
+pub(crate) fn input(partitions: &[Vec<RecordBatch>]) -> TestResult<Arc<dyn ExecutionPlan>> {
+    let schema = partitions
+        .iter()
+        .flatten()
+        .next()
+        .ok_or("no batch")?
+        .schema();
+    Ok(MemorySourceConfig::try_new_exec(partitions, schema, None)?)
+}
+
+/// Stages the rows and works the change out.
+pub(crate) async fn stage(
+    table: &Table,
+    run_id: &str,
+    options: TableOptions,
+    ctx: &SessionContext,
+    partitions: &[Vec<RecordBatch>],
+) -> TestResult<(Staging, Change)> {
+    let input = input(partitions)?;
+    let staging = table.begin(run_id, options, &input.schema()).await?;
+    let staged = async {
+        let rows = collect(staging.write_plan(input)?, ctx.task_ctx()).await?;
+        let files = staging.staged(&rows)?;
+        TestResult::Ok(staging.prepare(ctx, files).await?)
+    };
+    match staged.await {
+        Ok(change) => Ok((staging, change)),
+        Err(error) => {
+            // As a driver does; where the store is dead this fails as well.
+            let _ = staging.abandon().await;
+            Err(error)
+        }
+    }
+}
+
+/// A whole run.
+pub(crate) async fn run(
+    table: &Table,
+    run_id: &str,
+    options: TableOptions,
+    rows: &[Event],
+    info: CommitInfo,
+) -> TestResult<Commit> {
+    let ctx = session(None)?;
+    let (staging, change) = stage(table, run_id, options, &ctx, &[vec![events(rows)?]]).await?;
+    Ok(staging.publish(change, info).await?)
+}
+
+pub(crate) fn info(cursor: i64) -> CommitInfo {
+    CommitInfo {
+        cursors: serde_json::json!({ "events": cursor }),
+        ..CommitInfo::default()
+    }
+}
+
+pub(crate) fn interval(cursor: i64) -> CommitInfo {
+    let interval = Interval {
+        start: format!("day {cursor}"),
+        end: format!("day {}", cursor + 1),
+    };
+    CommitInfo {
+        interval: Some(interval),
+        ..info(cursor)
+    }
+}
+
+pub(crate) fn table_at(folder: &Path) -> TestResult<Table> {
+    Ok(Table::at(folder.to_str().ok_or("path is not UTF-8")?)?)
+}
+
+/// The control folder of the table at `folder`.
+pub(crate) fn control(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!(".{name}.spillway"))
+}
+
+/// Every file below `folder`, relative to it, sorted. A file that goes while looking is left out.
+pub(crate) fn files_below(folder: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(&next).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(relative) = path.strip_prefix(folder) {
+                files.push(relative.display().to_string());
+            }
+        }
+    }
+    files.sort_unstable();
+    files
+}
+
+/// The rows of one file as text; fails on anything but a whole, readable Parquet file.
+pub(crate) fn rows_of_file(path: &Path) -> TestResult<Vec<String>> {
+    let mut rows = Vec::new();
+    for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.build()? {
+        let batch = batch?;
+        for row in 0..batch.num_rows() {
+            let values: Result<Vec<String>, _> = batch
+                .columns()
+                .iter()
+                .map(|column| array_value_to_string(column, row))
+                .collect();
+            rows.push(values?.join("|"));
+        }
+    }
+    Ok(rows)
+}
+
+/// What a reader of the folder sees: for each row its partition and its values, sorted.
+pub(crate) fn rows_below(folder: &Path) -> TestResult<Vec<String>> {
+    let mut rows = Vec::new();
+    for file in files_below(folder) {
+        let partition = file.rsplit_once('/').map_or("", |(partition, _)| partition);
+        rows.extend(
+            rows_of_file(&folder.join(&file))?
+                .into_iter()
+                .map(|row| format!("{partition}: {row}")),
+        );
+    }
+    rows.sort_unstable();
+    Ok(rows)
+}
+
+/// SHA-256 of every file below `folder`, by partition.
+pub(crate) fn digests(commit: &Commit) -> BTreeMap<String, Vec<String>> {
+    let mut digests: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in &commit.files {
+        digests
+            .entry(file.partition().to_owned())
+            .or_default()
+            .push(file.sha256.clone());
+    }
+    digests
+}
+
+/// T-1 and T-2 on a table at rest: the files are exactly those of the newest commit, with their digests and rows, and
+/// nothing is staged, announced or unfinished.
+pub(crate) async fn assert_at_rest(folder: &Path) -> TestResult {
+    let commit = table_at(folder)?
+        .current()
+        .await?
+        .ok_or("there is no commit")?;
+    let named: Vec<String> = commit.files.iter().map(|file| file.path.clone()).collect();
+    assert_eq!(
+        files_below(folder),
+        named,
+        "T-1: the visible files are those of the record"
+    );
+    for file in &commit.files {
+        let content = fs::read(folder.join(&file.path))?;
+        assert_eq!(
+            hex::encode(Sha256::digest(&content)),
+            file.sha256,
+            "T-1: {} is complete",
+            file.path
+        );
+        assert_eq!(
+            rows_of_file(&folder.join(&file.path))?.len() as u64,
+            file.rows,
+            "T-2: rows of {}",
+            file.path
+        );
+    }
+    assert_eq!(
+        commit.files.iter().map(|file| file.rows).sum::<u64>(),
+        commit.totals.rows,
+        "T-2"
+    );
+    assert!(
+        !commit.cursors.is_null(),
+        "T-3: the cursor is in the commit"
+    );
+    let left = files_below(&control(folder));
+    assert!(
+        left.contains(&format!("commits/{:08}.done", commit.number)),
+        "the commit is finished: {left:?}"
+    );
+    let stray = left.iter().find(|file| {
+        ["staging/", "intents/", "tmp/"]
+            .iter()
+            .any(|area| file.starts_with(area))
+    });
+    assert_eq!(stray, None, "nothing is left behind");
+    Ok(())
+}
+
+/// How a call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The call does nothing and fails; later ones work.
+    Fails,
+    /// The call takes effect and fails: the answer was lost.
+    AnswerLost,
+    /// The call does nothing, and neither does any later one: the process was killed.
+    Killed,
+}
+
+#[derive(Debug)]
+pub(crate) struct Faults {
+    calls: AtomicUsize,
+    at: usize,
+    fault: Fault,
+}
+
+impl Faults {
+    pub(crate) fn fired(&self) -> bool {
+        self.calls.load(Ordering::SeqCst) >= self.at
+    }
+
+    fn injected(what: &'static str) -> StoreError {
+        StoreError::from_io(what, "(injected)", std::io::Error::other("injected fault"))
+    }
+
+    async fn call<T: Send>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = StoreResult<T>> + Send,
+    ) -> StoreResult<T> {
+        let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        match self.fault {
+            Fault::Fails if number == self.at => Err(Self::injected(what)),
+            Fault::AnswerLost if number == self.at => match work.await {
+                Ok(_) => Err(Self::injected(what)),
+                Err(error) => Err(error),
+            },
+            Fault::Killed if number >= self.at => Err(Self::injected(what)),
+            _ => work.await,
+        }
+    }
+}
+
+/// The local filesystem with a fault at the k-th call, counted over all methods.
+#[derive(Debug)]
+pub(crate) struct FaultStore {
+    inner: LocalStore,
+    faults: Arc<Faults>,
+}
+
+pub(crate) fn faulty(folder: &Path, at: usize, fault: Fault) -> TestResult<(Table, Arc<Faults>)> {
+    let faults = Arc::new(Faults {
+        calls: AtomicUsize::new(0),
+        at,
+        fault,
+    });
+    let store = FaultStore {
+        inner: LocalStore::new(folder)?,
+        faults: Arc::clone(&faults),
+    };
+    Ok((Table::with_store(Arc::new(store)), faults))
+}
+
+#[async_trait]
+impl Store for FaultStore {
+    fn location(&self) -> &str {
+        self.inner.location()
+    }
+
+    fn staged_url(&self, folder: &str) -> StoreResult<Url> {
+        self.inner.staged_url(folder)
+    }
+
+    fn published_url(&self, key: &str) -> StoreResult<Url> {
+        self.inner.published_url(key)
+    }
+
+    async fn prepare(&self) -> StoreResult<()> {
+        self.faults.call("prepare", self.inner.prepare()).await
+    }
+
+    async fn lock(&self) -> StoreResult<Option<Box<dyn Lock>>> {
+        let lock = self.faults.call("lock", self.inner.lock()).await?;
+        let faults = Arc::clone(&self.faults);
+        Ok(lock.map(|inner| Box::new(FaultLock { inner, faults }) as Box<dyn Lock>))
+    }
+
+    async fn read(&self, key: &str) -> StoreResult<Option<Bytes>> {
+        self.faults.call("read", self.inner.read(key)).await
+    }
+
+    async fn put(&self, key: &str, content: Bytes) -> StoreResult<()> {
+        self.faults.call("put", self.inner.put(key, content)).await
+    }
+
+    async fn put_if_absent(&self, key: &str, content: Bytes) -> StoreResult<bool> {
+        self.faults
+            .call("put_if_absent", self.inner.put_if_absent(key, content))
+            .await
+    }
+
+    async fn list(&self, folder: &str) -> StoreResult<Vec<String>> {
+        self.faults.call("list", self.inner.list(folder)).await
+    }
+
+    async fn delete(&self, key: &str) -> StoreResult<()> {
+        self.faults.call("delete", self.inner.delete(key)).await
+    }
+
+    async fn stage(&self, key: &str) -> StoreResult<Box<dyn StagedUpload>> {
+        let inner = self.faults.call("stage", self.inner.stage(key)).await?;
+        Ok(Box::new(FaultUpload {
+            inner,
+            faults: Arc::clone(&self.faults),
+        }))
+    }
+
+    async fn seal(&self, files: &[Expected]) -> StoreResult<()> {
+        self.faults.call("seal", self.inner.seal(files)).await
+    }
+
+    async fn list_staged(&self) -> StoreResult<Vec<String>> {
+        self.faults
+            .call("list_staged", self.inner.list_staged())
+            .await
+    }
+
+    async fn abort(&self, name: &str) -> StoreResult<()> {
+        self.faults.call("abort", self.inner.abort(name)).await
+    }
+
+    async fn sweep(&self) -> StoreResult<()> {
+        self.faults.call("sweep", self.inner.sweep()).await
+    }
+
+    async fn complete(&self, file: &Expected, published: &str) -> StoreResult<()> {
+        self.faults
+            .call("complete", self.inner.complete(file, published))
+            .await
+    }
+
+    async fn remove(&self, published: &str) -> StoreResult<()> {
+        self.faults
+            .call("remove", self.inner.remove(published))
+            .await
+    }
+
+    async fn settle(&self, folders: &[String]) -> StoreResult<()> {
+        self.faults.call("settle", self.inner.settle(folders)).await
+    }
+
+    async fn any_published(&self) -> StoreResult<Option<String>> {
+        self.faults
+            .call("any_published", self.inner.any_published())
+            .await
+    }
+}
+
+#[derive(Debug)]
+struct FaultLock {
+    inner: Box<dyn Lock>,
+    faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl Lock for FaultLock {
+    async fn is_held(&self) -> StoreResult<bool> {
+        self.faults.call("is_held", self.inner.is_held()).await
+    }
+}
+
+#[derive(Debug)]
+struct FaultUpload {
+    inner: Box<dyn StagedUpload>,
+    faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl StagedUpload for FaultUpload {
+    async fn write(&mut self, content: Bytes) -> StoreResult<()> {
+        self.faults.call("write", self.inner.write(content)).await
+    }
+
+    async fn finish(&mut self, rest: Bytes) -> StoreResult<()> {
+        self.faults.call("finish", self.inner.finish(rest)).await
+    }
+}
