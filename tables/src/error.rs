@@ -220,6 +220,11 @@ impl Error {
         chain(error).find_map(|cause| cause.downcast_ref::<Self>())
     }
 
+    /// Whether another writer is in the way, so that the same run may succeed later.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::LeaseHeld { .. } | Self::LeaseLost { .. } | Self::Superseded { .. })
+    }
+
     /// Whether a full disk is the cause, at any depth.
     pub fn is_disk_full(&self) -> bool {
         chain(self).any(|cause| {

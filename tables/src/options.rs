@@ -12,12 +12,13 @@ use crate::layout::can_partition;
 use crate::schema::{TableSchema, can_sort};
 
 /// What a run does with the rows that are already published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PublishMode {
     /// Adds the rows. Refuses an interval that is already committed.
     Append,
     /// Replaces the partitions that this run produced; others stay as they are.
+    #[default]
     Overwrite,
     /// Replaces the whole table, its schema and its partitioning included.
     Replace,

@@ -75,6 +75,37 @@ pub fn bind(
     provided: &BTreeMap<String, Provided>,
     now: DateTime<Utc>,
 ) -> Result<Bound, Diagnostics> {
+    bind_or(definition, provided, now, refuse_missing)
+}
+
+/// Binds a definition to look at it rather than to run it: a required parameter is NULL of its type.
+///
+/// # Errors
+/// As [`bind`], but for missing values.
+pub fn bind_draft(definition: &Definition, now: DateTime<Utc>) -> Result<Bound, Diagnostics> {
+    bind_or(definition, &BTreeMap::new(), now, |parameter, _| {
+        let value = ScalarValue::try_from(&parameter.data_type).ok()?;
+        Some(ParameterValue {
+            value,
+            origin: ValueOrigin::Unset,
+        })
+    })
+}
+
+/// What a required parameter without a value comes to.
+type Missing = fn(&Parameter, &mut Report) -> Option<ParameterValue>;
+
+fn refuse_missing(parameter: &Parameter, report: &mut Report) -> Option<ParameterValue> {
+    report.push(missing(parameter, report));
+    None
+}
+
+fn bind_or(
+    definition: &Definition,
+    provided: &BTreeMap<String, Provided>,
+    now: DateTime<Utc>,
+    otherwise: Missing,
+) -> Result<Bound, Diagnostics> {
     let mut report = Report::new(definition.source_text());
     let provided = by_declared_name(definition, provided, &mut report);
     let mut values = Values::default();
@@ -82,6 +113,7 @@ pub fn bind(
     for parameter in &definition.parameters {
         let value = match provided.get(parameter.name.as_str()) {
             Some(given) => read_given(parameter, given, &mut report),
+            None if parameter.default.is_none() => otherwise(parameter, &mut report),
             None => compute_default(parameter, &values, now, &mut report),
         };
         if let Some(value) = value {
@@ -211,10 +243,7 @@ fn compute_default(
     now: DateTime<Utc>,
     report: &mut Report,
 ) -> Option<ParameterValue> {
-    let Some(default) = &parameter.default else {
-        report.push(missing(parameter, report));
-        return None;
-    };
+    let default = parameter.default.as_ref()?;
     let mut expression = default.clone();
     let uses = parameter_uses(|collector| expression.visit(collector));
     if uses.iter().any(|used| values.get(&used.name).is_none()) {

@@ -33,8 +33,8 @@ mod text;
 mod view;
 
 pub use assert::Assert;
-pub use bind::{Bound, bind};
-pub use copy::{OUTPUT_OPTIONS, Output, OutputFormat, OutputOptions, PublishMode, SortKey};
+pub use bind::{Bound, bind, bind_draft};
+pub use copy::{OUTPUT_OPTIONS, Output, OutputFormat, OutputOptions, SortKey};
 pub use datafusion::sql::sqlparser::tokenizer::Span;
 pub use definition::{Definition, Origin, parse};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};

@@ -48,6 +48,19 @@ pub enum MemoryLimit {
     Percent(u8),
 }
 
+impl MemoryLimit {
+    /// The limit in bytes, `whole` being 100 %.
+    pub fn of(self, whole: u64) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Percent(percent) => {
+                let share = u128::from(whole) * u128::from(percent) / 100;
+                u64::try_from(share).unwrap_or(u64::MAX)
+            }
+        }
+    }
+}
+
 impl FromStr for MemoryLimit {
     type Err = &'static str;
 

@@ -30,6 +30,10 @@ pub enum ValueOrigin {
     Environment(String),
     /// An entry of the queue.
     Queue,
+    /// The bundled sample, which stands in where nothing is configured.
+    Sample,
+    /// Nobody: the pipeline is looked at, not run.
+    Unset,
 }
 
 impl fmt::Display for ValueOrigin {
@@ -39,6 +43,8 @@ impl fmt::Display for ValueOrigin {
             Self::Flag(flag) => formatter.write_str(flag),
             Self::Environment(variable) => write!(formatter, "environment {variable}"),
             Self::Queue => formatter.write_str("queue"),
+            Self::Sample => formatter.write_str("sample"),
+            Self::Unset => formatter.write_str("not set"),
         }
     }
 }
@@ -80,6 +86,13 @@ pub struct ParameterValue {
     pub value: ScalarValue,
     /// Where it came from.
     pub origin: ValueOrigin,
+}
+
+impl ParameterValue {
+    /// The value as a user would write it; `None` for NULL.
+    pub fn text(&self) -> Option<String> {
+        as_text(&self.value)
+    }
 }
 
 /// Types a parameter may have, as they are named in messages.

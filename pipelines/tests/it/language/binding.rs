@@ -3,9 +3,10 @@
 use datafusion::common::ScalarValue;
 use insta::assert_snapshot;
 use pipelines::language::{
-    MemoryLimit, Mode, OptionValue, PublishMode, ValueOrigin, bind, fingerprint_parameters,
+    MemoryLimit, Mode, OptionValue, ValueOrigin, bind, fingerprint_parameters,
 };
 use rstest::rstest;
+use tables::PublishMode;
 
 use super::{BUGS, bound, given, noon, read, value_mistakes};
 
@@ -236,7 +237,7 @@ fn options_that_come_from_parameters_are_checked_with_their_values() {
       |                                               ^^^^^^^^
       = help: name the columns that identify a row: OPTIONS (publish 'merge', key 'id')
 
-    bugs.sql:9:69: option `compression` cannot be `rar`: expected zstd, snappy, gzip, brotli, lz4 or none, with a level in parentheses where the codec has levels
+    bugs.sql:9:69: option `compression` cannot be `rar`: expected zstd, snappy, gzip, lz4 or none, with a level in parentheses where the codec has levels
       |
     9 |          COPY v TO $location OPTIONS (publish $publish, compression $codec);
       |                                                                     ^^^^^^

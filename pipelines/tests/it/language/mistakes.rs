@@ -696,7 +696,7 @@ COPY w TO 'i/' PARTITION BY (n);"
       |                                 ^^^^^^^
       = did you mean `merge`?
 
-    bugs.sql:5:54: option `compression` cannot be `zsdt`: expected zstd, snappy, gzip, brotli, lz4 or none, with a level in parentheses where the codec has levels
+    bugs.sql:5:54: option `compression` cannot be `zsdt`: expected zstd, snappy, gzip, lz4 or none, with a level in parentheses where the codec has levels
       |
     5 | COPY w TO 'd/' OPTIONS (publish 'murge', compression 'zsdt', row_group_rows 'all', target_file_size 0);
       |                                                      ^^^^^^

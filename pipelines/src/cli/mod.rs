@@ -1,0 +1,157 @@
+//! The `pipelines` command: its words, and which command does what.
+//!
+//! Owns parsing and dispatch. Settings are resolved in [`crate::settings`]; the work is done in [`crate::run`],
+//! [`crate::language`] and [`crate::store`]; each command's file holds how its result is shown.
+
+pub mod exit;
+pub mod printer;
+
+mod catalogue;
+mod launchpad_standin;
+mod logging;
+mod plan;
+mod report;
+mod run;
+mod runs;
+
+use std::path::PathBuf;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use self::exit::ExitStatus;
+use self::logging::LogFormat;
+use self::printer::{Output, Printer};
+use crate::run::error::{RunError, chain};
+use crate::settings::Environment;
+
+/// SQL pipelines that run on a laptop and overflow onto a cluster
+#[derive(Debug, Parser)]
+#[command(name = "pipelines", version, arg_required_else_help = true, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Global {
+    /// Folder to look for definitions in; may be repeated [env: PIPELINES_DEFINITIONS]
+    #[arg(long, global = true, value_name = "DIR")]
+    definitions: Vec<PathBuf>,
+    /// Folder of the run store and of unfinished runs [env: PIPELINES_STATE_DIR] [default: ./.pipelines]
+    #[arg(long, global = true, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Form of the data on standard output
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text, hide_possible_values = true, value_name = "text|json")]
+    output: Output,
+    /// Log more: once for what happens, twice for every decision [env: PIPELINES_LOG]
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Form of the log on standard error: human or json [env: PIPELINES_LOG_FORMAT]
+    #[arg(long, global = true, value_enum)]
+    log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a pipeline, or go on with one that was stopped
+    Run(run::RunArguments),
+    /// Show what a run would read, do, write and replace; never writes
+    Plan(plan::PlanArguments),
+    /// List the pipelines that can be run
+    List,
+    /// Show a pipeline: parameters, sources, steps with their schemas, outputs
+    Show(catalogue::ShowArguments),
+    /// Check definitions without running them or touching the network
+    Validate(catalogue::ValidateArguments),
+    /// List runs, or show one
+    Runs(runs::RunsArguments),
+    /// Serve a Launchpad look-alike with generated or recorded data
+    LaunchpadStandin(Box<launchpad_standin::StandinArguments>),
+    /// Write a completion script for a shell to standard output
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// What every command is given.
+#[derive(Debug)]
+pub(crate) struct Session {
+    environment: Environment,
+    printer: Printer,
+    global: Global,
+}
+
+impl Session {
+    /// Folders that the person named to look for definitions in.
+    fn definitions(&self) -> Vec<PathBuf> {
+        if self.global.definitions.is_empty() { self.environment.definitions() } else { self.global.definitions.clone() }
+    }
+
+    /// Folder of the run store and of unfinished runs.
+    fn state_dir(&self) -> PathBuf {
+        self.global
+            .state_dir
+            .clone()
+            .or_else(|| self.environment.own("STATE_DIR").map(PathBuf::from))
+            .unwrap_or_else(|| PathBuf::from(".pipelines"))
+    }
+}
+
+/// Parses the command line, does what it asks for, and tells the exit status.
+pub async fn main() -> ExitStatus {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not errors; the rest is clap's own usage message.
+            let status = if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Success };
+            drop(error.print());
+            return status;
+        }
+    };
+    let environment = Environment::read();
+    let printer = Printer::new(&environment);
+    if let Err(error) = environment.check() {
+        printer.error(&error);
+        return ExitStatus::Definition;
+    }
+    if let Err(problem) = logging::start(&cli.global, &environment) {
+        printer.error(problem);
+        return ExitStatus::Usage;
+    }
+    let session = Session { environment, printer, global: cli.global };
+    let outcome = match cli.command {
+        Command::Run(arguments) => run::run(&session, &arguments).await,
+        Command::Plan(arguments) => plan::plan(&session, &arguments).await,
+        Command::List => catalogue::list(&session),
+        Command::Show(arguments) => catalogue::show(&session, &arguments).await,
+        Command::Validate(arguments) => catalogue::validate(&session, &arguments).await,
+        Command::Runs(arguments) => runs::runs(&session, &arguments).await,
+        Command::LaunchpadStandin(arguments) => launchpad_standin::serve(&session, &arguments).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "pipelines", &mut std::io::stdout());
+            Ok(ExitStatus::Success)
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        complain(printer, &error);
+        error.exit_status()
+    })
+}
+
+/// Says what went wrong and what to do about it.
+fn complain(printer: Printer, error: &RunError) {
+    match error {
+        RunError::Definition(diagnostics) => printer.say(diagnostics),
+        RunError::Interrupted { .. } => printer.warning("stopped; nothing was published"),
+        other => printer.error(chain(other)),
+    }
+    if let Some(hint) = error.hint() {
+        printer.say("");
+        printer.hint(hint);
+    }
+}

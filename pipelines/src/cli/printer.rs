@@ -1,0 +1,131 @@
+//! Where the command's words go: data to standard output, everything else to standard error.
+//!
+//! Owns the two streams and the choice of colour. A reader that went away (`| head`) is not an error.
+
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use crate::settings::Environment;
+
+/// What a command prints its data as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// One JSON document on standard output.
+    Json,
+}
+
+/// The command's voice.
+#[derive(Debug, Clone, Copy)]
+pub struct Printer {
+    colour: bool,
+}
+
+impl Printer {
+    /// A printer that colours standard error when it is a terminal and `NO_COLOR` is not set.
+    pub fn new(environment: &Environment) -> Self {
+        Self { colour: std::io::stderr().is_terminal() && !environment.no_color() }
+    }
+
+    /// Writes one piece of data to standard output, with a line end.
+    pub fn data(&self, data: impl Display) {
+        // A closed pipe is the reader's wish, not a failure of the command.
+        drop(writeln!(std::io::stdout().lock(), "{data}"));
+    }
+
+    /// Writes one JSON document to standard output.
+    ///
+    /// # Errors
+    /// When `data` cannot be written as JSON.
+    pub fn json(&self, data: &impl Serialize) -> serde_json::Result<()> {
+        self.data(serde_json::to_string_pretty(data)?);
+        Ok(())
+    }
+
+    /// Writes a table to standard output.
+    pub fn table<R: IntoIterator<Item = String>>(&self, header: &[&str], rows: impl IntoIterator<Item = R>) {
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+        for row in rows {
+            table.add_row(row.into_iter().collect::<Vec<_>>());
+        }
+        self.data(table.trim_fmt());
+    }
+
+    /// Says something to the person at the terminal (standard error).
+    pub fn say(&self, line: impl Display) {
+        drop(writeln!(std::io::stderr().lock(), "{line}"));
+    }
+
+    /// Says that something went well.
+    pub fn success(&self, line: impl Display) {
+        self.marked("32", "✓", line);
+    }
+
+    /// Says that something deserves a look.
+    pub fn warning(&self, line: impl Display) {
+        self.marked("33", "warning:", line);
+    }
+
+    /// Says what went wrong.
+    pub fn error(&self, line: impl Display) {
+        self.marked("31", "error:", line);
+    }
+
+    /// Says what can be done about it.
+    pub fn hint(&self, line: impl Display) {
+        self.marked("36", "hint:", line);
+    }
+
+    fn marked(&self, colour: &str, mark: &str, line: impl Display) {
+        if self.colour {
+            self.say(format_args!("\u{1b}[1;{colour}m{mark}\u{1b}[0m {line}"));
+        } else {
+            self.say(format_args!("{mark} {line}"));
+        }
+    }
+}
+
+/// `1234567` as `1,234,567`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `1 file`, `2 files`.
+pub fn count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", thousands(number))
+}
+
+/// Bytes for a person: `12.3 MiB`.
+pub fn bytes(number: u64) -> String {
+    bytesize::ByteSize(number).display().iec().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_grouped() {
+        assert_eq!(["0", "12", "123", "1,234", "1,234,567"].map(String::from), [0, 12, 123, 1234, 1_234_567].map(thousands));
+    }
+
+    #[test]
+    fn nouns_follow_the_number() {
+        assert_eq!(count(1, "row"), "1 row");
+        assert_eq!(count(1000, "row"), "1,000 rows");
+    }
+}

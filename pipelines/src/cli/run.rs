@@ -1,0 +1,98 @@
+//! `pipelines run`.
+
+use super::Session;
+use super::exit::ExitStatus;
+use super::printer::Output;
+use super::report;
+use crate::progress::ProgressMode;
+use crate::run::claim::Resume;
+use crate::run::error::RunError;
+use crate::run::{self, Invocation, Selection};
+use crate::settings::RunFlags;
+
+/// Which pipeline, with which values.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct SelectionArguments {
+    /// A pipeline's name (see `pipelines list`), or the path of its file
+    #[arg(value_name = "PIPELINE")]
+    pub(super) name: String,
+    /// Set a parameter; may be repeated [env: PIPELINES_SET__NAME]
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parameter)]
+    pub(super) set: Vec<(String, String)>,
+    /// First day of the data; sets data_date_start
+    #[arg(long, value_name = "DATE")]
+    pub(super) from: Option<String>,
+    /// The day after the last one; sets data_date_end
+    #[arg(long, value_name = "DATE")]
+    pub(super) to: Option<String>,
+    #[command(flatten)]
+    pub(super) flags: RunFlags,
+}
+
+impl SelectionArguments {
+    pub(super) fn selection(&self, session: &Session) -> Selection {
+        Selection {
+            name: self.name.clone(),
+            definitions: session.definitions(),
+            set: self.set.clone(),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            flags: self.flags.clone(),
+        }
+    }
+}
+
+/// What to run and how.
+#[derive(Debug, clap::Args)]
+pub(super) struct RunArguments {
+    #[command(flatten)]
+    selection: SelectionArguments,
+    /// Go on with this unfinished run (its id or the beginning of it) instead of looking for one
+    #[arg(long, value_name = "RUN", conflicts_with = "restart", num_args = 0..=1, default_missing_value = "")]
+    resume: Option<String>,
+    /// Begin anew even where an unfinished run of the same request could go on
+    #[arg(long)]
+    restart: bool,
+    /// Keep the landed records after the run has published
+    #[arg(long)]
+    keep_landing: bool,
+    /// Show what would be done and stop: the same as `pipelines plan`
+    #[arg(long, conflicts_with_all = ["resume", "restart", "keep_landing"])]
+    dry_run: bool,
+    /// How progress is shown on standard error
+    #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "auto|bar|plain|none", hide_possible_values = true)]
+    progress: ProgressMode,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((String::from(name.trim()), String::from(value))),
+        _ => Err(String::from("write it as name=value, as in member=ada-example")),
+    }
+}
+
+pub(super) async fn run(session: &Session, arguments: &RunArguments) -> Result<ExitStatus, RunError> {
+    if arguments.dry_run {
+        return super::plan::show(session, &arguments.selection).await;
+    }
+    let resume = match &arguments.resume {
+        _ if arguments.restart => Resume::Restart,
+        Some(run) if !run.is_empty() => Resume::Run(run.clone()),
+        _ => Resume::Auto,
+    };
+    let finished = run::run(Invocation {
+        selection: arguments.selection.selection(session),
+        environment: &session.environment,
+        printer: session.printer,
+        state_dir: session.state_dir(),
+        resume,
+        keep_landing: arguments.keep_landing,
+        progress: arguments.progress,
+    })
+    .await?;
+    match session.global.output {
+        Output::Json => report::json(session.printer, &finished.document)?,
+        Output::Text => report::summary(session.printer, &finished),
+    }
+    Ok(finished.status())
+}

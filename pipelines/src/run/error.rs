@@ -1,0 +1,224 @@
+//! Why a run did not succeed, classified for the exit code and for the person who reads it.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+
+use connectors::extract::{ErrorClass as SourceClass, ExtractError};
+use datafusion::error::DataFusionError;
+
+use super::landing::LandingError;
+use crate::cli::exit::ExitStatus;
+use crate::language::Diagnostics;
+use crate::settings::SettingError;
+use crate::signals::Signal;
+use crate::store::{ErrorClass, OwnerError, StoreError};
+
+/// Why a run did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The definition, or a parameter, is wrong.
+    #[error("{0}")]
+    Definition(Diagnostics),
+    /// There is no such definition.
+    #[error("{message}")]
+    NotFound {
+        /// What was looked for, where, and what is near.
+        message: String,
+    },
+    /// A setting is wrong.
+    #[error("a setting is wrong")]
+    Setting(#[from] SettingError),
+    /// A secret that is referred to cannot be read.
+    #[error("option `{option}` of `{table}`: {problem}")]
+    Secret {
+        /// The source table.
+        table: String,
+        /// Its option.
+        option: String,
+        /// What is wrong with the reference; never the secret.
+        problem: String,
+    },
+    /// The bundled sample cannot be served.
+    #[error("cannot start the bundled sample")]
+    Sample(#[source] standin::Error),
+    /// A source cannot be opened.
+    #[error("cannot open the source `{table}`: {problem}")]
+    Open {
+        /// The source table.
+        table: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A source failed.
+    #[error("extraction of `{table}` failed")]
+    Extract {
+        /// The source table.
+        table: String,
+        /// How.
+        #[source]
+        source: ExtractError,
+    },
+    /// Records could not be landed.
+    #[error("extracted records could not be landed")]
+    Landing(#[from] LandingError),
+    /// The query failed.
+    #[error("{doing} failed")]
+    Engine {
+        /// What was being done.
+        doing: String,
+        /// How it failed.
+        #[source]
+        source: Box<DataFusionError>,
+    },
+    /// The output table cannot be written or published.
+    #[error("the output `{location}` cannot be written")]
+    Table {
+        /// Where the table is.
+        location: String,
+        /// Why not.
+        #[source]
+        source: Box<tables::Error>,
+    },
+    /// Checks do not hold.
+    #[error("{}", failed.join("\n"))]
+    Checks {
+        /// One line for each.
+        failed: Vec<String>,
+    },
+    /// The run store refused.
+    #[error("the run store refused")]
+    Store(#[from] StoreError),
+    /// This process cannot be told from others.
+    #[error("cannot say which process this is")]
+    Owner(#[from] OwnerError),
+    /// A folder of the product cannot be used.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The run that was named belongs to another request.
+    #[error("run {run} is of `{pipeline}` with other parameters or another definition, so it cannot go on as this one")]
+    OtherRequest {
+        /// The run.
+        run: String,
+        /// Its pipeline.
+        pipeline: String,
+    },
+    /// The result cannot be written as JSON.
+    #[error("cannot write the result as JSON")]
+    Document {
+        /// Why not.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The run was asked to stop and did.
+    #[error("stopped by a signal")]
+    Interrupted {
+        /// Which.
+        signal: Signal,
+    },
+    /// Another process took the run over.
+    #[error("another process took this run over")]
+    Superseded,
+}
+
+impl RunError {
+    /// The exit code of a command that ended with this error.
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            _ if self.is_budget() => ExitStatus::Budget,
+            Self::Definition(_) | Self::NotFound { .. } | Self::Setting(_) | Self::Secret { .. } | Self::Open { .. }
+            | Self::OtherRequest { .. } => {
+                ExitStatus::Definition
+            }
+            Self::Extract { source, .. } => match source.class() {
+                SourceClass::Transient => ExitStatus::Transient,
+                _ => ExitStatus::Failed,
+            },
+            Self::Checks { .. } => ExitStatus::Check,
+            Self::Table { source, .. } if source.is_busy() => ExitStatus::Busy,
+            Self::Store(StoreError::AlreadyRunning { .. }) | Self::Superseded => ExitStatus::Busy,
+            Self::Store(StoreError::Busy { .. }) => ExitStatus::Transient,
+            Self::Interrupted { signal } => signal.exit_status(),
+            _ => ExitStatus::Failed,
+        }
+    }
+
+    /// Who can do something about it, for the run's record.
+    pub fn class(&self) -> ErrorClass {
+        match self.exit_status() {
+            ExitStatus::Transient | ExitStatus::Busy | ExitStatus::Interrupted | ExitStatus::Terminated => {
+                ErrorClass::Transient
+            }
+            ExitStatus::Definition | ExitStatus::Check | ExitStatus::Usage => ErrorClass::User,
+            ExitStatus::Internal => ErrorClass::Internal,
+            _ => ErrorClass::Permanent,
+        }
+    }
+
+    /// What to do next, where that can be said.
+    pub fn hint(&self) -> Option<String> {
+        if self.is_disk_full() {
+            return Some(String::from(
+                "free some space, or choose another place with `--state-dir` and the output's location, then run the same command again: it goes on where it stopped",
+            ));
+        }
+        match self {
+            _ if self.is_budget() => Some(String::from(
+                "give more memory with `--memory`, or less work at once with `--preset low-memory`; the same command goes on where it stopped",
+            )),
+            Self::Extract { .. } | Self::Landing(_) | Self::Interrupted { .. } => {
+                Some(String::from("what was extracted is kept: run the same command again to go on from there"))
+            }
+            Self::Checks { .. } => Some(String::from("nothing was published; the extracted records are kept")),
+            Self::Superseded => Some(String::from("`pipelines runs` shows which run it is")),
+            _ => None,
+        }
+    }
+
+    fn is_budget(&self) -> bool {
+        self.is_disk_full() || self.causes().any(|cause| {
+            cause.downcast_ref::<DataFusionError>().is_some_and(|error| {
+                matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+            })
+        })
+    }
+
+    fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Store(StoreError::DiskFull { .. }))
+            || self.causes().any(|cause| {
+                cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
+                    // Spill files are written by the engine, which hands the cause on as text.
+                    || cause.downcast_ref::<DataFusionError>().is_some_and(|e| e.to_string().contains("No space left on device"))
+                    || cause.downcast_ref::<datafusion::parquet::errors::ParquetError>().is_some_and(|e| e.to_string().contains("No space left on device"))
+            })
+    }
+
+    fn causes(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
+        let first: &(dyn Error + 'static) = self;
+        std::iter::successors(Some(first), |error: &&(dyn Error + 'static)| Error::source(*error))
+    }
+}
+
+/// An error and its causes in one text, each said once.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        // Some foreign errors repeat their source.
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}

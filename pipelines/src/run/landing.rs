@@ -1,0 +1,349 @@
+//! Landing: extracted records as Parquet chunks under the run's work folder, each entered in the ledger.
+//!
+//! Owns the chunk files, their order of durability (file, then ledger) and what a later attempt finds again. Does not
+//! decide what is extracted, and never touches a published table.
+//!
+//! A chunk is written to a temporary name, synced, renamed, and only then entered: the ledger never names a file that is
+//! not whole. A file that the ledger does not name is a leftover of a killed attempt and is removed before the next one
+//! begins. The keys of the chunk's units, those without a record included, stand in the file's own metadata.
+
+use std::collections::{HashSet, VecDeque};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::Utc;
+use connectors::extract::Unit;
+use connectors::record::{self, Record};
+use datafusion::arrow::error::ArrowError;
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::basic::{Compression, ZstdLevel};
+use datafusion::parquet::errors::ParquetError;
+use datafusion::parquet::file::metadata::KeyValue;
+use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
+use futures::TryStreamExt;
+use sha2::{Digest, Sha256};
+use tokio::task::JoinHandle;
+
+use crate::memory::MemoryGate;
+use crate::store::{Chunk, RunAttempt, RunStore, StoreError, read_ledger};
+
+/// The metadata key under which a chunk lists the keys of its units.
+const UNITS: &str = "spillway.units";
+
+/// Records encoded at once; bounds the size of an Arrow text column.
+const BATCH: usize = 512;
+
+/// A chunk is closed early when its records hold so many bytes, whatever their number.
+const CHUNK_BYTES: usize = 24 << 20;
+
+/// Why landing failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LandingError {
+    /// The work folder cannot be read or written.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A chunk cannot be encoded.
+    #[error("cannot encode the chunk {path}")]
+    Encode {
+        /// Its file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: ParquetError,
+    },
+    /// Records cannot be put into columns.
+    #[error("cannot put the records of {path} into columns")]
+    Columns {
+        /// The chunk's file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: ArrowError,
+    },
+    /// A chunk of an earlier attempt is not what the ledger says.
+    #[error("the landed chunk {path} is {problem}; run again with `--restart` to extract anew")]
+    Damaged {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The ledger refused an entry.
+    #[error("cannot enter a chunk in the ledger")]
+    Ledger(#[from] StoreError),
+    /// A writing thread ended by a defect of this program.
+    #[error("a chunk writer did not end as it should")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// Where and how the records of one source land.
+#[derive(Debug)]
+pub struct Landing {
+    source: String,
+    work_dir: PathBuf,
+    attempt: RunAttempt,
+    store: Arc<dyn RunStore>,
+    gate: Arc<MemoryGate>,
+    chunk_items: usize,
+    concurrent: usize,
+    next: u64,
+    buffer: Vec<Unit>,
+    buffered_bytes: usize,
+    writing: VecDeque<JoinHandle<Result<(Chunk, u64), LandingError>>>,
+    totals: Landed,
+}
+
+/// What has landed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Landed {
+    /// Chunks.
+    pub chunks: u64,
+    /// Units.
+    pub units: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+}
+
+/// The folder, within a run's work folder, in which the records of `source` land.
+pub fn folder(work_dir: &Path, source: &str) -> PathBuf {
+    work_dir.join("landing").join(source)
+}
+
+impl Landing {
+    /// Opens the landing of `source` and returns it with the keys of the units that earlier attempts landed.
+    ///
+    /// # Errors
+    /// [`LandingError::Damaged`] when a chunk of the ledger is missing or altered.
+    pub async fn open(
+        source: &str,
+        work_dir: &Path,
+        attempt: RunAttempt,
+        store: Arc<dyn RunStore>,
+        gate: Arc<MemoryGate>,
+        chunk_items: usize,
+        concurrent: usize,
+    ) -> Result<(Self, HashSet<String>), LandingError> {
+        let folder = folder(work_dir, source);
+        std::fs::create_dir_all(&folder).map_err(io_error("make the folder", &folder))?;
+        let chunks: Vec<Chunk> = read_ledger(store.as_ref(), attempt.run, source).try_collect().await?;
+        let mut totals = Landed::default();
+        let mut units = HashSet::new();
+        for chunk in &chunks {
+            units.extend(units_of(&work_dir.join(&chunk.path), chunk)?);
+            totals.add(chunk);
+        }
+        remove_leftovers(&folder, work_dir, &chunks)?;
+        let landing = Self {
+            source: String::from(source),
+            work_dir: work_dir.to_path_buf(),
+            attempt,
+            store,
+            gate,
+            chunk_items,
+            concurrent: concurrent.max(1),
+            next: chunks.last().map_or(0, |chunk| chunk.sequence + 1),
+            buffer: Vec::new(),
+            buffered_bytes: 0,
+            writing: VecDeque::new(),
+            totals,
+        };
+        Ok((landing, units))
+    }
+
+    /// Takes a unit; writes a chunk when enough are gathered. Waits while as many chunks as may be are being written.
+    ///
+    /// # Errors
+    /// As the writing of a chunk; nothing that was entered in the ledger is lost.
+    pub async fn add(&mut self, unit: Unit) -> Result<(), LandingError> {
+        self.gate.buffered(unit.records.len() as u64);
+        self.buffered_bytes += unit.records.iter().map(|record| record.record.len() + record.url.len()).sum::<usize>();
+        self.buffer.push(unit);
+        if self.buffer.len() >= self.chunk_items || self.buffered_bytes >= CHUNK_BYTES {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Hands what is gathered to a writer.
+    ///
+    /// # Errors
+    /// As [`Landing::add`].
+    pub async fn flush(&mut self) -> Result<(), LandingError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        while self.writing.len() >= self.concurrent {
+            self.settle_oldest().await?;
+        }
+        let units = std::mem::take(&mut self.buffer);
+        self.buffered_bytes = 0;
+        let path = format!("landing/{}/chunk-{:06}.parquet", self.source, self.next);
+        let (work_dir, source, sequence) = (self.work_dir.clone(), self.source.clone(), self.next);
+        self.next += 1;
+        self.writing.push_back(tokio::task::spawn_blocking(move || {
+            let records = units.iter().map(|unit| unit.records.len() as u64).sum();
+            Ok((write_chunk(&work_dir, path, source, sequence, &units)?, records))
+        }));
+        Ok(())
+    }
+
+    /// Writes out all that is gathered, waits for it, and tells what has landed in all attempts together.
+    ///
+    /// # Errors
+    /// As [`Landing::add`].
+    pub async fn finish(&mut self) -> Result<Landed, LandingError> {
+        self.flush().await?;
+        while !self.writing.is_empty() {
+            self.settle_oldest().await?;
+        }
+        Ok(self.totals)
+    }
+
+    /// What is entered in the ledger so far.
+    pub fn totals(&self) -> Landed {
+        self.totals
+    }
+
+    /// Waits for the oldest chunk under way and enters it: entries keep their order whichever is written first.
+    async fn settle_oldest(&mut self) -> Result<(), LandingError> {
+        let Some(writing) = self.writing.pop_front() else { return Ok(()) };
+        let (chunk, records) = writing.await??;
+        self.store.append_chunks(self.attempt, std::slice::from_ref(&chunk)).await?;
+        self.gate.written(records);
+        self.totals.add(&chunk);
+        Ok(())
+    }
+}
+
+impl Landed {
+    fn add(&mut self, chunk: &Chunk) {
+        self.chunks += 1;
+        self.units += chunk.units;
+        self.rows += chunk.rows;
+        self.bytes += chunk.bytes;
+    }
+}
+
+fn write_chunk(
+    work_dir: &Path,
+    path: String,
+    source: String,
+    sequence: u64,
+    units: &[Unit],
+) -> Result<Chunk, LandingError> {
+    let target = work_dir.join(&path);
+    let temporary = target.with_extension("parquet.tmp");
+    let encode = |source| LandingError::Encode { path: target.clone(), source };
+    let keys: Vec<&str> = units.iter().map(|unit| unit.key.as_str()).collect();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).map_err(encode)?))
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_key_value_metadata(Some(vec![KeyValue::new(
+            String::from(UNITS),
+            serde_json::Value::from(keys).to_string(),
+        )]))
+        .build();
+    let file = File::create(&temporary).map_err(io_error("create", &temporary))?;
+    let sink = Hashing { inner: BufWriter::new(file), digest: Sha256::new(), bytes: 0 };
+    let mut writer = ArrowWriter::try_new(sink, record::schema(), Some(properties)).map_err(encode)?;
+    let mut rows = 0;
+    let mut batch: Vec<Record> = Vec::with_capacity(BATCH);
+    let mut records = units.iter().flat_map(|unit| &unit.records).cloned().peekable();
+    while records.peek().is_some() {
+        batch.clear();
+        batch.extend(records.by_ref().take(BATCH));
+        rows += batch.len() as u64;
+        let columns = record::to_batch(&batch).map_err(|source| LandingError::Columns { path: target.clone(), source })?;
+        writer.write(&columns).map_err(encode)?;
+    }
+    let sink = writer.into_inner().map_err(encode)?;
+    let (digest, bytes) = (hex::encode(sink.digest.finalize()), sink.bytes);
+    let file = sink.inner.into_inner().map_err(|error| io_error("write", &temporary)(error.into_error()))?;
+    file.sync_all().map_err(io_error("sync", &temporary))?;
+    std::fs::rename(&temporary, &target).map_err(io_error("rename", &temporary))?;
+    if let Some(folder) = target.parent() {
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error("sync the folder of", &target))?;
+    }
+    Ok(Chunk {
+        source,
+        sequence,
+        path,
+        rows,
+        units: units.len() as u64,
+        bytes,
+        digest,
+        cursor: units.last().map(|unit| unit.key.clone()),
+        landed_at: Utc::now(),
+    })
+}
+
+/// The unit keys of a chunk that an earlier attempt landed, after making sure that it is what the ledger says.
+fn units_of(path: &Path, chunk: &Chunk) -> Result<Vec<String>, LandingError> {
+    let damaged = |problem| LandingError::Damaged { path: path.to_path_buf(), problem };
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged("missing")),
+        Err(error) => return Err(io_error("open", path)(error)),
+    };
+    let mut hashing = Hashing { inner: io::sink(), digest: Sha256::new(), bytes: 0 };
+    io::copy(&mut file, &mut hashing).map_err(io_error("read", path))?;
+    if hashing.bytes != chunk.bytes || hex::encode(hashing.digest.finalize()) != chunk.digest {
+        return Err(damaged("not the one in the ledger"));
+    }
+    let reader = SerializedFileReader::new(file).map_err(|_| damaged("not a Parquet file"))?;
+    let metadata = reader.metadata().file_metadata();
+    metadata
+        .key_value_metadata()
+        .and_then(|pairs| pairs.iter().find(|pair| pair.key == UNITS))
+        .and_then(|pair| serde_json::from_str(pair.value.as_deref()?).ok())
+        .ok_or_else(|| damaged("without its list of units"))
+}
+
+fn remove_leftovers(folder: &Path, work_dir: &Path, chunks: &[Chunk]) -> Result<(), LandingError> {
+    let known: HashSet<PathBuf> = chunks.iter().map(|chunk| work_dir.join(&chunk.path)).collect();
+    for entry in std::fs::read_dir(folder).map_err(io_error("list", folder))? {
+        let path = entry.map_err(io_error("list", folder))?.path();
+        if !known.contains(&path) {
+            std::fs::remove_file(&path).map_err(io_error("remove the leftover", &path))?;
+        }
+    }
+    Ok(())
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LandingError {
+    let path = path.to_path_buf();
+    move |source| LandingError::Io { action, path, source }
+}
+
+/// Counts and digests what passes through.
+struct Hashing<W> {
+    inner: W,
+    digest: Sha256,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(data)?;
+        self.digest.update(&data[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}

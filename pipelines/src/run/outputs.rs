@@ -1,0 +1,277 @@
+//! Outputs: write to staging, check what was staged, publish.
+//!
+//! Owns the order of the three and that nothing is published unless every check holds. How a table is written and
+//! committed is `tables`'.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, BooleanArray};
+use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::collect;
+use datafusion::prelude::SessionContext;
+use tables::{Change, CommitInfo, Interval, Staging, Table, TableOptions};
+
+use super::context::RunContext;
+use super::error::RunError;
+use super::sources::absolute;
+use crate::language::{self, Assert, Bound, Output};
+use crate::settings::RunSettings;
+
+/// An output whose table is open and whose lease is ours.
+#[derive(Debug)]
+pub struct OpenOutput {
+    /// As declared.
+    pub output: Output,
+    /// Where the table is.
+    pub location: String,
+    staging: Staging,
+}
+
+/// An output that is staged but not yet published.
+#[derive(Debug)]
+pub struct StagedOutput {
+    open: OpenOutput,
+    files: Vec<tables::StagedFile>,
+}
+
+/// What publishing an output came to.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// The output's name.
+    pub name: String,
+    /// Where the table is.
+    pub location: String,
+    /// How it was published.
+    pub mode: String,
+    /// Partition columns, for the reader's command.
+    pub partitioned: bool,
+    /// The change that was made.
+    pub change: Change,
+    /// The number of the newest commit.
+    pub commit: u64,
+    /// The table as it is now.
+    pub totals: tables::Totals,
+}
+
+/// What an output is called: the step that it writes, or its location when it has a query of its own.
+pub fn name(output: &Output) -> String {
+    output.relation.as_ref().map_or_else(|| output.location.clone(), |relation| relation.value.clone())
+}
+
+/// How the table of `output` is laid out and published.
+pub fn table_options(output: &Output, settings: &RunSettings) -> TableOptions {
+    let options = &output.options;
+    let texts = |names: &[language::Name]| names.iter().map(|name| name.value.clone()).collect();
+    let rows = |rows: NonZeroU64| usize::try_from(rows.get()).unwrap_or(usize::MAX);
+    let defaults = TableOptions::default();
+    TableOptions {
+        partition_by: texts(&output.partition_by),
+        mode: options.publish,
+        key: texts(&options.key),
+        sort: options.sort.iter().map(sort_key).collect(),
+        compression: options.compression.unwrap_or(defaults.compression),
+        row_group_rows: options.row_group_rows.map_or(settings.load_batch_size.value, rows),
+        target_file_bytes: options.target_file_size.map_or(defaults.target_file_bytes, NonZeroU64::get),
+        ..defaults
+    }
+}
+
+fn sort_key(key: &language::SortKey) -> tables::SortKey {
+    tables::SortKey { column: key.column.value.clone(), descending: key.descending, nulls_first: key.nulls_first }
+}
+
+/// Where the table of `output` is: a path from the root of the file system, or the URL as written.
+pub fn table_location(output: &Output) -> String {
+    if output.location.contains("://") {
+        output.location.clone()
+    } else {
+        absolute(std::path::Path::new(&output.location)).display().to_string()
+    }
+}
+
+/// Opens the table: finishes what an earlier process left, takes the lease, compares the schemas. Nothing is read yet.
+///
+/// # Errors
+/// [`RunError::Table`]: another writer is at work, the schema does not fit, the folder cannot be written.
+pub async fn open(run: &RunContext, output: Output, schema: &Schema) -> Result<OpenOutput, RunError> {
+    let location = table_location(&output);
+    let failed = |source| RunError::Table { location: location.clone(), source: Box::new(source) };
+    let table = Table::at(&location).map_err(failed)?;
+    let recovery = table.recover().await.map_err(failed)?;
+    if let Some(commit) = recovery.rolled_forward {
+        run.warn(format!("commit {commit} of {location} had been decided but not finished; it is now")).await?;
+    }
+    let options = table_options(&output, &run.settings);
+    let staging = table.begin(&run.attempt.run.to_string(), options, schema).await.map_err(failed)?;
+    Ok(OpenOutput { output, location, staging })
+}
+
+impl OpenOutput {
+    /// Runs the plan and stages its rows as files that no reader sees.
+    ///
+    /// # Errors
+    /// [`RunError::Engine`] when the query fails, [`RunError::Table`] when its rows cannot be stored.
+    pub async fn stage(
+        self,
+        run: &RunContext,
+        ctx: &SessionContext,
+        plan: &LogicalPlan,
+    ) -> Result<StagedOutput, (RunError, Box<OpenOutput>)> {
+        match self.files(run, ctx, plan).await {
+            Ok(files) => Ok(StagedOutput { open: self, files }),
+            Err(error) => Err((error, Box::new(self))),
+        }
+    }
+
+    async fn files(
+        &self,
+        run: &RunContext,
+        ctx: &SessionContext,
+        plan: &LogicalPlan,
+    ) -> Result<Vec<tables::StagedFile>, RunError> {
+        let physical = ctx.state().create_physical_plan(plan).await.map_err(|error| self.query_failed(error))?;
+        let writing = self.staging.write_plan(physical).map_err(|error| self.table_failed(error))?;
+        let batches = tokio::select! {
+            biased;
+            () = run.cancel.cancelled() => return Err(run.interrupted()),
+            batches = collect(writing, ctx.task_ctx()) => batches.map_err(|error| self.query_failed(error))?,
+        };
+        self.staging.staged(&batches).map_err(|error| self.table_failed(error))
+    }
+
+    /// Lets go of the table; what was staged is removed.
+    ///
+    /// # Errors
+    /// [`RunError::Table`] when staging cannot be removed.
+    pub async fn abandon(self) -> Result<(), RunError> {
+        let location = self.location;
+        self.staging.abandon().await.map_err(|source| RunError::Table { location, source: Box::new(source) })
+    }
+
+    fn query_failed(&self, error: DataFusionError) -> RunError {
+        RunError::Engine { doing: format!("the query of the output `{}`", name(&self.output)), source: Box::new(error) }
+    }
+
+    fn table_failed(&self, source: tables::Error) -> RunError {
+        RunError::Table { location: self.location.clone(), source: Box::new(source) }
+    }
+}
+
+impl StagedOutput {
+    /// Rows and bytes that were staged.
+    pub fn size(&self) -> (u64, u64) {
+        self.files.iter().fold((0, 0), |(rows, bytes), file| (rows + file.rows, bytes + file.bytes))
+    }
+
+    /// Makes the staged rows readable in `ctx` under the name of the view that they came from.
+    fn register(&self, ctx: &SessionContext, schema: &Schema) -> Result<(), DataFusionError> {
+        let Some(relation) = &self.open.output.relation else { return Ok(()) };
+        let failed = |error: tables::Error| DataFusionError::External(Box::new(error));
+        let folder = self.open.staging.staged_dir().map_err(failed)?;
+        let partitions: Vec<(String, DataType)> = self
+            .open
+            .output
+            .partition_by
+            .iter()
+            .filter_map(|name| Some((name.value.clone(), schema.field_with_name(&name.value).ok()?.data_type().clone())))
+            .collect();
+        let stored = schema.fields().iter().filter(|field| !partitions.iter().any(|(name, _)| name == field.name()));
+        let stored = Schema::new(stored.cloned().collect::<Vec<_>>());
+        let url = ListingTableUrl::parse(format!("{}/", folder.display()))?;
+        let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
+            .with_file_extension(".parquet")
+            .with_table_partition_cols(partitions);
+        let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(Arc::new(stored));
+        ctx.register_table(relation.value.as_str(), Arc::new(ListingTable::try_new(config)?))?;
+        Ok(())
+    }
+
+    /// Merges with what is published, decides, and makes it visible. An unchanged table gets no new file.
+    ///
+    /// # Errors
+    /// [`RunError::Table`]; nothing is published then, unless the error itself says that the commit is decided.
+    pub async fn publish(self, ctx: &SessionContext, info: CommitInfo) -> Result<Published, RunError> {
+        let OpenOutput { output, location, staging } = self.open;
+        let failed = |source| RunError::Table { location: location.clone(), source: Box::new(source) };
+        let change = staging.prepare(ctx, self.files).await.map_err(failed)?;
+        let commit = staging.publish(change.clone(), info).await.map_err(failed)?;
+        Ok(Published {
+            name: name(&output),
+            mode: output.options.publish.to_string(),
+            partitioned: !output.partition_by.is_empty(),
+            commit: commit.number,
+            totals: commit.totals,
+            location,
+            change,
+        })
+    }
+
+    /// As [`OpenOutput::abandon`].
+    ///
+    /// # Errors
+    /// As [`OpenOutput::abandon`].
+    pub async fn abandon(self) -> Result<(), RunError> {
+        self.open.abandon().await
+    }
+}
+
+/// Evaluates every `ASSERT` over what was staged: views that are outputs are read back from their staged files.
+///
+/// # Errors
+/// [`RunError::Checks`] with a line for each that does not hold.
+pub async fn check(
+    bound: &Bound,
+    ctx: &SessionContext,
+    staged: &[StagedOutput],
+    schemas: &BTreeMap<String, Schema>,
+) -> Result<u64, RunError> {
+    for output in staged {
+        let name = name(&output.open.output);
+        if let Some(schema) = schemas.get(&name) {
+            output.register(ctx, schema).map_err(|error| RunError::Engine {
+                doing: format!("reading back what was staged for `{name}`"),
+                source: Box::new(error),
+            })?;
+        }
+    }
+    let mut failed = Vec::new();
+    for assert in &bound.asserts {
+        let plan = language::plan_assert(assert, bound.source_text(), ctx).await.map_err(RunError::Definition)?;
+        if !holds(ctx, assert, plan).await? {
+            let file = bound.source_text().file();
+            failed.push(format!("check failed: {} ({file}:{})", assert.message, assert.span.start.line));
+        }
+    }
+    if failed.is_empty() { Ok(bound.asserts.len() as u64) } else { Err(RunError::Checks { failed }) }
+}
+
+async fn holds(ctx: &SessionContext, assert: &Assert, plan: LogicalPlan) -> Result<bool, RunError> {
+    let failed = |error| RunError::Engine { doing: format!("the check `{}`", assert.message), source: Box::new(error) };
+    let batches = ctx.execute_logical_plan(plan).await.map_err(failed)?.collect().await.map_err(failed)?;
+    Ok(batches
+        .iter()
+        .find(|batch| batch.num_rows() > 0)
+        .and_then(|batch| batch.column(0).as_any().downcast_ref::<BooleanArray>())
+        // A condition that is NULL is not known to hold.
+        .is_some_and(|column| column.is_valid(0) && column.value(0)))
+}
+
+/// What a commit says of the run that made it. The cursor of a source that is read by interval is the interval with the
+/// parameters it was read with: the same request has the same cursor.
+pub fn commit_info(bound: &Bound, rows_read: u64) -> CommitInfo {
+    let edge = |name: &str| bound.parameters.get(name)?.text();
+    let parameters: BTreeMap<&String, Option<String>> =
+        bound.parameters.iter().map(|(name, value)| (name, value.text())).collect();
+    CommitInfo {
+        cursors: serde_json::json!({ "parameters": parameters }),
+        interval: edge("data_date_start").zip(edge("data_date_end")).map(|(start, end)| Interval { start, end }),
+        plan_fingerprint: Some(bound.fingerprint.clone()),
+        rows_read: Some(rows_read),
+    }
+}

@@ -1,0 +1,128 @@
+//! From a name on the command line to a pipeline with values: find, read, bind, settle. Nothing is run or written.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use chrono::Utc;
+
+use super::error::RunError;
+use super::sample;
+use crate::BUILTIN;
+use crate::language::search::SearchPath;
+use crate::language::{self, Bound, Definition, Provided, ValueOrigin};
+use crate::memory::available_bytes;
+use crate::settings::{Environment, RunFlags, RunSettings};
+
+/// Which pipeline, with which values.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// Its name, or the path of its file.
+    pub name: String,
+    /// Folders to look for definitions in.
+    pub definitions: Vec<PathBuf>,
+    /// Parameters from `--set`.
+    pub set: Vec<(String, String)>,
+    /// `--from`.
+    pub from: Option<String>,
+    /// `--to`.
+    pub to: Option<String>,
+    /// Settings from flags.
+    pub flags: RunFlags,
+}
+
+/// A pipeline that could be run.
+#[derive(Debug)]
+pub struct Prepared {
+    /// As written.
+    pub definition: Definition,
+    /// With values in place of parameters.
+    pub bound: Bound,
+    /// Settings of the run.
+    pub settings: RunSettings,
+    /// Whether the bundled sample of Launchpad is read.
+    pub sample: bool,
+}
+
+/// Where definitions are looked for.
+pub fn search_path(definitions: &[PathBuf]) -> SearchPath {
+    let mut directories = definitions.to_vec();
+    directories.push(PathBuf::from("pipelines.d"));
+    SearchPath { directories, builtins: BUILTIN }
+}
+
+/// Finds and reads a definition.
+///
+/// # Errors
+/// [`RunError::NotFound`] with what is near, [`RunError::Definition`] with all mistakes of the file.
+pub fn read(name: &str, definitions: &[PathBuf]) -> Result<Definition, RunError> {
+    let found = language::search::find(name, &search_path(definitions))
+        .map_err(|error| RunError::NotFound { message: super::error::chain(&error) })?;
+    language::parse(found.origin, &found.name, &found.text).map_err(RunError::Definition)
+}
+
+/// Prepares a run: definition, values, settings.
+///
+/// # Errors
+/// As [`read`], and for a parameter or a setting that is wrong.
+pub fn prepare(selection: &Selection, environment: &Environment) -> Result<Prepared, RunError> {
+    let definition = read(&selection.name, &selection.definitions)?;
+    let sample = sample::is_wanted(&definition, environment);
+    let mut values = provided(&definition, selection, environment);
+    if sample {
+        sample::fill(&definition, &mut values);
+    }
+    let bound = language::bind(&definition, &values, Utc::now()).map_err(RunError::Definition)?;
+    super::sources::check(&definition, &bound, sample, environment)?;
+    let settings = RunSettings::resolve(&selection.flags, environment, &bound.options, available_bytes())?;
+    Ok(Prepared { definition, bound, settings, sample })
+}
+
+/// A pipeline as far as it is known without a run: parameters that nobody gave are NULL.
+#[derive(Debug)]
+pub struct Draft {
+    /// As written.
+    pub definition: Definition,
+    /// With the values that are known.
+    pub bound: Bound,
+}
+
+/// Prepares a look at a pipeline: what it reads and writes, without the values of a run.
+///
+/// # Errors
+/// As [`read`].
+pub fn draft(name: &str, definitions: &[PathBuf], environment: &Environment) -> Result<Draft, RunError> {
+    let definition = read(name, definitions)?;
+    let bound = language::bind_draft(&definition, Utc::now()).map_err(RunError::Definition)?;
+    super::sources::check(&definition, &bound, sample::is_wanted(&definition, environment), environment)?;
+    Ok(Draft { definition, bound })
+}
+
+/// Values from the command line, then from the environment. The environment's are for whatever pipeline runs, so one
+/// that this pipeline does not declare is no mistake.
+fn provided(
+    definition: &Definition,
+    selection: &Selection,
+    environment: &Environment,
+) -> BTreeMap<String, Provided> {
+    let mut values = BTreeMap::new();
+    for (name, text) in environment.parameters() {
+        if definition.parameters.iter().any(|parameter| parameter.name == name) {
+            let origin = ValueOrigin::Environment(format!("PIPELINES_SET__{}", name.to_ascii_uppercase()));
+            values.insert(name, Provided { text, origin });
+        }
+    }
+    for (name, text) in &selection.set {
+        values.insert(name.clone(), Provided { text: text.clone(), origin: ValueOrigin::Flag(String::from("--set")) });
+    }
+    for (name, flag, text) in
+        [("data_date_start", "--from", &selection.from), ("data_date_end", "--to", &selection.to)]
+    {
+        if let Some(text) = text {
+            values.insert(
+                String::from(name),
+                Provided { text: text.clone(), origin: ValueOrigin::Flag(String::from(flag)) },
+            );
+        }
+    }
+    values
+}

@@ -1,0 +1,383 @@
+//! Settings of a run and where each value came from.
+//!
+//! Owns the environment (read once, here), the presets and the one precedence: flag, then environment, then the
+//! pipeline's own `SET pipeline.…`, then the preset, then the default. Components get plain values from here and never
+//! look at the environment themselves.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::num::NonZeroU64;
+
+use serde::Serialize;
+
+use crate::language::{MemoryLimit, OptionError, PipelineOptions, Preset, nearest};
+
+/// Variables of the product, without the prefix, that are settings of the command.
+const COMMAND: &[&str] = &["DEFINITIONS", "STATE_DIR", "LOG", "LOG_FORMAT"];
+
+/// Settings of a run. As a variable each has the prefix and capitals.
+const SETTINGS: &[&str] = &[
+    "memory",
+    "preset",
+    "extract_chunk_size",
+    "transform_batch_size",
+    "load_batch_size",
+    "max_concurrent_chunks",
+    "memory_threshold",
+];
+
+/// Prefix of the product's variables.
+const PREFIX: &str = "PIPELINES_";
+
+/// Prefix, after [`PREFIX`], of a variable that sets a parameter: `PIPELINES_SET__MEMBER=ada-example`.
+const PARAMETER: &str = "SET__";
+
+/// The environment, as it was when the process started.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values may be secrets.
+        f.debug_struct("Environment").field("variables", &self.variables.len()).finish_non_exhaustive()
+    }
+}
+
+impl Environment {
+    /// Reads the process's environment. Values that are not Unicode are left out.
+    pub fn read() -> Self {
+        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+    }
+
+    /// The value of any variable.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
+    /// The value of one of the product's variables, named without its prefix.
+    pub fn own(&self, name: &str) -> Option<&str> {
+        self.get(&format!("{PREFIX}{name}"))
+    }
+
+    /// Whether colours are unwanted (`NO_COLOR` set to anything, or a dumb terminal).
+    pub fn no_color(&self) -> bool {
+        self.get("NO_COLOR").is_some_and(|value| !value.is_empty()) || self.get("TERM") == Some("dumb")
+    }
+
+    /// Parameters of a pipeline that the environment sets, names in lower case.
+    pub fn parameters(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        self.variables.iter().filter_map(|(name, value)| {
+            let parameter = name.strip_prefix(PREFIX)?.strip_prefix(PARAMETER)?;
+            Some((parameter.to_ascii_lowercase(), value.clone()))
+        })
+    }
+
+    /// The settings of a run that the environment gives.
+    fn options(&self) -> Result<PipelineOptions, SettingError> {
+        let given = SETTINGS.iter().filter_map(|name| Some((*name, self.own(&name.to_ascii_uppercase())?)));
+        layer(given, |name| format!("{PREFIX}{}", name.to_ascii_uppercase()))
+    }
+
+    /// Folders to look for definitions in, from `PIPELINES_DEFINITIONS` (separated as `PATH` is).
+    pub fn definitions(&self) -> Vec<PathBuf> {
+        self.own("DEFINITIONS").map(|paths| std::env::split_paths(paths).collect()).unwrap_or_default()
+    }
+
+    /// Refuses variables with the product's prefix that mean nothing: a misspelt one would be ignored in silence.
+    ///
+    /// # Errors
+    /// Names the first such variable, and the nearest one that exists.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let settings = SETTINGS.iter().map(|name| name.to_ascii_uppercase());
+        let known: Vec<String> = COMMAND.iter().map(|name| String::from(*name)).chain(settings).collect();
+        for name in self.variables.keys() {
+            let Some(own) = name.strip_prefix(PREFIX) else { continue };
+            if !own.starts_with(PARAMETER) && !known.iter().any(|known| known == own) {
+                let suggestion = nearest(own, known.iter().map(String::as_str)).map(|near| format!("{PREFIX}{near}"));
+                return Err(SettingError::UnknownVariable { name: name.clone(), suggestion });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromIterator<(String, String)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
+        Self { variables: variables.into_iter().collect() }
+    }
+}
+
+/// Where a value came from, strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The command line.
+    Flag,
+    /// The environment.
+    Environment,
+    /// `SET pipeline.…` in the definition.
+    Definition,
+    /// The chosen preset.
+    Preset,
+    /// The product's default.
+    Default,
+}
+
+/// A value and its origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Setting<T> {
+    /// What is used.
+    pub value: T,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// The knobs of a preset.
+fn knobs(preset: Preset) -> PipelineOptions {
+    let (extract, transform, load, chunks, threshold) = match preset {
+        Preset::LowMemory => (50, 1_024, 16_384, 1, 60),
+        Preset::Default => (200, 2_048, 65_536, 3, 75),
+        Preset::HighPerformance => (500, 8_192, 262_144, 5, 85),
+    };
+    PipelineOptions {
+        extract_chunk_size: NonZeroU64::new(extract),
+        transform_batch_size: NonZeroU64::new(transform),
+        load_batch_size: NonZeroU64::new(load),
+        max_concurrent_chunks: NonZeroU64::new(chunks),
+        memory_threshold: Some(MemoryLimit::Percent(threshold)),
+        ..PipelineOptions::default()
+    }
+}
+
+/// The settings that the command line may give; the same names as variables and `SET pipeline.…`.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Memory and streaming")]
+pub struct RunFlags {
+    /// Ceiling on resident memory: `512MiB`, or a share of what the process may use: `50%`
+    #[arg(long, value_name = "AMOUNT")]
+    pub memory: Option<String>,
+    /// Preset of the streaming knobs: low-memory, default or high-performance
+    #[arg(long, value_name = "PRESET")]
+    pub preset: Option<String>,
+    /// Items (bugs, …) of one landed chunk
+    #[arg(long, value_name = "ITEMS")]
+    pub extract_chunk_size: Option<String>,
+    /// Rows of one batch of the query
+    #[arg(long, value_name = "ROWS")]
+    pub transform_batch_size: Option<String>,
+    /// Rows of one row group of a written file
+    #[arg(long, value_name = "ROWS")]
+    pub load_batch_size: Option<String>,
+    /// Chunks that are encoded and written at once
+    #[arg(long, value_name = "CHUNKS")]
+    pub max_concurrent_chunks: Option<String>,
+    /// Resident memory above which extraction waits: `300MiB`, or a share of the ceiling: `75%`
+    #[arg(long, value_name = "AMOUNT")]
+    pub memory_threshold: Option<String>,
+}
+
+impl RunFlags {
+    /// The flags that were given, as options.
+    fn options(&self) -> Result<PipelineOptions, SettingError> {
+        let given = [
+            ("memory", &self.memory),
+            ("preset", &self.preset),
+            ("extract_chunk_size", &self.extract_chunk_size),
+            ("transform_batch_size", &self.transform_batch_size),
+            ("load_batch_size", &self.load_batch_size),
+            ("max_concurrent_chunks", &self.max_concurrent_chunks),
+            ("memory_threshold", &self.memory_threshold),
+        ];
+        let given = given.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?)));
+        layer(given, |name| format!("--{}", name.replace('_', "-")))
+    }
+}
+
+/// Options from texts; `spelled` is how the person wrote the name of one.
+fn layer<'a>(
+    given: impl IntoIterator<Item = (&'static str, &'a str)>,
+    spelled: impl Fn(&str) -> String,
+) -> Result<PipelineOptions, SettingError> {
+    let mut options = PipelineOptions::default();
+    for (name, text) in given {
+        options.set(name, text).map_err(|source| SettingError::Value { name: spelled(name), source })?;
+    }
+    Ok(options)
+}
+
+/// Settings of a run, resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunSettings {
+    /// Ceiling on resident memory, bytes.
+    pub memory: Setting<u64>,
+    /// The preset.
+    pub preset: Setting<Preset>,
+    /// Items of one landed chunk.
+    pub extract_chunk_size: Setting<usize>,
+    /// Rows of one batch of the query.
+    pub transform_batch_size: Setting<usize>,
+    /// Rows of one row group of a written file.
+    pub load_batch_size: Setting<usize>,
+    /// Chunks that are encoded and written at once.
+    pub max_concurrent_chunks: Setting<usize>,
+    /// Resident memory above which extraction waits, bytes.
+    pub memory_threshold: Setting<u64>,
+}
+
+/// The share of the available memory that is the ceiling when nothing is said.
+const DEFAULT_MEMORY: MemoryLimit = MemoryLimit::Percent(50);
+
+/// Below this the program itself does not fit.
+const SMALLEST_MEMORY: u64 = 128 << 20;
+
+impl RunSettings {
+    /// Resolves the settings; `available` is the memory that the process may use, bytes.
+    ///
+    /// # Errors
+    /// Names the setting, where it was given, and what it should look like.
+    pub fn resolve(
+        flags: &RunFlags,
+        environment: &Environment,
+        definition: &PipelineOptions,
+        available: u64,
+    ) -> Result<Self, SettingError> {
+        let (flags, variables) = (flags.options()?, environment.options()?);
+        let asked = [(&flags, Origin::Flag), (&variables, Origin::Environment), (definition, Origin::Definition)];
+        let preset = first(&asked, |options| options.preset)
+            .unwrap_or(Setting { value: Preset::Default, origin: Origin::Default });
+        let knobs = knobs(preset.value);
+        let origin = if preset.origin == Origin::Default { Origin::Default } else { Origin::Preset };
+        let defaults = PipelineOptions { memory: Some(DEFAULT_MEMORY), ..PipelineOptions::default() };
+        let layers = [asked[0], asked[1], asked[2], (&knobs, origin), (&defaults, Origin::Default)];
+
+        let amount = |get: fn(&PipelineOptions) -> Option<MemoryLimit>, whole: u64| {
+            let limit = first(&layers, get).expect("BUG: every amount has a default");
+            Setting { value: limit.value.of(whole), origin: limit.origin }
+        };
+        let number = |get: fn(&PipelineOptions) -> Option<NonZeroU64>| {
+            let number = first(&layers, get).expect("BUG: every knob is in every preset");
+            Setting { value: usize::try_from(number.value.get()).unwrap_or(usize::MAX), origin: number.origin }
+        };
+        let memory = amount(|options| options.memory, available);
+        if memory.value < SMALLEST_MEMORY {
+            return Err(SettingError::MemoryTooSmall { bytes: memory.value, smallest: SMALLEST_MEMORY });
+        }
+        Ok(Self {
+            memory,
+            preset,
+            extract_chunk_size: number(|options| options.extract_chunk_size),
+            transform_batch_size: number(|options| options.transform_batch_size),
+            load_batch_size: number(|options| options.load_batch_size),
+            max_concurrent_chunks: number(|options| options.max_concurrent_chunks),
+            memory_threshold: amount(|options| options.memory_threshold, memory.value),
+        })
+    }
+}
+
+/// The value of the strongest layer that has one.
+fn first<T>(layers: &[(&PipelineOptions, Origin)], get: impl Fn(&PipelineOptions) -> Option<T>) -> Option<Setting<T>> {
+    layers.iter().find_map(|(options, origin)| Some(Setting { value: get(options)?, origin: *origin }))
+}
+
+/// What is wrong with a setting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// A variable with the product's prefix that means nothing.
+    #[error("the environment variable {name} means nothing{}", suggestion.as_ref().map(|s| format!("; did you mean {s}?")).unwrap_or_default())]
+    UnknownVariable {
+        /// As it is spelt.
+        name: String,
+        /// The nearest one that exists.
+        suggestion: Option<String>,
+    },
+    /// A value that cannot be read.
+    #[error("{name} is wrong")]
+    Value {
+        /// As the person spelt it: flag or variable.
+        name: String,
+        /// What is wrong with the value.
+        #[source]
+        source: OptionError,
+    },
+    /// A ceiling in which the program itself does not fit.
+    #[error("a memory ceiling of {} is too small; the least is {}", bytesize::ByteSize(*bytes).display().iec(), bytesize::ByteSize(*smallest).display().iec())]
+    MemoryTooSmall {
+        /// The ceiling, bytes.
+        bytes: u64,
+        /// The least that works, bytes.
+        smallest: u64,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        variables.iter().map(|(k, v)| (String::from(*k), String::from(*v))).collect()
+    }
+
+    fn resolve(flags: &RunFlags, variables: &[(&str, &str)], options: &PipelineOptions) -> Result<RunSettings, SettingError> {
+        RunSettings::resolve(flags, &environment(variables), options, 8 * GIB)
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_beats_the_definition_beats_the_preset() {
+        let mut flags = RunFlags::default();
+        let mut options = PipelineOptions { load_batch_size: NonZeroU64::new(7), ..PipelineOptions::default() };
+        let settings = resolve(&flags, &[("PIPELINES_PRESET", "low-memory")], &options).unwrap();
+        assert_eq!(settings.load_batch_size, Setting { value: 7, origin: Origin::Definition });
+        assert_eq!(settings.extract_chunk_size, Setting { value: 50, origin: Origin::Preset });
+
+        let variables = [("PIPELINES_LOAD_BATCH_SIZE", "8")];
+        assert_eq!(resolve(&flags, &variables, &options).unwrap().load_batch_size, Setting { value: 8, origin: Origin::Environment });
+        flags.load_batch_size = Some(String::from("9"));
+        assert_eq!(resolve(&flags, &variables, &options).unwrap().load_batch_size, Setting { value: 9, origin: Origin::Flag });
+        options.load_batch_size = None;
+        assert_eq!(resolve(&RunFlags::default(), &[], &options).unwrap().load_batch_size.origin, Origin::Default);
+    }
+
+    #[test]
+    fn shares_refer_to_the_available_memory_and_to_the_ceiling() {
+        let flags = RunFlags { memory: Some("25%".into()), memory_threshold: Some("50%".into()), ..RunFlags::default() };
+        let settings = resolve(&flags, &[], &PipelineOptions::default()).unwrap();
+        assert_eq!(settings.memory.value, 2 * GIB);
+        assert_eq!(settings.memory_threshold.value, GIB);
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_as_the_person_spelt_it() {
+        let flags = RunFlags { memory: Some("lots".into()), ..RunFlags::default() };
+        let error = resolve(&flags, &[], &PipelineOptions::default()).unwrap_err();
+        assert_eq!(error.to_string(), "--memory is wrong");
+        let error = resolve(&RunFlags::default(), &[("PIPELINES_LOAD_BATCH_SIZE", "0")], &PipelineOptions::default());
+        assert_eq!(error.unwrap_err().to_string(), "PIPELINES_LOAD_BATCH_SIZE is wrong");
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_refused() {
+        let error = environment(&[("PIPELINES_MEMROY", "1GiB")]).check().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the environment variable PIPELINES_MEMROY means nothing; did you mean PIPELINES_MEMORY?"
+        );
+        environment(&[("PIPELINES_SET__MEMBER", "ada-example")]).check().unwrap();
+    }
+
+    #[test]
+    fn a_ceiling_below_the_program_itself_is_refused() {
+        let flags = RunFlags { memory: Some("1MiB".into()), ..RunFlags::default() };
+        assert!(matches!(resolve(&flags, &[], &PipelineOptions::default()), Err(SettingError::MemoryTooSmall { .. })));
+    }
+
+    #[test]
+    fn parameters_come_from_the_environment_in_lower_case() {
+        let environment = environment(&[("PIPELINES_SET__DATA_DATE_START", "2024-01-01"), ("PATH", "/bin")]);
+        assert_eq!(environment.parameters().collect::<Vec<_>>(), [("data_date_start".into(), "2024-01-01".into())]);
+    }
+}
