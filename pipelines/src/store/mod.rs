@@ -51,6 +51,8 @@ pub use run::{
 pub use sqlite::SqliteRunStore;
 pub use words::UnknownWord;
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures::stream::{self, BoxStream, StreamExt};
@@ -154,6 +156,18 @@ pub trait RunStore: std::fmt::Debug + Send + Sync {
         &self,
         attempt: RunAttempt,
         items: &[Quarantined],
+    ) -> Result<u64, StoreError>;
+
+    /// Forgets the quarantined items of a source whose unit is not among `units`, and returns how many.
+    /// A new attempt asks for those units again and finds out anew what is wrong with them.
+    ///
+    /// # Errors
+    /// [`StoreError::Superseded`], [`StoreError::NotRunning`].
+    async fn retain_quarantined(
+        &self,
+        attempt: RunAttempt,
+        source: &str,
+        units: &HashSet<String>,
     ) -> Result<u64, StoreError>;
 
     /// Keeps something that the user should know although the run goes on.

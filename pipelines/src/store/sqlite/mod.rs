@@ -17,6 +17,7 @@ mod records;
 mod rows;
 mod runs;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -185,6 +186,15 @@ impl RunStore for SqliteRunStore {
         items: &[Quarantined],
     ) -> Result<u64, StoreError> {
         self.insert_quarantined(attempt, items).await
+    }
+
+    async fn retain_quarantined(
+        &self,
+        attempt: RunAttempt,
+        source: &str,
+        units: &HashSet<String>,
+    ) -> Result<u64, StoreError> {
+        self.delete_quarantined_except(attempt, source, units).await
     }
 
     async fn add_warning(&self, attempt: RunAttempt, warning: &Warning) -> Result<(), StoreError> {

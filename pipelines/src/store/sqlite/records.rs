@@ -1,5 +1,7 @@
 //! Stages, memory, quarantine, outputs and warnings of a run.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 use sqlx::types::Json;
@@ -128,6 +130,38 @@ impl SqliteRunStore {
         }
         self.commit(transaction, OPERATION).await?;
         Ok(added)
+    }
+
+    pub(super) async fn delete_quarantined_except(
+        &self,
+        attempt: RunAttempt,
+        source: &str,
+        keep: &HashSet<String>,
+    ) -> Result<u64, StoreError> {
+        const OPERATION: &str = "forget quarantined items";
+        let mut transaction = self.begin_write(OPERATION).await?;
+        self.require_current(&mut transaction, attempt).await?;
+        let items: Vec<(i64, Option<String>)> =
+            sqlx::query_as("SELECT id, unit FROM quarantine WHERE run = ?1 AND source = ?2")
+                .bind(attempt.run.to_string())
+                .bind(source)
+                .fetch_all(&mut *transaction)
+                .await
+                .map_err(self.fault(OPERATION))?;
+        let mut forgotten = 0;
+        for (id, unit) in items {
+            if unit.is_some_and(|unit| keep.contains(&unit)) {
+                continue;
+            }
+            sqlx::query("DELETE FROM quarantine WHERE id = ?1")
+                .bind(id)
+                .execute(&mut *transaction)
+                .await
+                .map_err(self.fault(OPERATION))?;
+            forgotten += 1;
+        }
+        self.commit(transaction, OPERATION).await?;
+        Ok(forgotten)
     }
 
     pub(super) async fn insert_warning(

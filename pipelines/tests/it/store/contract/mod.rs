@@ -64,6 +64,7 @@ macro_rules! run_store_contract {
                 a_stage_keeps_its_first_start_and_its_last_end,
                 quarantine_keeps_an_item_once,
                 quarantine_is_listed_in_pages,
+                a_new_attempt_forgets_what_it_will_ask_for_again,
                 an_output_recorded_again_replaces_the_first,
                 the_document_holds_everything_and_reads_back,
                 an_unknown_run_has_no_document,

@@ -140,6 +140,37 @@ pub(crate) async fn quarantine_keeps_an_item_once(fixture: &Fixture) {
     assert_eq!(kept.total, 1);
 }
 
+pub(crate) async fn a_new_attempt_forgets_what_it_will_ask_for_again(fixture: &Fixture) {
+    let store = &*fixture.store;
+    let (run, attempt) = running(store, "bugs").await;
+    let other_source = Quarantined {
+        source: "questions".to_owned(),
+        ..item(2, "gone")
+    };
+    let items = [
+        item(1, "no title"),
+        item(2, "gone"),
+        item(3, "no owner"),
+        other_source,
+    ];
+    store.add_quarantined(attempt, &items).await.unwrap();
+    let landed = ["1".to_owned(), "9".to_owned()].into();
+    assert_eq!(
+        store
+            .retain_quarantined(attempt, "bugs", &landed)
+            .await
+            .unwrap(),
+        2
+    );
+    let kept = store.quarantined(run.id, 0, 100).await.unwrap();
+    let kept: Vec<_> = kept
+        .items
+        .iter()
+        .map(|kept| (kept.source.as_str(), kept.unit.as_deref()))
+        .collect();
+    assert_eq!(kept, [("bugs", Some("1")), ("questions", Some("2"))]);
+}
+
 pub(crate) async fn quarantine_is_listed_in_pages(fixture: &Fixture) {
     let store = &*fixture.store;
     let (run, attempt) = running(store, "bugs").await;
