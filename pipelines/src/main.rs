@@ -1,3 +1,27 @@
-//! The pipelines binary.
+//! The `pipelines` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+use pipelines::cli::exit::ExitStatus;
+
+/// Stack of a worker thread: plans are built, optimised and executed by recursion.
+const STACK_BYTES: usize = 16 << 20;
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build();
+    let Ok(runtime) = runtime else {
+        return ExitStatus::Internal.into();
+    };
+    // The command itself runs on a worker too: the main thread's stack is the shell's to choose.
+    let status = runtime.block_on(async {
+        tokio::spawn(pipelines::cli::main())
+            .await
+            .unwrap_or(ExitStatus::Internal)
+    });
+    // Threads that still encode or fetch must not hold the process back: what counts is durable already.
+    runtime.shutdown_background();
+    status.into()
+}

@@ -106,8 +106,10 @@ impl Shared {
     fn sample(&self) {
         let usage = usage();
         self.resident.store(usage.resident, Ordering::Relaxed);
-        self.virtual_size.store(usage.virtual_size, Ordering::Relaxed);
-        self.peak.fetch_max(usage.resident.max(peak_of_process()), Ordering::Relaxed);
+        self.virtual_size
+            .store(usage.virtual_size, Ordering::Relaxed);
+        self.peak
+            .fetch_max(usage.resident.max(peak_of_process()), Ordering::Relaxed);
         self.sum.fetch_add(usage.resident, Ordering::Relaxed);
         self.samples.fetch_add(1, Ordering::Relaxed);
     }
@@ -190,17 +192,21 @@ pub fn available_bytes() -> u64 {
 }
 
 fn usage() -> Usage {
-    let Ok(pid) = sysinfo::get_current_pid() else { return Usage::default() };
+    let Ok(pid) = sysinfo::get_current_pid() else {
+        return Usage::default();
+    };
     let mut system = System::new();
     system.refresh_processes_specifics(
         ProcessesToUpdate::Some(&[pid]),
         false,
         ProcessRefreshKind::nothing().with_memory().without_tasks(),
     );
-    system.process(pid).map_or_else(Usage::default, |process| Usage {
-        resident: process.memory(),
-        virtual_size: process.virtual_memory(),
-    })
+    system
+        .process(pid)
+        .map_or_else(Usage::default, |process| Usage {
+            resident: process.memory(),
+            virtual_size: process.virtual_memory(),
+        })
 }
 
 /// The kernel's own high-water mark, where it keeps one: it misses nothing between two samples.
@@ -208,7 +214,9 @@ fn peak_of_process() -> u64 {
     std::fs::read_to_string("/proc/self/status")
         .ok()
         .and_then(|status| {
-            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("VmHWM:"))?;
             line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
         })
         .map_or(0, |kibibytes| kibibytes * 1024)
@@ -221,7 +229,10 @@ mod tests {
     #[tokio::test]
     async fn the_peak_is_at_least_what_is_resident() {
         let report = MemoryMonitor::start().report();
-        assert!(report.now.resident > 0 && report.peak >= report.now.resident, "{report:?}");
+        assert!(
+            report.now.resident > 0 && report.peak >= report.now.resident,
+            "{report:?}"
+        );
         assert!(report.percent > 0.0 && report.percent < 100.0, "{report:?}");
     }
 

@@ -35,7 +35,11 @@ impl ProgressMode {
     fn resolved(self, environment: &Environment) -> Self {
         match self {
             Self::Auto if !std::io::stderr().is_terminal() => Self::Plain,
-            Self::Auto if environment.get("CI").is_some() || environment.get("TERM") == Some("dumb") => Self::Plain,
+            Self::Auto
+                if environment.get("CI").is_some() || environment.get("TERM") == Some("dumb") =>
+            {
+                Self::Plain
+            }
             Self::Auto => Self::Bar,
             chosen => chosen,
         }
@@ -74,7 +78,9 @@ struct Stage {
 
 impl std::fmt::Debug for Stage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stage").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Stage")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,7 +88,11 @@ impl Progress {
     /// Begins to show progress.
     pub fn start(mode: ProgressMode, printer: Printer, environment: &Environment) -> Self {
         let mode = mode.resolved(environment);
-        let target = if mode == ProgressMode::Bar { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if mode == ProgressMode::Bar {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(None, target);
         let stage: Arc<Mutex<Option<Stage>>> = Arc::default();
         let ticker = (mode != ProgressMode::None).then(|| {
@@ -91,13 +101,23 @@ impl Progress {
                 let mut ticks = tokio::time::interval(REDRAW);
                 loop {
                     ticks.tick().await;
-                    if let Some(stage) = stage.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+                    if let Some(stage) = stage
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .as_mut()
+                    {
                         draw(stage, mode, &bar, printer);
                     }
                 }
             })
         });
-        Self { printer, mode, stage, ticker, bar }
+        Self {
+            printer,
+            mode,
+            stage,
+            ticker,
+            bar,
+        }
     }
 
     /// The stage `name` begins; `status` tells at any moment how far it is.
@@ -111,8 +131,12 @@ impl Progress {
         }
         self.bar.set_prefix(name);
         let now = Instant::now();
-        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Stage { name, since: now, said: now, source: Arc::new(status) });
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = Some(Stage {
+            name,
+            since: now,
+            said: now,
+            source: Arc::new(status),
+        });
     }
 
     /// Says one line without disturbing the live one.
@@ -156,8 +180,15 @@ fn draw(stage: &mut Stage, mode: ProgressMode, bar: &ProgressBar, printer: Print
         }
         ProgressMode::Plain if stage.said.elapsed() >= PLAIN => {
             stage.said = Instant::now();
-            let percent = status.total.filter(|total| *total > 0).map(|total| format!("{:3}%  ", 100 * status.done / total));
-            printer.say(format_args!("  {:<9} {}{line}", stage.name, percent.unwrap_or_default()));
+            let percent = status
+                .total
+                .filter(|total| *total > 0)
+                .map(|total| format!("{:3}%  ", 100 * status.done / total));
+            printer.say(format_args!(
+                "  {:<9} {}{line}",
+                stage.name,
+                percent.unwrap_or_default()
+            ));
         }
         _ => {}
     }
@@ -165,9 +196,13 @@ fn draw(stage: &mut Stage, mode: ProgressMode, bar: &ProgressBar, printer: Print
 
 /// How long the rest takes at the speed so far.
 fn eta(status: &Status, elapsed: Duration) -> Option<humantime::FormattedDuration> {
-    let total = status.total.filter(|total| *total > status.done && status.done > 0)?;
+    let total = status
+        .total
+        .filter(|total| *total > status.done && status.done > 0)?;
     let rest = elapsed.as_secs_f64() * (total - status.done) as f64 / status.done as f64;
-    Some(humantime::format_duration(Duration::from_secs(rest.round() as u64)))
+    Some(humantime::format_duration(Duration::from_secs(
+        rest.round() as u64,
+    )))
 }
 
 #[cfg(test)]
@@ -176,9 +211,25 @@ mod tests {
 
     #[test]
     fn the_estimate_follows_the_speed_so_far() {
-        let status = Status { done: 25, total: Some(100), detail: String::new() };
-        assert_eq!(eta(&status, Duration::from_secs(10)).unwrap().to_string(), "30s");
-        assert!(eta(&Status { total: None, ..status.clone() }, Duration::from_secs(10)).is_none());
+        let status = Status {
+            done: 25,
+            total: Some(100),
+            detail: String::new(),
+        };
+        assert_eq!(
+            eta(&status, Duration::from_secs(10)).unwrap().to_string(),
+            "30s"
+        );
+        assert!(
+            eta(
+                &Status {
+                    total: None,
+                    ..status.clone()
+                },
+                Duration::from_secs(10)
+            )
+            .is_none()
+        );
         assert!(eta(&Status { done: 0, ..status }, Duration::from_secs(10)).is_none());
     }
 }

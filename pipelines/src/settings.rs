@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -42,14 +42,18 @@ pub struct Environment {
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Values may be secrets.
-        f.debug_struct("Environment").field("variables", &self.variables.len()).finish_non_exhaustive()
+        f.debug_struct("Environment")
+            .field("variables", &self.variables.len())
+            .finish_non_exhaustive()
     }
 }
 
 impl Environment {
     /// Reads the process's environment. Values that are not Unicode are left out.
     pub fn read() -> Self {
-        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+        std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+            .collect()
     }
 
     /// The value of any variable.
@@ -64,7 +68,8 @@ impl Environment {
 
     /// Whether colours are unwanted (`NO_COLOR` set to anything, or a dumb terminal).
     pub fn no_color(&self) -> bool {
-        self.get("NO_COLOR").is_some_and(|value| !value.is_empty()) || self.get("TERM") == Some("dumb")
+        self.get("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || self.get("TERM") == Some("dumb")
     }
 
     /// Parameters of a pipeline that the environment sets, names in lower case.
@@ -77,13 +82,19 @@ impl Environment {
 
     /// The settings of a run that the environment gives.
     fn options(&self) -> Result<PipelineOptions, SettingError> {
-        let given = SETTINGS.iter().filter_map(|name| Some((*name, self.own(&name.to_ascii_uppercase())?)));
-        layer(given, |name| format!("{PREFIX}{}", name.to_ascii_uppercase()))
+        let given = SETTINGS
+            .iter()
+            .filter_map(|name| Some((*name, self.own(&name.to_ascii_uppercase())?)));
+        layer(given, |name| {
+            format!("{PREFIX}{}", name.to_ascii_uppercase())
+        })
     }
 
     /// Folders to look for definitions in, from `PIPELINES_DEFINITIONS` (separated as `PATH` is).
     pub fn definitions(&self) -> Vec<PathBuf> {
-        self.own("DEFINITIONS").map(|paths| std::env::split_paths(paths).collect()).unwrap_or_default()
+        self.own("DEFINITIONS")
+            .map(|paths| std::env::split_paths(paths).collect())
+            .unwrap_or_default()
     }
 
     /// Refuses variables with the product's prefix that mean nothing: a misspelt one would be ignored in silence.
@@ -92,12 +103,22 @@ impl Environment {
     /// Names the first such variable, and the nearest one that exists.
     pub fn check(&self) -> Result<(), SettingError> {
         let settings = SETTINGS.iter().map(|name| name.to_ascii_uppercase());
-        let known: Vec<String> = COMMAND.iter().map(|name| String::from(*name)).chain(settings).collect();
+        let known: Vec<String> = COMMAND
+            .iter()
+            .map(|name| String::from(*name))
+            .chain(settings)
+            .collect();
         for name in self.variables.keys() {
-            let Some(own) = name.strip_prefix(PREFIX) else { continue };
+            let Some(own) = name.strip_prefix(PREFIX) else {
+                continue;
+            };
             if !own.starts_with(PARAMETER) && !known.iter().any(|known| known == own) {
-                let suggestion = nearest(own, known.iter().map(String::as_str)).map(|near| format!("{PREFIX}{near}"));
-                return Err(SettingError::UnknownVariable { name: name.clone(), suggestion });
+                let suggestion = nearest(own, known.iter().map(String::as_str))
+                    .map(|near| format!("{PREFIX}{near}"));
+                return Err(SettingError::UnknownVariable {
+                    name: name.clone(),
+                    suggestion,
+                });
             }
         }
         Ok(())
@@ -106,7 +127,9 @@ impl Environment {
 
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
-        Self { variables: variables.into_iter().collect() }
+        Self {
+            variables: variables.into_iter().collect(),
+        }
     }
 }
 
@@ -191,7 +214,9 @@ impl RunFlags {
             ("max_concurrent_chunks", &self.max_concurrent_chunks),
             ("memory_threshold", &self.memory_threshold),
         ];
-        let given = given.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?)));
+        let given = given
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, text.as_deref()?)));
         layer(given, |name| format!("--{}", name.replace('_', "-")))
     }
 }
@@ -203,7 +228,12 @@ fn layer<'a>(
 ) -> Result<PipelineOptions, SettingError> {
     let mut options = PipelineOptions::default();
     for (name, text) in given {
-        options.set(name, text).map_err(|source| SettingError::Value { name: spelled(name), source })?;
+        options
+            .set(name, text)
+            .map_err(|source| SettingError::Value {
+                name: spelled(name),
+                source,
+            })?;
     }
     Ok(options)
 }
@@ -245,25 +275,53 @@ impl RunSettings {
         available: u64,
     ) -> Result<Self, SettingError> {
         let (flags, variables) = (flags.options()?, environment.options()?);
-        let asked = [(&flags, Origin::Flag), (&variables, Origin::Environment), (definition, Origin::Definition)];
-        let preset = first(&asked, |options| options.preset)
-            .unwrap_or(Setting { value: Preset::Default, origin: Origin::Default });
+        let asked = [
+            (&flags, Origin::Flag),
+            (&variables, Origin::Environment),
+            (definition, Origin::Definition),
+        ];
+        let preset = first(&asked, |options| options.preset).unwrap_or(Setting {
+            value: Preset::Default,
+            origin: Origin::Default,
+        });
         let knobs = knobs(preset.value);
-        let origin = if preset.origin == Origin::Default { Origin::Default } else { Origin::Preset };
-        let defaults = PipelineOptions { memory: Some(DEFAULT_MEMORY), ..PipelineOptions::default() };
-        let layers = [asked[0], asked[1], asked[2], (&knobs, origin), (&defaults, Origin::Default)];
+        let origin = if preset.origin == Origin::Default {
+            Origin::Default
+        } else {
+            Origin::Preset
+        };
+        let defaults = PipelineOptions {
+            memory: Some(DEFAULT_MEMORY),
+            ..PipelineOptions::default()
+        };
+        let layers = [
+            asked[0],
+            asked[1],
+            asked[2],
+            (&knobs, origin),
+            (&defaults, Origin::Default),
+        ];
 
         let amount = |get: fn(&PipelineOptions) -> Option<MemoryLimit>, whole: u64| {
             let limit = first(&layers, get).expect("BUG: every amount has a default");
-            Setting { value: limit.value.of(whole), origin: limit.origin }
+            Setting {
+                value: limit.value.of(whole),
+                origin: limit.origin,
+            }
         };
         let number = |get: fn(&PipelineOptions) -> Option<NonZeroU64>| {
             let number = first(&layers, get).expect("BUG: every knob is in every preset");
-            Setting { value: usize::try_from(number.value.get()).unwrap_or(usize::MAX), origin: number.origin }
+            Setting {
+                value: usize::try_from(number.value.get()).unwrap_or(usize::MAX),
+                origin: number.origin,
+            }
         };
         let memory = amount(|options| options.memory, available);
         if memory.value < SMALLEST_MEMORY {
-            return Err(SettingError::MemoryTooSmall { bytes: memory.value, smallest: SMALLEST_MEMORY });
+            return Err(SettingError::MemoryTooSmall {
+                bytes: memory.value,
+                smallest: SMALLEST_MEMORY,
+            });
         }
         Ok(Self {
             memory,
@@ -278,8 +336,16 @@ impl RunSettings {
 }
 
 /// The value of the strongest layer that has one.
-fn first<T>(layers: &[(&PipelineOptions, Origin)], get: impl Fn(&PipelineOptions) -> Option<T>) -> Option<Setting<T>> {
-    layers.iter().find_map(|(options, origin)| Some(Setting { value: get(options)?, origin: *origin }))
+fn first<T>(
+    layers: &[(&PipelineOptions, Origin)],
+    get: impl Fn(&PipelineOptions) -> Option<T>,
+) -> Option<Setting<T>> {
+    layers.iter().find_map(|(options, origin)| {
+        Some(Setting {
+            value: get(options)?,
+            origin: *origin,
+        })
+    })
 }
 
 /// What is wrong with a setting.
@@ -319,32 +385,80 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
-        variables.iter().map(|(k, v)| (String::from(*k), String::from(*v))).collect()
+        variables
+            .iter()
+            .map(|(k, v)| (String::from(*k), String::from(*v)))
+            .collect()
     }
 
-    fn resolve(flags: &RunFlags, variables: &[(&str, &str)], options: &PipelineOptions) -> Result<RunSettings, SettingError> {
+    fn resolve(
+        flags: &RunFlags,
+        variables: &[(&str, &str)],
+        options: &PipelineOptions,
+    ) -> Result<RunSettings, SettingError> {
         RunSettings::resolve(flags, &environment(variables), options, 8 * GIB)
     }
 
     #[test]
     fn a_flag_beats_the_environment_beats_the_definition_beats_the_preset() {
         let mut flags = RunFlags::default();
-        let mut options = PipelineOptions { load_batch_size: NonZeroU64::new(7), ..PipelineOptions::default() };
+        let mut options = PipelineOptions {
+            load_batch_size: NonZeroU64::new(7),
+            ..PipelineOptions::default()
+        };
         let settings = resolve(&flags, &[("PIPELINES_PRESET", "low-memory")], &options).unwrap();
-        assert_eq!(settings.load_batch_size, Setting { value: 7, origin: Origin::Definition });
-        assert_eq!(settings.extract_chunk_size, Setting { value: 50, origin: Origin::Preset });
+        assert_eq!(
+            settings.load_batch_size,
+            Setting {
+                value: 7,
+                origin: Origin::Definition
+            }
+        );
+        assert_eq!(
+            settings.extract_chunk_size,
+            Setting {
+                value: 50,
+                origin: Origin::Preset
+            }
+        );
 
         let variables = [("PIPELINES_LOAD_BATCH_SIZE", "8")];
-        assert_eq!(resolve(&flags, &variables, &options).unwrap().load_batch_size, Setting { value: 8, origin: Origin::Environment });
+        assert_eq!(
+            resolve(&flags, &variables, &options)
+                .unwrap()
+                .load_batch_size,
+            Setting {
+                value: 8,
+                origin: Origin::Environment
+            }
+        );
         flags.load_batch_size = Some(String::from("9"));
-        assert_eq!(resolve(&flags, &variables, &options).unwrap().load_batch_size, Setting { value: 9, origin: Origin::Flag });
+        assert_eq!(
+            resolve(&flags, &variables, &options)
+                .unwrap()
+                .load_batch_size,
+            Setting {
+                value: 9,
+                origin: Origin::Flag
+            }
+        );
         options.load_batch_size = None;
-        assert_eq!(resolve(&RunFlags::default(), &[], &options).unwrap().load_batch_size.origin, Origin::Default);
+        assert_eq!(
+            resolve(&RunFlags::default(), &[], &options)
+                .unwrap()
+                .load_batch_size
+                .origin,
+            Origin::Default
+        );
     }
 
     #[test]
     fn shares_refer_to_the_available_memory_and_to_the_ceiling() {
-        let flags = RunFlags { memory: Some("25%".into()), memory_threshold: Some("50%".into()), ..RunFlags::default() };
+        let flags = RunFlags {
+            memory: Some("25%".into()),
+            memory_threshold: Some("50%".into()),
+            ..RunFlags::default()
+        };
         let settings = resolve(&flags, &[], &PipelineOptions::default()).unwrap();
         assert_eq!(settings.memory.value, 2 * GIB);
         assert_eq!(settings.memory_threshold.value, GIB);
@@ -352,32 +466,58 @@ mod tests {
 
     #[test]
     fn a_wrong_value_is_named_as_the_person_spelt_it() {
-        let flags = RunFlags { memory: Some("lots".into()), ..RunFlags::default() };
+        let flags = RunFlags {
+            memory: Some("lots".into()),
+            ..RunFlags::default()
+        };
         let error = resolve(&flags, &[], &PipelineOptions::default()).unwrap_err();
         assert_eq!(error.to_string(), "--memory is wrong");
-        let error = resolve(&RunFlags::default(), &[("PIPELINES_LOAD_BATCH_SIZE", "0")], &PipelineOptions::default());
-        assert_eq!(error.unwrap_err().to_string(), "PIPELINES_LOAD_BATCH_SIZE is wrong");
+        let error = resolve(
+            &RunFlags::default(),
+            &[("PIPELINES_LOAD_BATCH_SIZE", "0")],
+            &PipelineOptions::default(),
+        );
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "PIPELINES_LOAD_BATCH_SIZE is wrong"
+        );
     }
 
     #[test]
     fn a_misspelt_variable_is_refused() {
-        let error = environment(&[("PIPELINES_MEMROY", "1GiB")]).check().unwrap_err();
+        let error = environment(&[("PIPELINES_MEMROY", "1GiB")])
+            .check()
+            .unwrap_err();
         assert_eq!(
             error.to_string(),
             "the environment variable PIPELINES_MEMROY means nothing; did you mean PIPELINES_MEMORY?"
         );
-        environment(&[("PIPELINES_SET__MEMBER", "ada-example")]).check().unwrap();
+        environment(&[("PIPELINES_SET__MEMBER", "ada-example")])
+            .check()
+            .unwrap();
     }
 
     #[test]
     fn a_ceiling_below_the_program_itself_is_refused() {
-        let flags = RunFlags { memory: Some("1MiB".into()), ..RunFlags::default() };
-        assert!(matches!(resolve(&flags, &[], &PipelineOptions::default()), Err(SettingError::MemoryTooSmall { .. })));
+        let flags = RunFlags {
+            memory: Some("1MiB".into()),
+            ..RunFlags::default()
+        };
+        assert!(matches!(
+            resolve(&flags, &[], &PipelineOptions::default()),
+            Err(SettingError::MemoryTooSmall { .. })
+        ));
     }
 
     #[test]
     fn parameters_come_from_the_environment_in_lower_case() {
-        let environment = environment(&[("PIPELINES_SET__DATA_DATE_START", "2024-01-01"), ("PATH", "/bin")]);
-        assert_eq!(environment.parameters().collect::<Vec<_>>(), [("data_date_start".into(), "2024-01-01".into())]);
+        let environment = environment(&[
+            ("PIPELINES_SET__DATA_DATE_START", "2024-01-01"),
+            ("PATH", "/bin"),
+        ]);
+        assert_eq!(
+            environment.parameters().collect::<Vec<_>>(),
+            [("data_date_start".into(), "2024-01-01".into())]
+        );
     }
 }

@@ -63,7 +63,6 @@ impl Signals {
                 };
                 if stopping {
                     printer.error("stopped at once; nothing that was landed is lost");
-                    #[expect(clippy::exit, reason = "a second signal asks for exactly this")]
                     process::exit(i32::from(signal.exit_status().code()));
                 }
                 stopping = true;

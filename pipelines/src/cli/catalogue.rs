@@ -91,17 +91,25 @@ pub(super) fn list(session: &Session) -> Result<ExitStatus, RunError> {
     }
     let rows = listed.iter().map(|pipeline| {
         let what = match (&pipeline.errors, &pipeline.unreadable) {
-            (Some(errors), _) => format!("cannot be used: {}; see `pipelines validate`", count(errors.len() as u64, "error")),
+            (Some(errors), _) => format!(
+                "cannot be used: {}; see `pipelines validate`",
+                count(errors.len() as u64, "error")
+            ),
             (None, Some(reason)) => format!("cannot be read: {reason}"),
             (None, None) => pipeline.description.clone().unwrap_or_default(),
         };
         [pipeline.name.clone(), what, pipeline.origin.to_string()]
     });
-    session.printer.table(&["PIPELINE", "DESCRIPTION", "WHERE"], rows);
+    session
+        .printer
+        .table(&["PIPELINE", "DESCRIPTION", "WHERE"], rows);
     Ok(ExitStatus::Success)
 }
 
-pub(super) async fn show(session: &Session, arguments: &ShowArguments) -> Result<ExitStatus, RunError> {
+pub(super) async fn show(
+    session: &Session,
+    arguments: &ShowArguments,
+) -> Result<ExitStatus, RunError> {
     let description = describe(session, &arguments.name).await?;
     match session.global.output {
         Form::Json => report::json(session.printer, &description)?,
@@ -111,7 +119,10 @@ pub(super) async fn show(session: &Session, arguments: &ShowArguments) -> Result
 }
 
 /// Checks each definition on its own; every mistake of every one is shown.
-pub(super) async fn validate(session: &Session, arguments: &ValidateArguments) -> Result<ExitStatus, RunError> {
+pub(super) async fn validate(
+    session: &Session,
+    arguments: &ValidateArguments,
+) -> Result<ExitStatus, RunError> {
     let mut status = ExitStatus::Success;
     for name in &arguments.names {
         match describe(session, name).await {
@@ -134,11 +145,22 @@ pub(super) async fn validate(session: &Session, arguments: &ValidateArguments) -
 
 /// Reads a definition, plans it with NULL for parameters that nobody gave, and tells what it is.
 async fn describe(session: &Session, name: &str) -> Result<Description, RunError> {
-    let Draft { definition, bound } = prepare::draft(name, &session.definitions(), &session.environment)?;
-    let settings =
-        RunSettings::resolve(&RunFlags::default(), &session.environment, &bound.options, crate::memory::available_bytes())?;
+    let Draft { definition, bound } =
+        prepare::draft(name, &session.definitions(), &session.environment)?;
+    let settings = RunSettings::resolve(
+        &RunFlags::default(),
+        &session.environment,
+        &bound.options,
+        crate::memory::available_bytes(),
+    )?;
     let nowhere = PathBuf::from(".pipelines").join("runs").join("none");
-    let (_, planned) = run::plan(&bound, &nowhere, &std::env::temp_dir(), &run::budget(&settings)).await?;
+    let (_, planned) = run::stations::plan(
+        &bound,
+        &nowhere,
+        &std::env::temp_dir(),
+        &run::stations::budget(&settings),
+    )
+    .await?;
     for warning in &definition.warnings {
         session.printer.say(warning);
     }
@@ -176,11 +198,18 @@ async fn describe(session: &Session, name: &str) -> Result<Description, RunError
                     .schema()
                     .fields()
                     .iter()
-                    .map(|field| ColumnDescription { name: field.name().clone(), r#type: field.data_type().to_string() })
+                    .map(|field| ColumnDescription {
+                        name: field.name().clone(),
+                        r#type: field.data_type().to_string(),
+                    })
                     .collect(),
             })
             .collect(),
-        checks: bound.asserts.iter().map(|assert| assert.message.clone()).collect(),
+        checks: bound
+            .asserts
+            .iter()
+            .map(|assert| assert.message.clone())
+            .collect(),
         outputs: bound
             .outputs
             .iter()
@@ -211,17 +240,29 @@ fn text(session: &Session, pipeline: &Description) {
         [
             parameter.name.clone(),
             parameter.r#type.clone(),
-            parameter.default.clone().unwrap_or_else(|| String::from("required")),
+            parameter
+                .default
+                .clone()
+                .unwrap_or_else(|| String::from("required")),
             parameter.description.clone().unwrap_or_default(),
         ]
     });
     printer.table(&["PARAMETER", "TYPE", "DEFAULT", ""], parameters);
     printer.data("");
-    let sources = pipeline.sources.iter().map(|source| [source.name.clone(), source.kind.clone(), source.location.clone()]);
+    let sources = pipeline.sources.iter().map(|source| {
+        [
+            source.name.clone(),
+            source.kind.clone(),
+            source.location.clone(),
+        ]
+    });
     printer.table(&["SOURCE", "KIND", "LOCATION"], sources);
     for step in &pipeline.steps {
         printer.data("");
-        let columns = step.columns.iter().map(|column| [column.name.clone(), column.r#type.clone()]);
+        let columns = step
+            .columns
+            .iter()
+            .map(|column| [column.name.clone(), column.r#type.clone()]);
         printer.table(&[&format!("STEP {}", step.name), "TYPE"], columns);
     }
     printer.data("");

@@ -95,12 +95,16 @@ impl StandinArguments {
     fn options(&self) -> Options {
         let faults = &self.faults;
         let set = |bugs: &[u32]| bugs.iter().copied().collect::<BTreeSet<_>>();
-        let oauth = faults.require_token.clone().zip(faults.require_token_secret.clone()).map(|(token, secret)| OAuthRule {
-            required: true,
-            token,
-            secret,
-            expired_token: None,
-        });
+        let oauth = faults
+            .require_token
+            .clone()
+            .zip(faults.require_token_secret.clone())
+            .map(|(token, secret)| OAuthRule {
+                required: true,
+                token,
+                secret,
+                expired_token: None,
+            });
         Options {
             seed: self.seed,
             bugs: self.bugs,
@@ -117,7 +121,11 @@ impl StandinArguments {
                 malformed_json_every: faults.malformed_json_every,
                 html_200_every: faults.html_200_every,
                 slow_query_page_over: faults.slow_query_page_over,
-                drifting: faults.drift_every.map(|every| Drift { every, insert: 1, remove: 1 }),
+                drifting: faults.drift_every.map(|every| Drift {
+                    every,
+                    insert: 1,
+                    remove: 1,
+                }),
                 missing_field_bugs: set(&faults.missing_field_bugs),
                 malformed_bugs: set(&faults.malformed_bugs),
                 broken_bugs: set(&faults.broken_bugs),
@@ -129,7 +137,10 @@ impl StandinArguments {
 }
 
 /// Serves until a signal comes. The address is the only thing on standard output, so that a script can read it.
-pub(super) async fn serve(session: &Session, arguments: &StandinArguments) -> Result<ExitStatus, RunError> {
+pub(super) async fn serve(
+    session: &Session,
+    arguments: &StandinArguments,
+) -> Result<ExitStatus, RunError> {
     let stop = CancellationToken::new();
     Signals::listen(stop.clone(), session.printer).map_err(|source| RunError::Io {
         action: "listen for signals in",
@@ -137,9 +148,13 @@ pub(super) async fn serve(session: &Session, arguments: &StandinArguments) -> Re
         source,
     })?;
     let address = SocketAddr::new(arguments.bind, arguments.port);
-    let standin = Standin::start(arguments.options(), address).await.map_err(RunError::Sample)?;
+    let standin = Standin::start(arguments.options(), address)
+        .await
+        .map_err(RunError::Sample)?;
     session.printer.data(standin.root());
-    session.printer.say("Launchpad look-alike; read it with LP_WEB_ROOT set to this address, end it with Ctrl-C");
+    session.printer.say(
+        "Launchpad look-alike; read it with LP_WEB_ROOT set to this address, end it with Ctrl-C",
+    );
     stop.cancelled().await;
     standin.shutdown().await;
     Ok(ExitStatus::Success)

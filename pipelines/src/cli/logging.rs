@@ -20,7 +20,9 @@ pub(crate) enum LogFormat {
 /// When the filter or the format cannot be understood.
 pub(crate) fn start(global: &Global, environment: &Environment) -> Result<(), String> {
     let filter = match (global.verbose, environment.own("LOG")) {
-        (0, Some(filter)) => EnvFilter::try_new(filter).map_err(|error| format!("PIPELINES_LOG: {error}"))?,
+        (0, Some(filter)) => {
+            EnvFilter::try_new(filter).map_err(|error| format!("PIPELINES_LOG: {error}"))?
+        }
         (0, None) => EnvFilter::new("error"),
         (1, _) => EnvFilter::new("warn,pipelines=info,connectors=info,tables=info,engine=info"),
         (2, _) => EnvFilter::new("info,pipelines=debug,connectors=debug,tables=debug,engine=debug"),
@@ -30,9 +32,15 @@ pub(crate) fn start(global: &Global, environment: &Environment) -> Result<(), St
         (Some(format), _) => format,
         (None, None | Some("human")) => LogFormat::Human,
         (None, Some("json")) => LogFormat::Json,
-        (None, Some(other)) => return Err(format!("PIPELINES_LOG_FORMAT: `{other}` is neither `human` nor `json`")),
+        (None, Some(other)) => {
+            return Err(format!(
+                "PIPELINES_LOG_FORMAT: `{other}` is neither `human` nor `json`"
+            ));
+        }
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Human => builder.with_ansi(!environment.no_color()).init(),
         LogFormat::Json => builder.json().init(),

@@ -27,7 +27,12 @@ use crate::settings::Environment;
 
 /// SQL pipelines that run on a laptop and overflow onto a cluster
 #[derive(Debug, Parser)]
-#[command(name = "pipelines", version, arg_required_else_help = true, max_term_width = 110)]
+#[command(
+    name = "pipelines",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 110
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -89,7 +94,11 @@ pub(crate) struct Session {
 impl Session {
     /// Folders that the person named to look for definitions in.
     fn definitions(&self) -> Vec<PathBuf> {
-        if self.global.definitions.is_empty() { self.environment.definitions() } else { self.global.definitions.clone() }
+        if self.global.definitions.is_empty() {
+            self.environment.definitions()
+        } else {
+            self.global.definitions.clone()
+        }
     }
 
     /// Folder of the run store and of unfinished runs.
@@ -108,7 +117,11 @@ pub async fn main() -> ExitStatus {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers, not errors; the rest is clap's own usage message.
-            let status = if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Success };
+            let status = if error.use_stderr() {
+                ExitStatus::Usage
+            } else {
+                ExitStatus::Success
+            };
             drop(error.print());
             return status;
         }
@@ -123,7 +136,11 @@ pub async fn main() -> ExitStatus {
         printer.error(problem);
         return ExitStatus::Usage;
     }
-    let session = Session { environment, printer, global: cli.global };
+    let session = Session {
+        environment,
+        printer,
+        global: cli.global,
+    };
     let outcome = match cli.command {
         Command::Run(arguments) => run::run(&session, &arguments).await,
         Command::Plan(arguments) => plan::plan(&session, &arguments).await,
@@ -131,9 +148,16 @@ pub async fn main() -> ExitStatus {
         Command::Show(arguments) => catalogue::show(&session, &arguments).await,
         Command::Validate(arguments) => catalogue::validate(&session, &arguments).await,
         Command::Runs(arguments) => runs::runs(&session, &arguments).await,
-        Command::LaunchpadStandin(arguments) => launchpad_standin::serve(&session, &arguments).await,
+        Command::LaunchpadStandin(arguments) => {
+            launchpad_standin::serve(&session, &arguments).await
+        }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "pipelines", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "pipelines",
+                &mut std::io::stdout(),
+            );
             Ok(ExitStatus::Success)
         }
     };

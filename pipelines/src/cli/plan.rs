@@ -1,6 +1,7 @@
 //! `pipelines plan`: what a run would read, do, write and replace. Never writes.
 
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use serde::Serialize;
 use tables::Table;
 
@@ -62,18 +63,29 @@ struct OutputPreview {
     effect: String,
 }
 
-pub(super) async fn plan(session: &Session, arguments: &PlanArguments) -> Result<ExitStatus, RunError> {
+pub(super) async fn plan(
+    session: &Session,
+    arguments: &PlanArguments,
+) -> Result<ExitStatus, RunError> {
     show(session, &arguments.selection).await
 }
 
 /// Shows what a run of the selection would do.
-pub(super) async fn show(session: &Session, selection: &SelectionArguments) -> Result<ExitStatus, RunError> {
+pub(super) async fn show(
+    session: &Session,
+    selection: &SelectionArguments,
+) -> Result<ExitStatus, RunError> {
     let prepared = prepare(&selection.selection(session), &session.environment)?;
     let sample = match prepared.sample {
         true => Some(sample::start().await?),
         false => None,
     };
-    let preview = preview(session, &prepared, sample.as_ref().map(standin::Standin::root)).await;
+    let preview = preview(
+        session,
+        &prepared,
+        sample.as_ref().map(standin::Standin::root),
+    )
+    .await;
     if let Some(sample) = sample {
         sample.shutdown().await;
     }
@@ -85,34 +97,49 @@ pub(super) async fn show(session: &Session, selection: &SelectionArguments) -> R
     Ok(ExitStatus::Success)
 }
 
-async fn preview(session: &Session, prepared: &Prepared, sample: Option<url::Url>) -> Result<Preview, RunError> {
+async fn preview(
+    session: &Session,
+    prepared: &Prepared,
+    sample: Option<url::Url>,
+) -> Result<Preview, RunError> {
     let bound = &prepared.bound;
-    let budget = run::budget(&prepared.settings);
+    let budget = run::stations::budget(&prepared.settings);
     // Nothing is landed there: the folder gives the plan a schema and no rows.
     let nowhere = session.state_dir().join("runs").join("plan");
-    let (ctx, planned) = run::plan(bound, &nowhere, &std::env::temp_dir(), &budget).await?;
+    let (ctx, planned) =
+        run::stations::plan(bound, &nowhere, &std::env::temp_dir(), &budget).await?;
     let extracted = sources::open_extracted(&bound.sources, &session.environment, sample.as_ref())?;
     let mut previews = Vec::new();
     for source in &bound.sources {
-        previews.push(match extracted.iter().find(|extracted| extracted.table == source.name) {
-            Some(found) => {
-                let estimate = found.extract.estimate().await.map_err(|error| RunError::Extract {
-                    table: source.name.clone(),
-                    source: error,
-                })?;
-                SourcePreview {
-                    table: source.name.clone(),
-                    kind: source.kind.to_string(),
-                    reads: found.extract.describe(),
-                    items: estimate.items,
-                    rows: estimate.rows,
-                    bytes: None,
-                    exact: estimate.exact,
-                    estimate_from: estimate.source,
+        previews.push(
+            match extracted
+                .iter()
+                .find(|extracted| extracted.table == source.name)
+            {
+                Some(found) => {
+                    let estimate =
+                        found
+                            .extract
+                            .estimate()
+                            .await
+                            .map_err(|error| RunError::Extract {
+                                table: source.name.clone(),
+                                source: error,
+                            })?;
+                    SourcePreview {
+                        table: source.name.clone(),
+                        kind: source.kind.to_string(),
+                        reads: found.extract.describe(),
+                        items: estimate.items,
+                        rows: estimate.rows,
+                        bytes: None,
+                        exact: estimate.exact,
+                        estimate_from: estimate.source,
+                    }
                 }
-            }
-            None => file_preview(&ctx, source).await?,
-        });
+                None => file_preview(&ctx, source).await?,
+            },
+        );
     }
     let mut outputs = Vec::new();
     for (output, _) in &planned.outputs {
@@ -124,7 +151,11 @@ async fn preview(session: &Session, prepared: &Prepared, sample: Option<url::Url
         reason: String::from("this version runs every pipeline in this process"),
         settings: prepared.settings.clone(),
         sources: previews,
-        steps: planned.views.iter().map(|(name, plan)| step(name, plan)).collect(),
+        steps: planned
+            .views
+            .iter()
+            .map(|(name, plan)| step(name, plan))
+            .collect(),
         outputs,
     })
 }
@@ -134,31 +165,52 @@ async fn file_preview(
     ctx: &datafusion::prelude::SessionContext,
     source: &crate::language::Source,
 ) -> Result<SourcePreview, RunError> {
-    let failed = |error| RunError::Engine { doing: format!("looking at `{}`", source.location), source: Box::new(error) };
+    let failed = |error| RunError::Engine {
+        doing: format!("looking at `{}`", source.location),
+        source: Box::new(error),
+    };
     let frame = ctx.table(source.name.as_str()).await.map_err(failed)?;
     let physical = frame.create_physical_plan().await.map_err(failed)?;
-    let statistics = physical.partition_statistics(None).map_err(failed)?;
+    let statistics = StatisticsContext::new()
+        .compute(physical.as_ref(), &StatisticsArgs::new())
+        .map_err(failed)?;
     Ok(SourcePreview {
         table: source.name.clone(),
         kind: source.kind.to_string(),
         reads: source.location.clone(),
         items: None,
         rows: statistics.num_rows.get_value().map(|rows| *rows as u64),
-        bytes: statistics.total_byte_size.get_value().map(|bytes| *bytes as u64),
+        bytes: statistics
+            .total_byte_size
+            .get_value()
+            .map(|bytes| *bytes as u64),
         exact: statistics.num_rows.is_exact().unwrap_or(false),
         estimate_from: String::from("the files' own statistics"),
     })
 }
 
 fn step(name: &str, plan: &LogicalPlan) -> StepPreview {
-    StepPreview { name: String::from(name), plan: plan.display_indent().to_string() }
+    StepPreview {
+        name: String::from(name),
+        plan: plan.display_indent().to_string(),
+    }
 }
 
-async fn output_preview(output: &Output, settings: &RunSettings) -> Result<OutputPreview, RunError> {
+async fn output_preview(
+    output: &Output,
+    settings: &RunSettings,
+) -> Result<OutputPreview, RunError> {
     let location = outputs::table_location(output);
-    let failed = |source| RunError::Table { location: location.clone(), source: Box::new(source) };
+    let failed = |source| RunError::Table {
+        location: location.clone(),
+        source: Box::new(source),
+    };
     let options = outputs::table_options(output, settings);
-    let current = Table::at(&location).map_err(failed)?.current().await.map_err(failed)?;
+    let current = Table::at(&location)
+        .map_err(failed)?
+        .current()
+        .await
+        .map_err(failed)?;
     let now = current.as_ref().map_or_else(
         || String::from("not there yet"),
         |commit| {
@@ -174,9 +226,13 @@ async fn output_preview(output: &Output, settings: &RunSettings) -> Result<Outpu
     let effect = match (&current, options.mode) {
         (None, _) => "makes the table",
         (Some(_), tables::PublishMode::Append) => "adds files; replaces none",
-        (Some(_), tables::PublishMode::Overwrite) => "replaces the partitions that the run produces; others stay",
+        (Some(_), tables::PublishMode::Overwrite) => {
+            "replaces the partitions that the run produces; others stay"
+        }
         (Some(_), tables::PublishMode::Replace) => "replaces the whole table",
-        (Some(_), tables::PublishMode::Merge) => "rewrites the partitions that the run touches, updating rows by key; others stay",
+        (Some(_), tables::PublishMode::Merge) => {
+            "rewrites the partitions that the run touches, updating rows by key; others stay"
+        }
     };
     Ok(OutputPreview {
         name: outputs::name(output),
@@ -191,16 +247,34 @@ async fn output_preview(output: &Output, settings: &RunSettings) -> Result<Outpu
 
 fn text(session: &Session, preview: &Preview) {
     let printer = session.printer;
-    printer.data(format_args!("{}: {} ({})", preview.pipeline, preview.mode, preview.reason));
+    printer.data(format_args!(
+        "{}: {} ({})",
+        preview.pipeline, preview.mode, preview.reason
+    ));
     printer.data("\nreads");
     for source in &preview.sources {
-        printer.data(format_args!("  {}  {}  {}", source.table, source.kind, source.reads));
+        printer.data(format_args!(
+            "  {}  {}  {}",
+            source.table, source.kind, source.reads
+        ));
         let about = if source.exact { "" } else { "about " };
         let mut parts = Vec::new();
-        parts.extend(source.items.map(|items| format!("{about}{}", count(items, "item"))));
-        parts.extend(source.rows.map(|rows| format!("{about}{}", count(rows, "row"))));
+        parts.extend(
+            source
+                .items
+                .map(|items| format!("{about}{}", count(items, "item"))),
+        );
+        parts.extend(
+            source
+                .rows
+                .map(|rows| format!("{about}{}", count(rows, "row"))),
+        );
         parts.extend(source.bytes.map(bytes));
-        let size = if parts.is_empty() { String::from("size not known") } else { parts.join(", ") };
+        let size = if parts.is_empty() {
+            String::from("size not known")
+        } else {
+            parts.join(", ")
+        };
         printer.data(format_args!("    {size}  (from {})", source.estimate_from));
     }
     printer.data("\nsteps");
@@ -214,7 +288,11 @@ fn text(session: &Session, preview: &Preview) {
     printer.data("\nwrites");
     for output in &preview.outputs {
         printer.data(format_args!("  {}  {}", output.name, output.location));
-        printer.data(format_args!("    publish {} by partitions ({})", output.publish, output.partition_by.join(", ")));
+        printer.data(format_args!(
+            "    publish {} by partitions ({})",
+            output.publish,
+            output.partition_by.join(", ")
+        ));
         printer.data(format_args!("    now: {}", output.now));
         printer.data(format_args!("    a run {}", output.effect));
     }

@@ -28,7 +28,9 @@ pub struct Printer {
 impl Printer {
     /// A printer that colours standard error when it is a terminal and `NO_COLOR` is not set.
     pub fn new(environment: &Environment) -> Self {
-        Self { colour: std::io::stderr().is_terminal() && !environment.no_color() }
+        Self {
+            colour: std::io::stderr().is_terminal() && !environment.no_color(),
+        }
     }
 
     /// Writes one piece of data to standard output, with a line end.
@@ -47,9 +49,16 @@ impl Printer {
     }
 
     /// Writes a table to standard output.
-    pub fn table<R: IntoIterator<Item = String>>(&self, header: &[&str], rows: impl IntoIterator<Item = R>) {
+    pub fn table<R: IntoIterator<Item = String>>(
+        &self,
+        header: &[&str],
+        rows: impl IntoIterator<Item = R>,
+    ) {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+        table
+            .load_preset(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_header(header);
         for row in rows {
             table.add_row(row.into_iter().collect::<Vec<_>>());
         }
@@ -120,7 +129,10 @@ mod tests {
 
     #[test]
     fn thousands_are_grouped() {
-        assert_eq!(["0", "12", "123", "1,234", "1,234,567"].map(String::from), [0, 12, 123, 1234, 1_234_567].map(thousands));
+        assert_eq!(
+            ["0", "12", "123", "1,234", "1,234,567"].map(String::from),
+            [0, 12, 123, 1234, 1_234_567].map(thousands)
+        );
     }
 
     #[test]

@@ -2,22 +2,32 @@
 
 use serde::Serialize;
 
-use super::printer::{Printer, bytes, count};
+use super::printer::{Printer, bytes, count, thousands};
 use crate::run::Finished;
 use crate::run::error::RunError;
 
 /// Writes a JSON document to standard output.
 pub(super) fn json(printer: Printer, document: &impl Serialize) -> Result<(), RunError> {
-    printer.json(document).map_err(|source| RunError::Document { source })
+    printer
+        .json(document)
+        .map_err(|source| RunError::Document { source })
 }
 
 /// Says what the run did, on standard error.
 pub(super) fn summary(printer: Printer, finished: &Finished) {
     let run = &finished.document.run;
-    let changed = finished.outputs.iter().any(|output| !output.change.is_empty());
-    let elapsed = humantime::format_duration(std::time::Duration::from_millis(finished.elapsed_milliseconds));
+    let changed = finished
+        .outputs
+        .iter()
+        .any(|output| !output.change.is_empty());
+    let elapsed = humantime::format_duration(std::time::Duration::from_millis(
+        finished.elapsed_milliseconds,
+    ));
     if changed {
-        printer.success(format_args!("{} in {elapsed}  (run {})", run.pipeline, run.id));
+        printer.success(format_args!(
+            "{} in {elapsed}  (run {})",
+            run.pipeline, run.id
+        ));
     } else {
         printer.success(format_args!(
             "{} in {elapsed}: nothing changed, the output already holds exactly these rows  (run {})",
@@ -27,31 +37,42 @@ pub(super) fn summary(printer: Printer, finished: &Finished) {
     let other = |name: &str| run.counts.other.get(name).copied().unwrap_or(0);
     let mut read = count(run.counts.read, "record");
     if other("requests") > 0 {
-        read = format!("{read}, {} over {}", bytes(run.bytes_read), count(other("requests"), "request"));
+        read = format!(
+            "{read}, {} over {}",
+            bytes(run.bytes_read),
+            count(other("requests"), "request")
+        );
         if other("retries") > 0 {
             read = format!("{read} ({} repeated)", other("retries"));
         }
     }
     if other("resumed_units") > 0 {
-        read = format!("{read}; {} landed by an earlier attempt", count(other("resumed_units"), "item"));
+        read = format!(
+            "{read}; {} landed by an earlier attempt",
+            count(other("resumed_units"), "item")
+        );
     }
     printer.say(format_args!("  read         {read}"));
     for output in &finished.outputs {
         let change = &output.change;
         printer.say(format_args!(
-            "  written      {} of `{}`: {}, {} ({} added, {} replaced or removed, {} unchanged)",
+            "  written      {} of `{}`: {} added ({}), {} replaced or removed, {} unchanged",
             count(change.rows_staged, "row"),
             output.name,
-            count((change.added.len() + change.unchanged.len()) as u64, "file"),
+            count(change.added.len() as u64, "file"),
             bytes(change.bytes_written),
-            change.added.len(),
-            change.removed.len(),
-            change.unchanged.len(),
+            thousands(change.removed.len() as u64),
+            thousands(change.unchanged.len() as u64),
         ));
-        if let Some(merge) = &change.merge {
+        if let Some(merge) = change
+            .merge
+            .filter(|merge| merge.updated + merge.duplicates_dropped > 0)
+        {
             printer.say(format_args!(
                 "  merged       {} new, {} updated, {} given twice",
-                merge.inserted, merge.updated, merge.duplicates_dropped
+                thousands(merge.inserted),
+                thousands(merge.updated),
+                thousands(merge.duplicates_dropped)
             ));
         }
         printer.say(format_args!(
@@ -63,12 +84,26 @@ pub(super) fn summary(printer: Printer, finished: &Finished) {
             output.commit
         ));
     }
-    printer.say(format_args!("  quarantined  {}", count(run.counts.quarantined, "item")));
+    printer.say(format_args!(
+        "  quarantined  {}",
+        count(run.counts.quarantined, "item")
+    ));
     if let Some(peak) = run.peak_memory_bytes {
-        printer.say(format_args!("  memory       peak {} of {}", bytes(peak), bytes(finished.ceiling)));
+        printer.say(format_args!(
+            "  memory       peak {} of {}",
+            bytes(peak),
+            bytes(finished.ceiling)
+        ));
     }
     for output in &finished.outputs {
-        let (folder, hive) = (output.location.trim_end_matches('/'), if output.partitioned { ", hive_partitioning = true" } else { "" });
+        let (folder, hive) = (
+            output.location.trim_end_matches('/'),
+            if output.partitioned {
+                ", hive_partitioning = true"
+            } else {
+                ""
+            },
+        );
         printer.say(format_args!("  where        {folder}/"));
         printer.say(format_args!(
             "  look at it   duckdb -c \"SELECT * FROM read_parquet('{folder}/**/*.parquet'{hive}) LIMIT 10\""

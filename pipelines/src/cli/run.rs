@@ -66,12 +66,19 @@ pub(super) struct RunArguments {
 
 fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((name, value)) if !name.trim().is_empty() => Ok((String::from(name.trim()), String::from(value))),
-        _ => Err(String::from("write it as name=value, as in member=ada-example")),
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((String::from(name.trim()), String::from(value)))
+        }
+        _ => Err(String::from(
+            "write it as name=value, as in member=ada-example",
+        )),
     }
 }
 
-pub(super) async fn run(session: &Session, arguments: &RunArguments) -> Result<ExitStatus, RunError> {
+pub(super) async fn run(
+    session: &Session,
+    arguments: &RunArguments,
+) -> Result<ExitStatus, RunError> {
     if arguments.dry_run {
         return super::plan::show(session, &arguments.selection).await;
     }

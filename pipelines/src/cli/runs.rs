@@ -36,7 +36,10 @@ enum RunsCommand {
     },
 }
 
-pub(super) async fn runs(session: &Session, arguments: &RunsArguments) -> Result<ExitStatus, RunError> {
+pub(super) async fn runs(
+    session: &Session,
+    arguments: &RunsArguments,
+) -> Result<ExitStatus, RunError> {
     let store = open_store(&session.state_dir()).await?;
     if let Some(RunsCommand::Show { id }) = &arguments.command {
         let document = store.document(store.run(id).await?.id).await?;
@@ -46,13 +49,18 @@ pub(super) async fn runs(session: &Session, arguments: &RunsArguments) -> Result
         }
         return Ok(ExitStatus::Success);
     }
-    let filter =
-        RunFilter { pipeline: arguments.pipeline.clone(), state: arguments.state, limit: arguments.limit };
+    let filter = RunFilter {
+        pipeline: arguments.pipeline.clone(),
+        state: arguments.state,
+        limit: arguments.limit,
+    };
     let runs = store.runs(&filter).await?;
     if session.global.output == Output::Json {
         report::json(session.printer, &runs)?;
     } else if runs.is_empty() {
-        session.printer.say("no runs yet; begin with: pipelines run launchpad_bugs");
+        session
+            .printer
+            .say("no runs yet; begin with: pipelines run launchpad_bugs");
     } else {
         let rows = runs.iter().map(|run| {
             Ok([
@@ -67,7 +75,16 @@ pub(super) async fn runs(session: &Session, arguments: &RunsArguments) -> Result
             ])
         });
         let rows = rows.collect::<Result<Vec<_>, RunError>>()?;
-        let header = ["RUN", "PIPELINE", "STATE", "STARTED (UTC)", "TOOK", "ROWS", "QUARANTINED", "PEAK MEMORY"];
+        let header = [
+            "RUN",
+            "PIPELINE",
+            "STATE",
+            "STARTED (UTC)",
+            "TOOK",
+            "ROWS",
+            "QUARANTINED",
+            "PEAK MEMORY",
+        ];
         session.printer.table(&header, rows);
     }
     Ok(ExitStatus::Success)
@@ -80,8 +97,13 @@ fn observed(run: &Run) -> Result<RunState, RunError> {
 }
 
 fn took(run: &Run) -> String {
-    let Some(finished) = run.finished_at else { return String::new() };
-    let milliseconds = (finished - run.started_at).num_milliseconds().max(0).unsigned_abs();
+    let Some(finished) = run.finished_at else {
+        return String::new();
+    };
+    let milliseconds = (finished - run.started_at)
+        .num_milliseconds()
+        .max(0)
+        .unsigned_abs();
     humantime::format_duration(std::time::Duration::from_millis(milliseconds)).to_string()
 }
 
@@ -94,15 +116,38 @@ fn show(session: &Session, document: &RunDocument) -> Result<(), RunError> {
         ["attempt", &run.attempt.to_string()].map(String::from),
         ["started", &run.started_at.to_rfc3339()].map(String::from),
         ["took", &took(run)].map(String::from),
-        ["exit code", &run.exit_code.map_or_else(String::new, |code| code.to_string())].map(String::from),
+        [
+            "exit code",
+            &run.exit_code
+                .map_or_else(String::new, |code| code.to_string()),
+        ]
+        .map(String::from),
     ];
-    facts.extend(run.parameters.iter().map(|(name, value)| [format!("${name}"), value.clone()]));
-    facts.extend(run.decision.iter().map(|decision| ["mode", &format!("{}: {}", run.mode, decision.reason)].map(String::from)));
-    facts.extend(run.error.iter().map(|error| ["error", &error.message].map(String::from)));
-    facts.extend(run.peak_memory_bytes.iter().map(|peak| [String::from("peak memory"), bytes(*peak)]));
+    facts.extend(
+        run.parameters
+            .iter()
+            .map(|(name, value)| [format!("${name}"), value.clone()]),
+    );
+    facts.extend(
+        run.decision.iter().map(|decision| {
+            ["mode", &format!("{}: {}", run.mode, decision.reason)].map(String::from)
+        }),
+    );
+    facts.extend(
+        run.error
+            .iter()
+            .map(|error| ["error", &error.message].map(String::from)),
+    );
+    facts.extend(
+        run.peak_memory_bytes
+            .iter()
+            .map(|peak| [String::from("peak memory"), bytes(*peak)]),
+    );
     printer.table(&["", ""], facts);
     let stages = document.stages.iter().map(|stage| {
-        let took = stage.finished_at.map(|end| format!("{:.3} s", (end - stage.started_at).as_seconds_f64()));
+        let took = stage
+            .finished_at
+            .map(|end| format!("{:.3} s", (end - stage.started_at).as_seconds_f64()));
         [
             stage.name.to_string(),
             stage.attempt.to_string(),
@@ -120,19 +165,37 @@ fn show(session: &Session, document: &RunDocument) -> Result<(), RunError> {
                 output.name.clone(),
                 output.location.clone(),
                 output.mode.clone(),
-                output.commit.map_or_else(String::new, |commit| commit.to_string()),
-                format!("{} (+{} -{} ={})", output.files, output.files_added, output.files_removed, output.files_unchanged),
+                output
+                    .commit
+                    .map_or_else(String::new, |commit| commit.to_string()),
+                format!(
+                    "{} (+{} -{} ={})",
+                    output.files, output.files_added, output.files_removed, output.files_unchanged
+                ),
                 thousands(output.rows),
                 bytes(output.bytes),
             ]
         });
-        printer.table(&["OUTPUT", "LOCATION", "MODE", "COMMIT", "FILES", "ROWS", "BYTES"], outputs);
+        printer.table(
+            &[
+                "OUTPUT", "LOCATION", "MODE", "COMMIT", "FILES", "ROWS", "BYTES",
+            ],
+            outputs,
+        );
     }
     if document.quarantine.total > 0 {
         printer.data("");
-        printer.data(format_args!("{} in quarantine", count(document.quarantine.total, "item")));
+        printer.data(format_args!(
+            "{} in quarantine",
+            count(document.quarantine.total, "item")
+        ));
         let items = document.quarantine.items.iter().map(|item| {
-            [item.unit.clone().unwrap_or_default(), item.class.clone(), item.url.clone(), item.reason.clone()]
+            [
+                item.unit.clone().unwrap_or_default(),
+                item.class.clone(),
+                item.url.clone(),
+                item.reason.clone(),
+            ]
         });
         printer.table(&["UNIT", "CLASS", "URL", "REASON"], items);
     }

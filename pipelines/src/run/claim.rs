@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::error::RunError;
 use crate::settings::RunSettings;
 use crate::store::{
-    Claim, HEARTBEAT_INTERVAL, NewRun, Owner, Processes, Run, RunAttempt, RunId, RunIdentity, RunMode, RunStore, Setting,
-    SqliteRunStore, StoreError,
+    Claim, HEARTBEAT_INTERVAL, NewRun, Owner, Processes, Run, RunAttempt, RunId, RunIdentity,
+    RunMode, RunStore, Setting, SqliteRunStore, StoreError,
 };
 
 /// What the person said about unfinished runs.
@@ -36,7 +36,9 @@ pub async fn open_store(state_dir: &Path) -> Result<Arc<dyn RunStore>, RunError>
         path: state_dir.to_path_buf(),
         source,
     })?;
-    Ok(Arc::new(SqliteRunStore::open(&state_dir.join("state.db")).await?))
+    Ok(Arc::new(
+        SqliteRunStore::open(&state_dir.join("state.db")).await?,
+    ))
 }
 
 /// What is asked for, as far as "the same run" goes.
@@ -73,14 +75,22 @@ pub async fn claim(store: &dyn RunStore, request: Request<'_>) -> Result<Run, Ru
         Resume::Run(prefix) => {
             let run = store.run(prefix).await?;
             if run.identity != identity {
-                return Err(RunError::OtherRequest { run: run.id.to_string(), pipeline: run.pipeline });
+                return Err(RunError::OtherRequest {
+                    run: run.id.to_string(),
+                    pipeline: run.pipeline,
+                });
             }
             Some(run)
         }
     };
     if let Some(run) = unfinished {
-        let claim = Claim { owner, settings: request.settings };
-        return Ok(store.adopt_run(run.current_attempt(), &claim, &alive).await?);
+        let claim = Claim {
+            owner,
+            settings: request.settings,
+        };
+        return Ok(store
+            .adopt_run(run.current_attempt(), &claim, &alive)
+            .await?);
     }
     let id = RunId::mint(now);
     let new = NewRun {
@@ -90,7 +100,9 @@ pub async fn claim(store: &dyn RunStore, request: Request<'_>) -> Result<Run, Ru
         parameters: request.parameters,
         mode: RunMode::Local,
         settings: request.settings,
-        work_dir: work_dir(request.state_dir, &id.to_string()).display().to_string(),
+        work_dir: work_dir(request.state_dir, &id.to_string())
+            .display()
+            .to_string(),
         owner,
     };
     Ok(store.create_run(&new, &alive).await?)
@@ -133,7 +145,9 @@ impl Drop for Heartbeat {
 
 /// The settings as the run's record keeps them.
 pub fn recorded(settings: &RunSettings) -> BTreeMap<String, Setting> {
-    let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(settings) else { return BTreeMap::new() };
+    let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(settings) else {
+        return BTreeMap::new();
+    };
     fields
         .into_iter()
         .map(|(name, setting)| {
@@ -141,7 +155,13 @@ pub fn recorded(settings: &RunSettings) -> BTreeMap<String, Setting> {
                 serde_json::Value::String(text) => text.clone(),
                 other => other.to_string(),
             };
-            (name, Setting { value: text("value"), origin: text("origin") })
+            (
+                name,
+                Setting {
+                    value: text("value"),
+                    origin: text("origin"),
+                },
+            )
         })
         .collect()
 }

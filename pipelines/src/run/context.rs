@@ -58,7 +58,9 @@ impl RunContext {
     /// When the store refuses: the run belongs to another process now, or the store cannot be written.
     pub async fn begin(&self, stage: StageName) -> Result<(), RunError> {
         tracing::info!(run = %self.attempt.run, stage = %stage, "stage begins");
-        self.store.start_stage(self.attempt, stage, Utc::now()).await?;
+        self.store
+            .start_stage(self.attempt, stage, Utc::now())
+            .await?;
         Ok(())
     }
 
@@ -68,7 +70,12 @@ impl RunContext {
     /// As [`RunContext::begin`].
     pub async fn end(&self, stage: StageName, report: StageReport) -> Result<(), RunError> {
         tracing::info!(run = %self.attempt.run, stage = %stage, rows = report.rows, bytes = report.bytes, "stage ended");
-        let end = StageEnd { at: Utc::now(), rows: report.rows, bytes: report.bytes, detail: report.detail };
+        let end = StageEnd {
+            at: Utc::now(),
+            rows: report.rows,
+            bytes: report.bytes,
+            detail: report.detail,
+        };
         self.store.finish_stage(self.attempt, stage, &end).await?;
         Ok(())
     }
@@ -98,7 +105,15 @@ impl RunContext {
     /// As [`RunContext::begin`].
     pub async fn warn(&self, message: String) -> Result<(), RunError> {
         self.progress.say(format_args!("warning: {message}"));
-        self.store.add_warning(self.attempt, &Warning { at: Utc::now(), message }).await?;
+        self.store
+            .add_warning(
+                self.attempt,
+                &Warning {
+                    at: Utc::now(),
+                    message,
+                },
+            )
+            .await?;
         Ok(())
     }
 
@@ -107,7 +122,11 @@ impl RunContext {
     /// # Errors
     /// [`RunError::Interrupted`].
     pub fn check_cancelled(&self) -> Result<(), RunError> {
-        if self.cancel.is_cancelled() { Err(self.interrupted()) } else { Ok(()) }
+        if self.cancel.is_cancelled() {
+            Err(self.interrupted())
+        } else {
+            Ok(())
+        }
     }
 
     /// Why the run stops, once it was cancelled.

@@ -104,7 +104,9 @@ pub enum RunError {
         source: io::Error,
     },
     /// The run that was named belongs to another request.
-    #[error("run {run} is of `{pipeline}` with other parameters or another definition, so it cannot go on as this one")]
+    #[error(
+        "run {run} is of `{pipeline}` with other parameters or another definition, so it cannot go on as this one"
+    )]
     OtherRequest {
         /// The run.
         run: String,
@@ -134,10 +136,12 @@ impl RunError {
     pub fn exit_status(&self) -> ExitStatus {
         match self {
             _ if self.is_budget() => ExitStatus::Budget,
-            Self::Definition(_) | Self::NotFound { .. } | Self::Setting(_) | Self::Secret { .. } | Self::Open { .. }
-            | Self::OtherRequest { .. } => {
-                ExitStatus::Definition
-            }
+            Self::Definition(_)
+            | Self::NotFound { .. }
+            | Self::Setting(_)
+            | Self::Secret { .. }
+            | Self::Open { .. }
+            | Self::OtherRequest { .. } => ExitStatus::Definition,
             Self::Extract { source, .. } => match source.class() {
                 SourceClass::Transient => ExitStatus::Transient,
                 _ => ExitStatus::Failed,
@@ -154,9 +158,10 @@ impl RunError {
     /// Who can do something about it, for the run's record.
     pub fn class(&self) -> ErrorClass {
         match self.exit_status() {
-            ExitStatus::Transient | ExitStatus::Busy | ExitStatus::Interrupted | ExitStatus::Terminated => {
-                ErrorClass::Transient
-            }
+            ExitStatus::Transient
+            | ExitStatus::Busy
+            | ExitStatus::Interrupted
+            | ExitStatus::Terminated => ErrorClass::Transient,
             ExitStatus::Definition | ExitStatus::Check | ExitStatus::Usage => ErrorClass::User,
             ExitStatus::Internal => ErrorClass::Internal,
             _ => ErrorClass::Permanent,
@@ -174,21 +179,29 @@ impl RunError {
             _ if self.is_budget() => Some(String::from(
                 "give more memory with `--memory`, or less work at once with `--preset low-memory`; the same command goes on where it stopped",
             )),
+            Self::Extract { source, .. } if source.class() != SourceClass::Transient => None,
             Self::Extract { .. } | Self::Landing(_) | Self::Interrupted { .. } => {
-                Some(String::from("what was extracted is kept: run the same command again to go on from there"))
+                Some(String::from(
+                    "what was extracted is kept: run the same command again to go on from there",
+                ))
             }
-            Self::Checks { .. } => Some(String::from("nothing was published; the extracted records are kept")),
+            Self::Checks { .. } => Some(String::from(
+                "nothing was published; the extracted records are kept",
+            )),
             Self::Superseded => Some(String::from("`pipelines runs` shows which run it is")),
             _ => None,
         }
     }
 
     fn is_budget(&self) -> bool {
-        self.is_disk_full() || self.causes().any(|cause| {
-            cause.downcast_ref::<DataFusionError>().is_some_and(|error| {
-                matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+        self.is_disk_full()
+            || self.causes().any(|cause| {
+                cause
+                    .downcast_ref::<DataFusionError>()
+                    .is_some_and(|error| {
+                        matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+                    })
             })
-        })
     }
 
     fn is_disk_full(&self) -> bool {
@@ -203,7 +216,9 @@ impl RunError {
 
     fn causes(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
         let first: &(dyn Error + 'static) = self;
-        std::iter::successors(Some(first), |error: &&(dyn Error + 'static)| Error::source(*error))
+        std::iter::successors(Some(first), |error: &&(dyn Error + 'static)| {
+            Error::source(*error)
+        })
     }
 }
 

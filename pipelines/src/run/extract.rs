@@ -56,7 +56,9 @@ pub async fn extract(
     .await?;
     let resumed_units = landed.len() as u64;
     if run.attempt.number > 1 {
-        run.store.retain_quarantined(run.attempt, source, &landed).await?;
+        run.store
+            .retain_quarantined(run.attempt, source, &landed)
+            .await?;
     }
     run.snapshot(&format!("extract {source} start")).await?;
     let stop = CancellationToken::new();
@@ -73,7 +75,12 @@ pub async fn extract(
     outcome?;
     let landed = landed?;
     run.snapshot(&format!("extract {source} end")).await?;
-    Ok(Extracted { landed, resumed_units, metrics: metrics.snapshot(), pauses: gate.pauses() })
+    Ok(Extracted {
+        landed,
+        resumed_units,
+        metrics: metrics.snapshot(),
+        pauses: gate.pauses(),
+    })
 }
 
 async fn land_all(
@@ -100,14 +107,20 @@ async fn land_all(
             None => return Ok(()),
             Some(Err(ExtractError::Cancelled)) => return Err(run.interrupted()),
             Some(Err(source_error)) => {
-                return Err(RunError::Extract { table: String::from(source), source: source_error });
+                return Err(RunError::Extract {
+                    table: String::from(source),
+                    source: source_error,
+                });
             }
             Some(Ok(unit)) => unit,
         };
         let quarantined = std::mem::take(&mut unit.quarantined);
         let whole = unit.records.is_empty() && !quarantined.is_empty();
         if !quarantined.is_empty() {
-            let items: Vec<_> = quarantined.into_iter().map(|item| kept(source, item)).collect();
+            let items: Vec<_> = quarantined
+                .into_iter()
+                .map(|item| kept(source, item))
+                .collect();
             run.store.add_quarantined(run.attempt, &items).await?;
         }
         // A unit that could not be read at all has not landed: the next attempt asks for it again.

@@ -138,7 +138,9 @@ impl Landing {
     ) -> Result<(Self, HashSet<String>), LandingError> {
         let folder = folder(work_dir, source);
         std::fs::create_dir_all(&folder).map_err(io_error("make the folder", &folder))?;
-        let chunks: Vec<Chunk> = read_ledger(store.as_ref(), attempt.run, source).try_collect().await?;
+        let chunks: Vec<Chunk> = read_ledger(store.as_ref(), attempt.run, source)
+            .try_collect()
+            .await?;
         let mut totals = Landed::default();
         let mut units = HashSet::new();
         for chunk in &chunks {
@@ -169,7 +171,11 @@ impl Landing {
     /// As the writing of a chunk; nothing that was entered in the ledger is lost.
     pub async fn add(&mut self, unit: Unit) -> Result<(), LandingError> {
         self.gate.buffered(unit.records.len() as u64);
-        self.buffered_bytes += unit.records.iter().map(|record| record.record.len() + record.url.len()).sum::<usize>();
+        self.buffered_bytes += unit
+            .records
+            .iter()
+            .map(|record| record.record.len() + record.url.len())
+            .sum::<usize>();
         self.buffer.push(unit);
         if self.buffer.len() >= self.chunk_items || self.buffered_bytes >= CHUNK_BYTES {
             self.flush().await?;
@@ -195,7 +201,10 @@ impl Landing {
         self.next += 1;
         self.writing.push_back(tokio::task::spawn_blocking(move || {
             let records = units.iter().map(|unit| unit.records.len() as u64).sum();
-            Ok((write_chunk(&work_dir, path, source, sequence, &units)?, records))
+            Ok((
+                write_chunk(&work_dir, path, source, sequence, &units)?,
+                records,
+            ))
         }));
         Ok(())
     }
@@ -219,9 +228,13 @@ impl Landing {
 
     /// Waits for the oldest chunk under way and enters it: entries keep their order whichever is written first.
     async fn settle_oldest(&mut self) -> Result<(), LandingError> {
-        let Some(writing) = self.writing.pop_front() else { return Ok(()) };
+        let Some(writing) = self.writing.pop_front() else {
+            return Ok(());
+        };
         let (chunk, records) = writing.await??;
-        self.store.append_chunks(self.attempt, std::slice::from_ref(&chunk)).await?;
+        self.store
+            .append_chunks(self.attempt, std::slice::from_ref(&chunk))
+            .await?;
         self.gate.written(records);
         self.totals.add(&chunk);
         Ok(())
@@ -246,7 +259,10 @@ fn write_chunk(
 ) -> Result<Chunk, LandingError> {
     let target = work_dir.join(&path);
     let temporary = target.with_extension("parquet.tmp");
-    let encode = |source| LandingError::Encode { path: target.clone(), source };
+    let encode = |source| LandingError::Encode {
+        path: target.clone(),
+        source,
+    };
     let keys: Vec<&str> = units.iter().map(|unit| unit.key.as_str()).collect();
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).map_err(encode)?))
@@ -257,25 +273,42 @@ fn write_chunk(
         )]))
         .build();
     let file = File::create(&temporary).map_err(io_error("create", &temporary))?;
-    let sink = Hashing { inner: BufWriter::new(file), digest: Sha256::new(), bytes: 0 };
-    let mut writer = ArrowWriter::try_new(sink, record::schema(), Some(properties)).map_err(encode)?;
+    let sink = Hashing {
+        inner: BufWriter::new(file),
+        digest: Sha256::new(),
+        bytes: 0,
+    };
+    let mut writer =
+        ArrowWriter::try_new(sink, record::schema(), Some(properties)).map_err(encode)?;
     let mut rows = 0;
     let mut batch: Vec<Record> = Vec::with_capacity(BATCH);
-    let mut records = units.iter().flat_map(|unit| &unit.records).cloned().peekable();
+    let mut records = units
+        .iter()
+        .flat_map(|unit| &unit.records)
+        .cloned()
+        .peekable();
     while records.peek().is_some() {
         batch.clear();
         batch.extend(records.by_ref().take(BATCH));
         rows += batch.len() as u64;
-        let columns = record::to_batch(&batch).map_err(|source| LandingError::Columns { path: target.clone(), source })?;
+        let columns = record::to_batch(&batch).map_err(|source| LandingError::Columns {
+            path: target.clone(),
+            source,
+        })?;
         writer.write(&columns).map_err(encode)?;
     }
     let sink = writer.into_inner().map_err(encode)?;
     let (digest, bytes) = (hex::encode(sink.digest.finalize()), sink.bytes);
-    let file = sink.inner.into_inner().map_err(|error| io_error("write", &temporary)(error.into_error()))?;
+    let file = sink
+        .inner
+        .into_inner()
+        .map_err(|error| io_error("write", &temporary)(error.into_error()))?;
     file.sync_all().map_err(io_error("sync", &temporary))?;
     std::fs::rename(&temporary, &target).map_err(io_error("rename", &temporary))?;
     if let Some(folder) = target.parent() {
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error("sync the folder of", &target))?;
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(io_error("sync the folder of", &target))?;
     }
     Ok(Chunk {
         source,
@@ -292,13 +325,20 @@ fn write_chunk(
 
 /// The unit keys of a chunk that an earlier attempt landed, after making sure that it is what the ledger says.
 fn units_of(path: &Path, chunk: &Chunk) -> Result<Vec<String>, LandingError> {
-    let damaged = |problem| LandingError::Damaged { path: path.to_path_buf(), problem };
+    let damaged = |problem| LandingError::Damaged {
+        path: path.to_path_buf(),
+        problem,
+    };
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged("missing")),
         Err(error) => return Err(io_error("open", path)(error)),
     };
-    let mut hashing = Hashing { inner: io::sink(), digest: Sha256::new(), bytes: 0 };
+    let mut hashing = Hashing {
+        inner: io::sink(),
+        digest: Sha256::new(),
+        bytes: 0,
+    };
     io::copy(&mut file, &mut hashing).map_err(io_error("read", path))?;
     if hashing.bytes != chunk.bytes || hex::encode(hashing.digest.finalize()) != chunk.digest {
         return Err(damaged("not the one in the ledger"));
@@ -313,7 +353,10 @@ fn units_of(path: &Path, chunk: &Chunk) -> Result<Vec<String>, LandingError> {
 }
 
 fn remove_leftovers(folder: &Path, work_dir: &Path, chunks: &[Chunk]) -> Result<(), LandingError> {
-    let known: HashSet<PathBuf> = chunks.iter().map(|chunk| work_dir.join(&chunk.path)).collect();
+    let known: HashSet<PathBuf> = chunks
+        .iter()
+        .map(|chunk| work_dir.join(&chunk.path))
+        .collect();
     for entry in std::fs::read_dir(folder).map_err(io_error("list", folder))? {
         let path = entry.map_err(io_error("list", folder))?.path();
         if !known.contains(&path) {
@@ -325,7 +368,11 @@ fn remove_leftovers(folder: &Path, work_dir: &Path, chunks: &[Chunk]) -> Result<
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LandingError {
     let path = path.to_path_buf();
-    move |source| LandingError::Io { action, path, source }
+    move |source| LandingError::Io {
+        action,
+        path,
+        source,
+    }
 }
 
 /// Counts and digests what passes through.

@@ -10,10 +10,12 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, BooleanArray};
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::listing::{
+    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
+};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::collect;
+use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
 use tables::{Change, CommitInfo, Interval, Staging, Table, TableOptions};
 
@@ -38,6 +40,7 @@ pub struct OpenOutput {
 pub struct StagedOutput {
     open: OpenOutput,
     files: Vec<tables::StagedFile>,
+    scanned: u64,
 }
 
 /// What publishing an output came to.
@@ -61,7 +64,10 @@ pub struct Published {
 
 /// What an output is called: the step that it writes, or its location when it has a query of its own.
 pub fn name(output: &Output) -> String {
-    output.relation.as_ref().map_or_else(|| output.location.clone(), |relation| relation.value.clone())
+    output.relation.as_ref().map_or_else(
+        || output.location.clone(),
+        |relation| relation.value.clone(),
+    )
 }
 
 /// How the table of `output` is laid out and published.
@@ -76,14 +82,22 @@ pub fn table_options(output: &Output, settings: &RunSettings) -> TableOptions {
         key: texts(&options.key),
         sort: options.sort.iter().map(sort_key).collect(),
         compression: options.compression.unwrap_or(defaults.compression),
-        row_group_rows: options.row_group_rows.map_or(settings.load_batch_size.value, rows),
-        target_file_bytes: options.target_file_size.map_or(defaults.target_file_bytes, NonZeroU64::get),
+        row_group_rows: options
+            .row_group_rows
+            .map_or(settings.load_batch_size.value, rows),
+        target_file_bytes: options
+            .target_file_size
+            .map_or(defaults.target_file_bytes, NonZeroU64::get),
         ..defaults
     }
 }
 
 fn sort_key(key: &language::SortKey) -> tables::SortKey {
-    tables::SortKey { column: key.column.value.clone(), descending: key.descending, nulls_first: key.nulls_first }
+    tables::SortKey {
+        column: key.column.value.clone(),
+        descending: key.descending,
+        nulls_first: key.nulls_first,
+    }
 }
 
 /// Where the table of `output` is: a path from the root of the file system, or the URL as written.
@@ -91,7 +105,9 @@ pub fn table_location(output: &Output) -> String {
     if output.location.contains("://") {
         output.location.clone()
     } else {
-        absolute(std::path::Path::new(&output.location)).display().to_string()
+        absolute(std::path::Path::new(&output.location))
+            .display()
+            .to_string()
     }
 }
 
@@ -99,17 +115,34 @@ pub fn table_location(output: &Output) -> String {
 ///
 /// # Errors
 /// [`RunError::Table`]: another writer is at work, the schema does not fit, the folder cannot be written.
-pub async fn open(run: &RunContext, output: Output, schema: &Schema) -> Result<OpenOutput, RunError> {
+pub async fn open(
+    run: &RunContext,
+    output: Output,
+    schema: &Schema,
+) -> Result<OpenOutput, RunError> {
     let location = table_location(&output);
-    let failed = |source| RunError::Table { location: location.clone(), source: Box::new(source) };
+    let failed = |source| RunError::Table {
+        location: location.clone(),
+        source: Box::new(source),
+    };
     let table = Table::at(&location).map_err(failed)?;
     let recovery = table.recover().await.map_err(failed)?;
     if let Some(commit) = recovery.rolled_forward {
-        run.warn(format!("commit {commit} of {location} had been decided but not finished; it is now")).await?;
+        run.warn(format!(
+            "commit {commit} of {location} had been decided but not finished; it is now"
+        ))
+        .await?;
     }
     let options = table_options(&output, &run.settings);
-    let staging = table.begin(&run.attempt.run.to_string(), options, schema).await.map_err(failed)?;
-    Ok(OpenOutput { output, location, staging })
+    let staging = table
+        .begin(&run.attempt.run.to_string(), options, schema)
+        .await
+        .map_err(failed)?;
+    Ok(OpenOutput {
+        output,
+        location,
+        staging,
+    })
 }
 
 impl OpenOutput {
@@ -122,9 +155,13 @@ impl OpenOutput {
         run: &RunContext,
         ctx: &SessionContext,
         plan: &LogicalPlan,
-    ) -> Result<StagedOutput, (RunError, Box<OpenOutput>)> {
+    ) -> Result<StagedOutput, (RunError, Box<Self>)> {
         match self.files(run, ctx, plan).await {
-            Ok(files) => Ok(StagedOutput { open: self, files }),
+            Ok((files, scanned)) => Ok(StagedOutput {
+                open: self,
+                files,
+                scanned,
+            }),
             Err(error) => Err((error, Box::new(self))),
         }
     }
@@ -134,15 +171,26 @@ impl OpenOutput {
         run: &RunContext,
         ctx: &SessionContext,
         plan: &LogicalPlan,
-    ) -> Result<Vec<tables::StagedFile>, RunError> {
-        let physical = ctx.state().create_physical_plan(plan).await.map_err(|error| self.query_failed(error))?;
-        let writing = self.staging.write_plan(physical).map_err(|error| self.table_failed(error))?;
+    ) -> Result<(Vec<tables::StagedFile>, u64), RunError> {
+        let physical = ctx
+            .state()
+            .create_physical_plan(plan)
+            .await
+            .map_err(|error| self.query_failed(error))?;
+        let writing = self
+            .staging
+            .write_plan(physical)
+            .map_err(|error| self.table_failed(error))?;
         let batches = tokio::select! {
             biased;
             () = run.cancel.cancelled() => return Err(run.interrupted()),
-            batches = collect(writing, ctx.task_ctx()) => batches.map_err(|error| self.query_failed(error))?,
+            batches = collect(Arc::clone(&writing), ctx.task_ctx()) => batches.map_err(|error| self.query_failed(error))?,
         };
-        self.staging.staged(&batches).map_err(|error| self.table_failed(error))
+        let files = self
+            .staging
+            .staged(&batches)
+            .map_err(|error| self.table_failed(error))?;
+        Ok((files, scanned_rows(writing.as_ref())))
     }
 
     /// Lets go of the table; what was staged is removed.
@@ -151,27 +199,48 @@ impl OpenOutput {
     /// [`RunError::Table`] when staging cannot be removed.
     pub async fn abandon(self) -> Result<(), RunError> {
         let location = self.location;
-        self.staging.abandon().await.map_err(|source| RunError::Table { location, source: Box::new(source) })
+        self.staging
+            .abandon()
+            .await
+            .map_err(|source| RunError::Table {
+                location,
+                source: Box::new(source),
+            })
     }
 
     fn query_failed(&self, error: DataFusionError) -> RunError {
-        RunError::Engine { doing: format!("the query of the output `{}`", name(&self.output)), source: Box::new(error) }
+        RunError::Engine {
+            doing: format!("the query of the output `{}`", name(&self.output)),
+            source: Box::new(error),
+        }
     }
 
     fn table_failed(&self, source: tables::Error) -> RunError {
-        RunError::Table { location: self.location.clone(), source: Box::new(source) }
+        RunError::Table {
+            location: self.location.clone(),
+            source: Box::new(source),
+        }
     }
 }
 
 impl StagedOutput {
+    /// Rows that the query took from its sources, landed ones included.
+    pub fn scanned(&self) -> u64 {
+        self.scanned
+    }
+
     /// Rows and bytes that were staged.
     pub fn size(&self) -> (u64, u64) {
-        self.files.iter().fold((0, 0), |(rows, bytes), file| (rows + file.rows, bytes + file.bytes))
+        self.files.iter().fold((0, 0), |(rows, bytes), file| {
+            (rows + file.rows, bytes + file.bytes)
+        })
     }
 
     /// Makes the staged rows readable in `ctx` under the name of the view that they came from.
     fn register(&self, ctx: &SessionContext, schema: &Schema) -> Result<(), DataFusionError> {
-        let Some(relation) = &self.open.output.relation else { return Ok(()) };
+        let Some(relation) = &self.open.output.relation else {
+            return Ok(());
+        };
         let failed = |error: tables::Error| DataFusionError::External(Box::new(error));
         let folder = self.open.staging.staged_dir().map_err(failed)?;
         let partitions: Vec<(String, DataType)> = self
@@ -179,16 +248,33 @@ impl StagedOutput {
             .output
             .partition_by
             .iter()
-            .filter_map(|name| Some((name.value.clone(), schema.field_with_name(&name.value).ok()?.data_type().clone())))
+            .filter_map(|name| {
+                Some((
+                    name.value.clone(),
+                    schema
+                        .field_with_name(&name.value)
+                        .ok()?
+                        .data_type()
+                        .clone(),
+                ))
+            })
             .collect();
-        let stored = schema.fields().iter().filter(|field| !partitions.iter().any(|(name, _)| name == field.name()));
+        let stored = schema
+            .fields()
+            .iter()
+            .filter(|field| !partitions.iter().any(|(name, _)| name == field.name()));
         let stored = Schema::new(stored.cloned().collect::<Vec<_>>());
         let url = ListingTableUrl::parse(format!("{}/", folder.display()))?;
         let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
             .with_file_extension(".parquet")
             .with_table_partition_cols(partitions);
-        let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(Arc::new(stored));
-        ctx.register_table(relation.value.as_str(), Arc::new(ListingTable::try_new(config)?))?;
+        let config = ListingTableConfig::new(url)
+            .with_listing_options(options)
+            .with_schema(Arc::new(stored));
+        ctx.register_table(
+            relation.value.as_str(),
+            Arc::new(ListingTable::try_new(config)?),
+        )?;
         Ok(())
     }
 
@@ -196,11 +282,25 @@ impl StagedOutput {
     ///
     /// # Errors
     /// [`RunError::Table`]; nothing is published then, unless the error itself says that the commit is decided.
-    pub async fn publish(self, ctx: &SessionContext, info: CommitInfo) -> Result<Published, RunError> {
-        let OpenOutput { output, location, staging } = self.open;
-        let failed = |source| RunError::Table { location: location.clone(), source: Box::new(source) };
+    pub async fn publish(
+        self,
+        ctx: &SessionContext,
+        info: CommitInfo,
+    ) -> Result<Published, RunError> {
+        let OpenOutput {
+            output,
+            location,
+            staging,
+        } = self.open;
+        let failed = |source| RunError::Table {
+            location: location.clone(),
+            source: Box::new(source),
+        };
         let change = staging.prepare(ctx, self.files).await.map_err(failed)?;
-        let commit = staging.publish(change.clone(), info).await.map_err(failed)?;
+        let commit = staging
+            .publish(change.clone(), info)
+            .await
+            .map_err(failed)?;
         Ok(Published {
             name: name(&output),
             mode: output.options.publish.to_string(),
@@ -221,6 +321,21 @@ impl StagedOutput {
     }
 }
 
+/// Rows that came out of the leaves of an executed plan.
+fn scanned_rows(plan: &dyn ExecutionPlan) -> u64 {
+    let children = plan.children();
+    if children.is_empty() {
+        return plan
+            .metrics()
+            .and_then(|metrics| metrics.output_rows())
+            .unwrap_or(0) as u64;
+    }
+    children
+        .into_iter()
+        .map(|child| scanned_rows(child.as_ref()))
+        .sum()
+}
+
 /// Evaluates every `ASSERT` over what was staged: views that are outputs are read back from their staged files.
 ///
 /// # Errors
@@ -234,26 +349,46 @@ pub async fn check(
     for output in staged {
         let name = name(&output.open.output);
         if let Some(schema) = schemas.get(&name) {
-            output.register(ctx, schema).map_err(|error| RunError::Engine {
-                doing: format!("reading back what was staged for `{name}`"),
-                source: Box::new(error),
-            })?;
+            output
+                .register(ctx, schema)
+                .map_err(|error| RunError::Engine {
+                    doing: format!("reading back what was staged for `{name}`"),
+                    source: Box::new(error),
+                })?;
         }
     }
     let mut failed = Vec::new();
     for assert in &bound.asserts {
-        let plan = language::plan_assert(assert, bound.source_text(), ctx).await.map_err(RunError::Definition)?;
+        let plan = language::plan_assert(assert, bound.source_text(), ctx)
+            .await
+            .map_err(RunError::Definition)?;
         if !holds(ctx, assert, plan).await? {
             let file = bound.source_text().file();
-            failed.push(format!("check failed: {} ({file}:{})", assert.message, assert.span.start.line));
+            failed.push(format!(
+                "check failed: {} ({file}:{})",
+                assert.message, assert.span.start.line
+            ));
         }
     }
-    if failed.is_empty() { Ok(bound.asserts.len() as u64) } else { Err(RunError::Checks { failed }) }
+    if failed.is_empty() {
+        Ok(bound.asserts.len() as u64)
+    } else {
+        Err(RunError::Checks { failed })
+    }
 }
 
 async fn holds(ctx: &SessionContext, assert: &Assert, plan: LogicalPlan) -> Result<bool, RunError> {
-    let failed = |error| RunError::Engine { doing: format!("the check `{}`", assert.message), source: Box::new(error) };
-    let batches = ctx.execute_logical_plan(plan).await.map_err(failed)?.collect().await.map_err(failed)?;
+    let failed = |error| RunError::Engine {
+        doing: format!("the check `{}`", assert.message),
+        source: Box::new(error),
+    };
+    let batches = ctx
+        .execute_logical_plan(plan)
+        .await
+        .map_err(failed)?
+        .collect()
+        .await
+        .map_err(failed)?;
     Ok(batches
         .iter()
         .find(|batch| batch.num_rows() > 0)
@@ -266,11 +401,16 @@ async fn holds(ctx: &SessionContext, assert: &Assert, plan: LogicalPlan) -> Resu
 /// parameters it was read with: the same request has the same cursor.
 pub fn commit_info(bound: &Bound, rows_read: u64) -> CommitInfo {
     let edge = |name: &str| bound.parameters.get(name)?.text();
-    let parameters: BTreeMap<&String, Option<String>> =
-        bound.parameters.iter().map(|(name, value)| (name, value.text())).collect();
+    let parameters: BTreeMap<&String, Option<String>> = bound
+        .parameters
+        .iter()
+        .map(|(name, value)| (name, value.text()))
+        .collect();
     CommitInfo {
         cursors: serde_json::json!({ "parameters": parameters }),
-        interval: edge("data_date_start").zip(edge("data_date_end")).map(|(start, end)| Interval { start, end }),
+        interval: edge("data_date_start")
+            .zip(edge("data_date_end"))
+            .map(|(start, end)| Interval { start, end }),
         plan_fingerprint: Some(bound.fingerprint.clone()),
         rows_read: Some(rows_read),
     }

@@ -47,7 +47,10 @@ pub struct Prepared {
 pub fn search_path(definitions: &[PathBuf]) -> SearchPath {
     let mut directories = definitions.to_vec();
     directories.push(PathBuf::from("pipelines.d"));
-    SearchPath { directories, builtins: BUILTIN }
+    SearchPath {
+        directories,
+        builtins: BUILTIN,
+    }
 }
 
 /// Finds and reads a definition.
@@ -55,8 +58,11 @@ pub fn search_path(definitions: &[PathBuf]) -> SearchPath {
 /// # Errors
 /// [`RunError::NotFound`] with what is near, [`RunError::Definition`] with all mistakes of the file.
 pub fn read(name: &str, definitions: &[PathBuf]) -> Result<Definition, RunError> {
-    let found = language::search::find(name, &search_path(definitions))
-        .map_err(|error| RunError::NotFound { message: super::error::chain(&error) })?;
+    let found = language::search::find(name, &search_path(definitions)).map_err(|error| {
+        RunError::NotFound {
+            message: super::error::chain(&error),
+        }
+    })?;
     language::parse(found.origin, &found.name, &found.text).map_err(RunError::Definition)
 }
 
@@ -73,8 +79,18 @@ pub fn prepare(selection: &Selection, environment: &Environment) -> Result<Prepa
     }
     let bound = language::bind(&definition, &values, Utc::now()).map_err(RunError::Definition)?;
     super::sources::check(&definition, &bound, sample, environment)?;
-    let settings = RunSettings::resolve(&selection.flags, environment, &bound.options, available_bytes())?;
-    Ok(Prepared { definition, bound, settings, sample })
+    let settings = RunSettings::resolve(
+        &selection.flags,
+        environment,
+        &bound.options,
+        available_bytes(),
+    )?;
+    Ok(Prepared {
+        definition,
+        bound,
+        settings,
+        sample,
+    })
 }
 
 /// A pipeline as far as it is known without a run: parameters that nobody gave are NULL.
@@ -90,10 +106,19 @@ pub struct Draft {
 ///
 /// # Errors
 /// As [`read`].
-pub fn draft(name: &str, definitions: &[PathBuf], environment: &Environment) -> Result<Draft, RunError> {
+pub fn draft(
+    name: &str,
+    definitions: &[PathBuf],
+    environment: &Environment,
+) -> Result<Draft, RunError> {
     let definition = read(name, definitions)?;
     let bound = language::bind_draft(&definition, Utc::now()).map_err(RunError::Definition)?;
-    super::sources::check(&definition, &bound, sample::is_wanted(&definition, environment), environment)?;
+    super::sources::check(
+        &definition,
+        &bound,
+        sample::is_wanted(&definition, environment),
+        environment,
+    )?;
     Ok(Draft { definition, bound })
 }
 
@@ -106,21 +131,36 @@ fn provided(
 ) -> BTreeMap<String, Provided> {
     let mut values = BTreeMap::new();
     for (name, text) in environment.parameters() {
-        if definition.parameters.iter().any(|parameter| parameter.name == name) {
-            let origin = ValueOrigin::Environment(format!("PIPELINES_SET__{}", name.to_ascii_uppercase()));
+        if definition
+            .parameters
+            .iter()
+            .any(|parameter| parameter.name == name)
+        {
+            let origin =
+                ValueOrigin::Environment(format!("PIPELINES_SET__{}", name.to_ascii_uppercase()));
             values.insert(name, Provided { text, origin });
         }
     }
     for (name, text) in &selection.set {
-        values.insert(name.clone(), Provided { text: text.clone(), origin: ValueOrigin::Flag(String::from("--set")) });
+        values.insert(
+            name.clone(),
+            Provided {
+                text: text.clone(),
+                origin: ValueOrigin::Flag(String::from("--set")),
+            },
+        );
     }
-    for (name, flag, text) in
-        [("data_date_start", "--from", &selection.from), ("data_date_end", "--to", &selection.to)]
-    {
+    for (name, flag, text) in [
+        ("data_date_start", "--from", &selection.from),
+        ("data_date_end", "--to", &selection.to),
+    ] {
         if let Some(text) = text {
             values.insert(
                 String::from(name),
-                Provided { text: text.clone(), origin: ValueOrigin::Flag(String::from(flag)) },
+                Provided {
+                    text: text.clone(),
+                    origin: ValueOrigin::Flag(String::from(flag)),
+                },
             );
         }
     }

@@ -15,19 +15,35 @@ use crate::settings::Environment;
 pub fn is_wanted(definition: &Definition, environment: &Environment) -> bool {
     environment.get("LP_WEB_ROOT").is_none_or(str::is_empty)
         && definition.sources().any(|source| {
-            source.kind.value.eq_ignore_ascii_case(&SourceKind::Launchpad.to_string())
-                && !source.options.iter().any(|option| option.key.value == "service_root")
+            source
+                .kind
+                .value
+                .eq_ignore_ascii_case(&SourceKind::Launchpad.to_string())
+                && !source
+                    .options
+                    .iter()
+                    .any(|option| option.key.value == "service_root")
         })
 }
 
 /// Fills in the parameters that the sample has an answer for and nobody gave.
 pub fn fill(definition: &Definition, values: &mut BTreeMap<String, Provided>) {
-    for (name, value) in [("member", SAMPLE_MEMBER), ("data_date_start", SAMPLE_START), ("data_date_end", SAMPLE_END)] {
-        if definition.parameters.iter().any(|parameter| parameter.name == name && parameter.required) {
-            values.entry(String::from(name)).or_insert_with(|| Provided {
-                text: String::from(value),
-                origin: ValueOrigin::Sample,
-            });
+    for (name, value) in [
+        ("member", SAMPLE_MEMBER),
+        ("data_date_start", SAMPLE_START),
+        ("data_date_end", SAMPLE_END),
+    ] {
+        if definition
+            .parameters
+            .iter()
+            .any(|parameter| parameter.name == name && parameter.required)
+        {
+            values
+                .entry(String::from(name))
+                .or_insert_with(|| Provided {
+                    text: String::from(value),
+                    origin: ValueOrigin::Sample,
+                });
         }
     }
 }
@@ -37,5 +53,10 @@ pub fn fill(definition: &Definition, values: &mut BTreeMap<String, Provided>) {
 /// # Errors
 /// [`RunError::Sample`] when no port can be had.
 pub async fn start() -> Result<Standin, RunError> {
-    Standin::start(Options::default(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.map_err(RunError::Sample)
+    Standin::start(
+        Options::default(),
+        SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+    )
+    .await
+    .map_err(RunError::Sample)
 }

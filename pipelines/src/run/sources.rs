@@ -9,17 +9,21 @@ use std::sync::Arc;
 
 use connectors::extract::{Extract, Metrics};
 use connectors::source::{self as connector, ClientSettings, Open, OptionValue as ConnectorOption};
+use datafusion::common::TableReference;
 use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::listing::{
+    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
+};
 use datafusion::logical_expr::{CreateExternalTable, DdlStatement, LogicalPlan};
 use datafusion::prelude::SessionContext;
-use datafusion::common::TableReference;
 use secrecy::SecretString;
 
 use super::error::RunError;
 use super::landing;
-use crate::language::{Bound, Definition, Diagnostic, Diagnostics, OptionValue, SecretReference, Source, SourceKind};
+use crate::language::{
+    Bound, Definition, Diagnostic, Diagnostics, OptionValue, SecretReference, Source, SourceKind,
+};
 use crate::settings::Environment;
 
 /// A source whose records are extracted and landed before the query runs.
@@ -50,12 +54,21 @@ pub fn open_extracted(
             if source.kind == SourceKind::Launchpad {
                 add_launchpad_environment(&mut options, environment, sample);
             }
-            let open = Open { kind, location: &source.location, options, settings: ClientSettings::default() };
+            let open = Open {
+                kind,
+                location: &source.location,
+                options,
+                settings: ClientSettings::default(),
+            };
             let extract = connector::open(open).map_err(|problem| RunError::Open {
                 table: source.name.clone(),
                 problem: super::error::chain(&problem),
             })?;
-            Ok(Extracted { table: source.name.clone(), extract, metrics: Arc::default() })
+            Ok(Extracted {
+                table: source.name.clone(),
+                extract,
+                metrics: Arc::default(),
+            })
         })
         .collect()
 }
@@ -64,11 +77,18 @@ pub fn open_extracted(
 ///
 /// # Errors
 /// [`RunError::Definition`] with the place of every option that is wrong.
-pub fn check(definition: &Definition, bound: &Bound, sample: bool, environment: &Environment) -> Result<(), RunError> {
+pub fn check(
+    definition: &Definition,
+    bound: &Bound,
+    sample: bool,
+    environment: &Environment,
+) -> Result<(), RunError> {
     let text = bound.source_text();
     let mut mistakes = Vec::new();
     for source in &bound.sources {
-        let Some(kind) = connector_kind(source.kind) else { continue };
+        let Some(kind) = connector_kind(source.kind) else {
+            continue;
+        };
         let mut options: BTreeMap<String, Option<ConnectorOption>> = source
             .options
             .iter()
@@ -81,21 +101,39 @@ pub fn check(definition: &Definition, bound: &Bound, sample: bool, environment: 
             })
             .collect();
         // What a parameter or a run fills in later is not missing now.
-        for statement in definition.sources().filter(|statement| statement.name.value == source.name) {
+        for statement in definition
+            .sources()
+            .filter(|statement| statement.name.value == source.name)
+        {
             for option in &statement.options {
                 options.entry(option.key.value.clone()).or_insert(None);
             }
         }
-        if source.kind == SourceKind::Launchpad && (sample || environment.get("LP_WEB_ROOT").is_some()) {
+        if source.kind == SourceKind::Launchpad
+            && (sample || environment.get("LP_WEB_ROOT").is_some())
+        {
             options.entry(String::from("service_root")).or_insert(None);
         }
         for problem in connector::check(kind, &source.location, &options) {
-            let span = source.option_spans.get(&problem.option).map_or(source.location_span, |spans| spans.key);
-            let message = format!("option `{}` of `{}`: {}", problem.option, source.name, problem.message);
-            mistakes.push(Diagnostic::error(text, span, message).with_suggestion(problem.suggestion.as_deref()));
+            let span = source
+                .option_spans
+                .get(&problem.option)
+                .map_or(source.location_span, |spans| spans.key);
+            let message = format!(
+                "option `{}` of `{}`: {}",
+                problem.option, source.name, problem.message
+            );
+            mistakes.push(
+                Diagnostic::error(text, span, message)
+                    .with_suggestion(problem.suggestion.as_deref()),
+            );
         }
     }
-    if mistakes.is_empty() { Ok(()) } else { Err(RunError::Definition(Diagnostics::new(mistakes))) }
+    if mistakes.is_empty() {
+        Ok(())
+    } else {
+        Err(RunError::Definition(Diagnostics::new(mistakes)))
+    }
 }
 
 /// The connector's name of a kind that is extracted; `None` for one that is read in place.
@@ -111,7 +149,11 @@ pub fn connector_kind(kind: SourceKind) -> Option<&'static str> {
 ///
 /// # Errors
 /// [`RunError::Engine`] when a file source cannot be opened.
-pub async fn register(ctx: &SessionContext, sources: &[Source], work_dir: &Path) -> Result<(), RunError> {
+pub async fn register(
+    ctx: &SessionContext,
+    sources: &[Source],
+    work_dir: &Path,
+) -> Result<(), RunError> {
     for source in sources {
         let registered = if connector_kind(source.kind).is_some() {
             register_landed(ctx, &source.name, &landing::folder(work_dir, &source.name))
@@ -119,7 +161,10 @@ pub async fn register(ctx: &SessionContext, sources: &[Source], work_dir: &Path)
             register_files(ctx, source).await
         };
         registered.map_err(|error| RunError::Engine {
-            doing: format!("opening the source `{}` at `{}`", source.name, source.location),
+            doing: format!(
+                "opening the source `{}` at `{}`",
+                source.name, source.location
+            ),
             source: Box::new(error),
         })?;
     }
@@ -127,15 +172,22 @@ pub async fn register(ctx: &SessionContext, sources: &[Source], work_dir: &Path)
 }
 
 /// Landed records have one schema, so the table can be planned before the first of them arrived.
-fn register_landed(ctx: &SessionContext, table: &str, folder: &Path) -> Result<(), DataFusionError> {
+fn register_landed(
+    ctx: &SessionContext,
+    table: &str,
+    folder: &Path,
+) -> Result<(), DataFusionError> {
     // The trailing slash says that this is a folder, which need not exist yet.
     let url = ListingTableUrl::parse(format!("{}/", absolute(folder).display()))?;
-    let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
-        .with_file_extension(".parquet");
+    let options =
+        ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
     let config = ListingTableConfig::new(url)
         .with_listing_options(options)
         .with_schema(connectors::record::schema());
-    ctx.register_table(TableReference::bare(table), Arc::new(ListingTable::try_new(config)?))?;
+    ctx.register_table(
+        TableReference::bare(table),
+        Arc::new(ListingTable::try_new(config)?),
+    )?;
     Ok(())
 }
 
@@ -159,10 +211,17 @@ async fn register_files(ctx: &SessionContext, source: &Source) -> Result<(), Dat
     .build();
     for (name, option) in &source.options {
         if let OptionValue::Plain(value) = option {
-            create.options.insert(format!("format.{}", name.trim_start_matches("format.")), value.clone());
+            create.options.insert(
+                format!("format.{}", name.trim_start_matches("format.")),
+                value.clone(),
+            );
         }
     }
-    create.table_partition_cols = source.partitioned_by.iter().map(|column| column.value.clone()).collect();
+    create.table_partition_cols = source
+        .partitioned_by
+        .iter()
+        .map(|column| column.value.clone())
+        .collect();
     let plan = LogicalPlan::Ddl(DdlStatement::CreateExternalTable(Box::new(create)));
     ctx.execute_logical_plan(plan).await?;
     Ok(())
@@ -182,11 +241,12 @@ fn resolve_secrets(
         let value = match option {
             OptionValue::Plain(value) => ConnectorOption::Plain(value.clone()),
             OptionValue::SecretReference(reference) => {
-                let secret = read_secret(reference, environment).map_err(|problem| RunError::Secret {
-                    table: source.name.clone(),
-                    option: name.clone(),
-                    problem,
-                })?;
+                let secret =
+                    read_secret(reference, environment).map_err(|problem| RunError::Secret {
+                        table: source.name.clone(),
+                        option: name.clone(),
+                        problem,
+                    })?;
                 ConnectorOption::Secret(secret)
             }
         };
@@ -195,7 +255,10 @@ fn resolve_secrets(
     Ok(options)
 }
 
-fn read_secret(reference: &SecretReference, environment: &Environment) -> Result<SecretString, String> {
+fn read_secret(
+    reference: &SecretReference,
+    environment: &Environment,
+) -> Result<SecretString, String> {
     match reference {
         SecretReference::Environment(name) => environment
             .get(name)
@@ -213,9 +276,19 @@ fn add_launchpad_environment(
     environment: &Environment,
     sample: Option<&url::Url>,
 ) {
-    let plain = |name| environment.get(name).map(|value: &str| ConnectorOption::Plain(String::from(value)));
-    let secret = |name| environment.get(name).map(|value: &str| ConnectorOption::Secret(SecretString::from(value)));
-    let root = sample.map(|root| ConnectorOption::Plain(root.to_string())).or_else(|| plain("LP_WEB_ROOT"));
+    let plain = |name| {
+        environment
+            .get(name)
+            .map(|value: &str| ConnectorOption::Plain(String::from(value)))
+    };
+    let secret = |name| {
+        environment
+            .get(name)
+            .map(|value: &str| ConnectorOption::Secret(SecretString::from(value)))
+    };
+    let root = sample
+        .map(|root| ConnectorOption::Plain(root.to_string()))
+        .or_else(|| plain("LP_WEB_ROOT"));
     for (option, value) in [
         ("service_root", root),
         ("version", plain("LP_API_VERSION")),

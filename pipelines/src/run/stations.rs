@@ -1,0 +1,361 @@
+//! The stations between claim and record: plan, open, extract, write, check, commit.
+//!
+//! Owns their order, what each tells the run's record, and that every opened output is given back when one fails. How a
+//! run begins and ends is [`super`]'s.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Schema;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use engine::{Budget, SessionOptions};
+use serde_json::json;
+
+use super::context::{RunContext, StageReport};
+use super::error::{RunError, chain};
+use super::extract;
+use super::outputs::{self, OpenOutput, Published, StagedOutput};
+use super::prepare::Prepared;
+use super::sources::{self, Extracted};
+use crate::cli::printer::{bytes, count, thousands};
+use crate::language::{self, Bound, Planned};
+use crate::progress::Status;
+use crate::settings::RunSettings;
+use crate::store::{self, Counts, Decision, RunMode, StageName};
+
+/// All stations between claim and record.
+pub(super) async fn execute(
+    run: &RunContext,
+    prepared: &Prepared,
+    extracted: &[Extracted],
+    counts: &mut Counts,
+) -> Result<Vec<Published>, RunError> {
+    let bound = &prepared.bound;
+    let decision = Decision {
+        estimated_rows: None,
+        threshold_rows: bound.options.threshold_rows.map(u64::from),
+        reason: String::from("this version runs every pipeline in this process"),
+        detail: serde_json::Value::Null,
+    };
+    run.store
+        .record_decision(run.attempt, RunMode::Local, &decision)
+        .await?;
+    std::fs::create_dir_all(&run.work_dir).map_err(|source| RunError::Io {
+        action: "make the work folder",
+        path: run.work_dir.clone(),
+        source,
+    })?;
+
+    run.begin(StageName::Plan).await?;
+    let budget = budget(&run.settings);
+    let (ctx, planned) = plan(bound, &run.work_dir, &run.spill_dir(), &budget).await?;
+    let mut opened = Vec::new();
+    let mut schemas = BTreeMap::new();
+    for (output, plan) in &planned.outputs {
+        let schema: Schema = plan.schema().as_arrow().clone();
+        let open = outputs::open(run, output.clone(), &schema).await;
+        match open {
+            Ok(open) => opened.push((open, plan.clone())),
+            Err(error) => return Err(give_back(opened, error).await),
+        }
+        schemas.insert(outputs::name(output), schema);
+    }
+    run.snapshot("plan end").await?;
+    run.end(
+        StageName::Plan,
+        StageReport {
+            detail: json!({ "views": planned.views.len() }),
+            ..StageReport::default()
+        },
+    )
+    .await?;
+
+    if let Err(error) = extract_all(run, extracted, counts).await {
+        return Err(give_back(opened, error).await);
+    }
+    let staged = write_all(run, bound, &ctx, budget, opened).await?;
+    if extracted.is_empty() {
+        counts.read = staged.iter().map(StagedOutput::scanned).sum();
+    }
+    match check_all(run, bound, &ctx, &staged, &schemas, counts).await {
+        Ok(()) => publish_all(run, prepared, &ctx, staged, counts).await,
+        Err(error) => {
+            for output in staged {
+                output.abandon().await.unwrap_or_else(
+                    |error| tracing::warn!(error = %chain(&error), "staging remains"),
+                );
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Lets go of outputs after `error`; what goes wrong with that is only worth a line in the log.
+async fn give_back<T>(opened: Vec<(OpenOutput, T)>, error: RunError) -> RunError {
+    for (output, _) in opened {
+        output
+            .abandon()
+            .await
+            .unwrap_or_else(|error| tracing::warn!(error = %chain(&error), "staging remains"));
+    }
+    error
+}
+
+/// The division of the run's memory ceiling.
+pub fn budget(settings: &RunSettings) -> Budget {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let ceiling = usize::try_from(settings.memory.value).unwrap_or(usize::MAX);
+    Budget::new(ceiling, cores, settings.transform_batch_size.value)
+}
+
+/// A session with the pipeline's sources, as far as they landed in `work_dir`, and the plans of its views and outputs in it.
+///
+/// # Errors
+/// [`RunError::Definition`] with every mistake found while planning.
+pub async fn plan(
+    bound: &Bound,
+    work_dir: &Path,
+    spill_dir: &Path,
+    budget: &Budget,
+) -> Result<(SessionContext, Planned), RunError> {
+    let options = SessionOptions {
+        budget: budget.clone(),
+        spill_dir: spill_dir.to_path_buf(),
+        settings: bound.settings.clone(),
+    };
+    let ctx = engine::session(&options).map_err(|error| RunError::Engine {
+        doing: String::from("building the session"),
+        source: Box::new(error),
+    })?;
+    sources::register(&ctx, &bound.sources, work_dir).await?;
+    let planned = language::plan(bound, &ctx)
+        .await
+        .map_err(RunError::Definition)?;
+    Ok((ctx, planned))
+}
+
+async fn extract_all(
+    run: &RunContext,
+    sources: &[Extracted],
+    counts: &mut Counts,
+) -> Result<(), RunError> {
+    run.begin(StageName::Extract).await?;
+    let mut report = StageReport::default();
+    let mut detail = serde_json::Map::new();
+    for source in sources {
+        let metrics = Arc::clone(&source.metrics);
+        let memory = Arc::clone(&run.memory);
+        let ceiling = run.settings.memory.value;
+        run.progress.stage("extract", move || {
+            let seen = metrics.snapshot();
+            Status {
+                done: seen.units_done + seen.units_skipped,
+                total: seen.items_total,
+                detail: format!(
+                    "{} of {}, {} landed   {}{}   RSS {} of {}",
+                    thousands(seen.units_done + seen.units_skipped),
+                    seen.items_total
+                        .map_or_else(|| String::from("?"), thousands),
+                    count(seen.entries_landed, "record"),
+                    count(seen.requests, "request"),
+                    if seen.retries > 0 {
+                        format!(", {} repeated", thousands(seen.retries))
+                    } else {
+                        String::new()
+                    },
+                    bytes(memory.report().now.resident),
+                    bytes(ceiling),
+                ),
+            }
+        });
+        let done = extract::extract(
+            run,
+            &source.table,
+            Arc::clone(&source.extract),
+            Arc::clone(&source.metrics),
+        )
+        .await?;
+        counts.read += done.landed.rows;
+        counts.filtered += done.metrics.entries_filtered;
+        for (name, value) in [
+            ("requests", done.metrics.requests),
+            ("retries", done.metrics.retries),
+            ("throttled", done.metrics.throttled),
+            ("resumed_units", done.resumed_units),
+            ("memory_pauses", done.pauses),
+        ] {
+            *counts.other.entry(String::from(name)).or_default() += value;
+        }
+        report.rows += done.landed.rows;
+        report.bytes += done.landed.bytes;
+        detail.insert(
+            source.table.clone(),
+            json!({ "landed_units": done.landed.units, "requests": done.metrics }),
+        );
+    }
+    report.detail = serde_json::Value::Object(detail);
+    run.end(StageName::Extract, report).await
+}
+
+/// Stages every output. A query that exhausts its memory is planned again with the least that can do before the run gives up.
+async fn write_all(
+    run: &RunContext,
+    bound: &Bound,
+    ctx: &SessionContext,
+    budget: Budget,
+    opened: Vec<(OpenOutput, LogicalPlan)>,
+) -> Result<Vec<StagedOutput>, RunError> {
+    run.begin(StageName::Write).await?;
+    run.snapshot("write start").await?;
+    show_memory(run, "write");
+    let mut staged: Vec<StagedOutput> = Vec::new();
+    let mut waiting = opened.into_iter();
+    let mut failure = None;
+    for (open, plan) in waiting.by_ref() {
+        let name = outputs::name(&open.output);
+        let tight = budget.tightened();
+        let outcome = match (open.stage(run, ctx, &plan).await, tight) {
+            (Err((error, open)), Some(tight)) if exhausted(&error) => {
+                run.warn(format!("output `{name}` exhausted its memory; it is planned again with smaller batches, one partition and joins that spill")).await?;
+                let (ctx, planned) =
+                    self::plan(bound, &run.work_dir, &run.spill_dir(), &tight).await?;
+                match planned
+                    .outputs
+                    .iter()
+                    .find(|(output, _)| outputs::name(output) == name)
+                {
+                    Some((_, plan)) => open.stage(run, &ctx, plan).await,
+                    None => Err((error, open)),
+                }
+            }
+            (outcome, _) => outcome,
+        };
+        match outcome {
+            Ok(output) => staged.push(output),
+            Err((error, open)) => {
+                failure = Some(give_back(vec![(*open, ())], error).await);
+                break;
+            }
+        }
+    }
+    if let Some(error) = failure {
+        for output in staged {
+            output
+                .abandon()
+                .await
+                .unwrap_or_else(|error| tracing::warn!(error = %chain(&error), "staging remains"));
+        }
+        return Err(give_back(waiting.collect(), error).await);
+    }
+    run.snapshot("write end").await?;
+    let (rows, bytes) = staged
+        .iter()
+        .map(StagedOutput::size)
+        .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+    run.end(
+        StageName::Write,
+        StageReport {
+            rows,
+            bytes,
+            ..StageReport::default()
+        },
+    )
+    .await?;
+    Ok(staged)
+}
+
+fn exhausted(error: &RunError) -> bool {
+    matches!(error, RunError::Engine { source, .. } if matches!(source.find_root(), DataFusionError::ResourcesExhausted(_)))
+}
+
+fn show_memory(run: &RunContext, stage: &'static str) {
+    let (memory, ceiling) = (Arc::clone(&run.memory), run.settings.memory.value);
+    run.progress.stage(stage, move || Status {
+        detail: format!(
+            "RSS {} of {}",
+            bytes(memory.report().now.resident),
+            bytes(ceiling)
+        ),
+        ..Status::default()
+    });
+}
+
+async fn check_all(
+    run: &RunContext,
+    bound: &Bound,
+    ctx: &SessionContext,
+    staged: &[StagedOutput],
+    schemas: &BTreeMap<String, Schema>,
+    counts: &Counts,
+) -> Result<(), RunError> {
+    run.check_cancelled()?;
+    run.begin(StageName::Check).await?;
+    let checks = outputs::check(bound, ctx, staged, schemas).await?;
+    let detail = json!({ "assertions": checks, "read": counts.read });
+    run.end(
+        StageName::Check,
+        StageReport {
+            rows: checks,
+            detail,
+            ..StageReport::default()
+        },
+    )
+    .await
+}
+
+async fn publish_all(
+    run: &RunContext,
+    prepared: &Prepared,
+    ctx: &SessionContext,
+    staged: Vec<StagedOutput>,
+    counts: &mut Counts,
+) -> Result<Vec<Published>, RunError> {
+    run.check_cancelled()?;
+    run.begin(StageName::Commit).await?;
+    run.snapshot("commit start").await?;
+    show_memory(run, "commit");
+    let mut published = Vec::new();
+    for output in staged {
+        let (rows, _) = output.size();
+        let info = outputs::commit_info(&prepared.bound, counts.read);
+        let done = output.publish(ctx, info).await?;
+        counts.written += rows;
+        run.store
+            .record_output(run.attempt, &recorded(&done))
+            .await?;
+        published.push(done);
+    }
+    run.snapshot("commit end").await?;
+    let bytes = published
+        .iter()
+        .map(|output| output.change.bytes_written)
+        .sum();
+    run.end(
+        StageName::Commit,
+        StageReport {
+            rows: counts.written,
+            bytes,
+            ..StageReport::default()
+        },
+    )
+    .await?;
+    Ok(published)
+}
+
+fn recorded(output: &Published) -> store::Output {
+    store::Output {
+        name: output.name.clone(),
+        location: output.location.clone(),
+        mode: output.mode.clone(),
+        commit: Some(output.commit),
+        files: output.totals.files,
+        rows: output.totals.rows,
+        bytes: output.totals.bytes,
+        files_added: output.change.added.len() as u64,
+        files_removed: output.change.removed.len() as u64,
+        files_unchanged: output.change.unchanged.len() as u64,
+    }
+}
