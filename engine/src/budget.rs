@@ -6,7 +6,9 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use datafusion::execution::memory_pool::{FairSpillPool, GreedyMemoryPool, MemoryPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{
+    FairSpillPool, GreedyMemoryPool, MemoryPool, TrackConsumersPool,
+};
 
 const MIB: usize = 1024 * 1024;
 
@@ -58,10 +60,20 @@ impl Budget {
     /// ```
     pub fn new(ceiling: usize, cores: usize, batch_size: usize) -> Self {
         let pool = (ceiling.saturating_sub(RESIDENT_BASE) / 5 * 2).max(SMALLEST_POOL);
-        let join = if pool >= HASH_JOIN_POOL { JoinStrategy::Hash } else { JoinStrategy::SortMerge };
+        let join = if pool >= HASH_JOIN_POOL {
+            JoinStrategy::Hash
+        } else {
+            JoinStrategy::SortMerge
+        };
         // Every partition of a sort keeps a merge reservation: more of them than the pool can feed only spill more.
         let affordable = (pool / (4 * MERGE_RESERVATION)).max(1);
-        Self { ceiling, pool, join, partitions: cores.clamp(1, affordable), batch_size: batch_size.max(1) }
+        Self {
+            ceiling,
+            pool,
+            join,
+            partitions: cores.clamp(1, affordable),
+            batch_size: batch_size.max(1),
+        }
     }
 
     /// The same ceiling with the settings that need the least: one partition, small batches, spilling joins.
@@ -111,8 +123,14 @@ impl Budget {
     pub(crate) fn pool(&self) -> Arc<dyn MemoryPool> {
         const NAMED: NonZeroUsize = NonZeroUsize::new(5).expect("BUG: five is not zero");
         match self.join {
-            JoinStrategy::SortMerge => Arc::new(TrackConsumersPool::new(FairSpillPool::new(self.pool), NAMED)),
-            JoinStrategy::Hash => Arc::new(TrackConsumersPool::new(GreedyMemoryPool::new(self.pool), NAMED)),
+            JoinStrategy::SortMerge => Arc::new(TrackConsumersPool::new(
+                FairSpillPool::new(self.pool),
+                NAMED,
+            )),
+            JoinStrategy::Hash => Arc::new(TrackConsumersPool::new(
+                GreedyMemoryPool::new(self.pool),
+                NAMED,
+            )),
         }
     }
 }
@@ -125,7 +143,10 @@ mod tests {
     fn pool_stays_below_the_ceiling() {
         for ceiling in [256, 512, 1024, 4096, 65536] {
             let budget = Budget::new(ceiling * MIB, 16, 8192);
-            assert!(budget.pool_bytes() + RESIDENT_BASE <= budget.ceiling_bytes(), "{budget:?}");
+            assert!(
+                budget.pool_bytes() + RESIDENT_BASE <= budget.ceiling_bytes(),
+                "{budget:?}"
+            );
         }
     }
 

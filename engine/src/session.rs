@@ -35,9 +35,15 @@ pub fn session_state(options: &SessionOptions) -> Result<SessionState> {
         .with_batch_size(budget.batch_size())
         .with_information_schema(true)
         .set_bool("datafusion.sql_parser.collect_spans", true)
-        .set_bool("datafusion.optimizer.prefer_hash_join", budget.join_strategy() == JoinStrategy::Hash)
+        .set_bool(
+            "datafusion.optimizer.prefer_hash_join",
+            budget.join_strategy() == JoinStrategy::Hash,
+        )
         // Readers of the tables get plain strings; views would only be converted back before they are written.
-        .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
+        .set_bool(
+            "datafusion.execution.parquet.schema_force_view_types",
+            false,
+        )
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
     config.options_mut().execution.sort_spill_reservation_bytes = budget.merge_reservation();
     config.options_mut().execution.spill_compression = SpillCompression::Lz4Frame;
@@ -66,8 +72,13 @@ pub fn session_state_over(config: SessionConfig, options: &SessionOptions) -> Re
 /// # Errors
 /// When the spill folder cannot be made.
 pub fn runtime(options: &SessionOptions) -> Result<Arc<RuntimeEnv>> {
-    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![options.spill_dir.clone()]));
-    RuntimeEnvBuilder::new().with_memory_pool(options.budget.pool()).with_disk_manager_builder(disk).build_arc()
+    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![
+        options.spill_dir.clone(),
+    ]));
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(options.budget.pool())
+        .with_disk_manager_builder(disk)
+        .build_arc()
 }
 
 /// A session context over [`session_state`].
@@ -86,7 +97,10 @@ mod tests {
         SessionOptions {
             budget: Budget::new(512 << 20, 2, 4096),
             spill_dir: std::env::temp_dir().join("spillway-session-test"),
-            settings: settings.iter().map(|(k, v)| (String::from(*k), String::from(*v))).collect(),
+            settings: settings
+                .iter()
+                .map(|(k, v)| (String::from(*k), String::from(*v)))
+                .collect(),
         }
     }
 

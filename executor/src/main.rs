@@ -45,7 +45,9 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let arguments = Arguments::parse();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -58,10 +60,15 @@ fn main() -> anyhow::Result<()> {
 async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let vcores = match arguments.vcores {
         Some(vcores) => vcores,
-        None => std::thread::available_parallelism().context("cannot count the processors; set --vcores")?.get(),
+        None => std::thread::available_parallelism()
+            .context("cannot count the processors; set --vcores")?
+            .get(),
     };
-    let work_dir = arguments.work_dir.unwrap_or_else(|| std::env::temp_dir().join("spillway-executor"));
-    std::fs::create_dir_all(&work_dir).with_context(|| format!("cannot make the work folder {}", work_dir.display()))?;
+    let work_dir = arguments
+        .work_dir
+        .unwrap_or_else(|| std::env::temp_dir().join("spillway-executor"));
+    std::fs::create_dir_all(&work_dir)
+        .with_context(|| format!("cannot make the work folder {}", work_dir.display()))?;
     let options = SessionOptions {
         budget: Budget::new(arguments.memory_bytes / vcores.max(1), 1, 8192),
         spill_dir: work_dir.join("spill"),
@@ -82,6 +89,8 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         override_runtime_producer: Some(Arc::new(move |_| Ok(Arc::clone(&runtime)))),
         ..ExecutorProcessConfig::default()
     };
-    start_executor_process(Arc::new(config)).await.context("the executor stopped")?;
+    start_executor_process(Arc::new(config))
+        .await
+        .context("the executor stopped")?;
     Ok(())
 }

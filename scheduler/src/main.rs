@@ -29,7 +29,9 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let arguments = Arguments::parse();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -40,7 +42,9 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn serve(arguments: Arguments) -> anyhow::Result<()> {
-    let spill_dir = arguments.work_dir.unwrap_or_else(|| std::env::temp_dir().join("spillway-scheduler"));
+    let spill_dir = arguments
+        .work_dir
+        .unwrap_or_else(|| std::env::temp_dir().join("spillway-scheduler"));
     let mut config = SchedulerConfig {
         bind_host: arguments.bind.ip().to_string(),
         bind_port: arguments.bind.port(),
@@ -54,8 +58,12 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         };
         engine::session_state_over(session, &options)
     }));
-    let cluster = BallistaCluster::new_from_config(&config).await.context("cannot make the cluster's state")?;
+    let cluster = BallistaCluster::new_from_config(&config)
+        .await
+        .context("cannot make the cluster's state")?;
     tracing::info!(address = %arguments.bind, "scheduler listens");
-    start_server(cluster, arguments.bind, Arc::new(config)).await.context("the scheduler stopped")?;
+    start_server(cluster, arguments.bind, Arc::new(config))
+        .await
+        .context("the scheduler stopped")?;
     Ok(())
 }

@@ -35,7 +35,11 @@ impl Workspace {
     /// When no temporary folder can be made.
     pub fn new(binary: impl Into<PathBuf>) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-        Ok(Self { folder, binary: binary.into(), variables: BTreeMap::new() })
+        Ok(Self {
+            folder,
+            binary: binary.into(),
+            variables: BTreeMap::new(),
+        })
     }
 
     /// The folder, which is the command's working directory.
@@ -67,8 +71,14 @@ impl Workspace {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> anyhow::Result<Outcome> {
-        let output = self.command(arguments).output().context("cannot start the binary")?;
+    pub fn run<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> anyhow::Result<Outcome> {
+        let output = self
+            .command(arguments)
+            .output()
+            .context("cannot start the binary")?;
         Ok(Outcome {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -80,7 +90,10 @@ impl Workspace {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> anyhow::Result<Child> {
+    pub fn start<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> anyhow::Result<Child> {
         Child::start(self.command(arguments))
     }
 
@@ -101,6 +114,9 @@ impl Workspace {
 impl Outcome {
     /// Both streams, for the message of a failed assertion.
     pub fn all(&self) -> String {
-        format!("exit {:?}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
+        format!(
+            "exit {:?}\n--- stdout\n{}\n--- stderr\n{}",
+            self.code, self.stdout, self.stderr
+        )
     }
 }

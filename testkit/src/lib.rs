@@ -4,8 +4,8 @@
 //! expected of them is the tests'.
 
 mod command;
-mod python;
 mod process;
+mod python;
 
 pub use command::{Outcome, Workspace};
 pub use process::{Child, wait_for};

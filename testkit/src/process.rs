@@ -37,7 +37,11 @@ impl Child {
             .context("cannot start the binary")?;
         let stdout = Stream::of(child.stdout.take().context("no standard output")?);
         let stderr = Stream::of(child.stderr.take().context("no standard error")?);
-        Ok(Self { child, stdout, stderr })
+        Ok(Self {
+            child,
+            stdout,
+            stderr,
+        })
     }
 
     /// Its process id.
@@ -77,7 +81,10 @@ impl Child {
     /// # Errors
     /// When `kill` cannot be run or refuses.
     pub fn signal(&self, name: &str) -> anyhow::Result<()> {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status()?;
+        let status = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.id().to_string())
+            .status()?;
         if !status.success() {
             bail!("kill -{name} {} failed", self.id());
         }
@@ -98,13 +105,19 @@ impl Child {
     /// # Errors
     /// When the deadline passes before.
     pub fn wait(mut self) -> anyhow::Result<Outcome> {
-        wait_for("the end of the process", || self.child.try_wait().ok().flatten())?;
+        wait_for("the end of the process", || {
+            self.child.try_wait().ok().flatten()
+        })?;
         self.finish()
     }
 
     fn finish(&mut self) -> anyhow::Result<Outcome> {
         let status = self.child.wait()?;
-        Ok(Outcome { code: status.code(), stdout: self.stdout.all(), stderr: self.stderr.all() })
+        Ok(Outcome {
+            code: status.code(),
+            stdout: self.stdout.all(),
+            stderr: self.stderr.all(),
+        })
     }
 }
 
@@ -123,16 +136,27 @@ impl Stream {
         let reader = std::thread::spawn(move || {
             let mut lines = BufReader::new(pipe);
             let mut line = Vec::new();
-            while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-                sink.lock().unwrap_or_else(PoisonError::into_inner).push_str(&String::from_utf8_lossy(&line));
+            while lines
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|read| read > 0)
+            {
+                sink.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push_str(&String::from_utf8_lossy(&line));
                 line.clear();
             }
         });
-        Self { text, reader: Some(reader) }
+        Self {
+            text,
+            reader: Some(reader),
+        }
     }
 
     fn seen(&self) -> String {
-        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.text
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn all(&mut self) -> String {

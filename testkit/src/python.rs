@@ -18,7 +18,9 @@ impl Python {
     /// When there is none and the tests are told to require it.
     pub fn find() -> anyhow::Result<Option<Self>> {
         if let Some(interpreter) = std::env::var_os("SPILLWAY_TEST_PYTHON") {
-            return Ok(Some(Self { interpreter: interpreter.into() }));
+            return Ok(Some(Self {
+                interpreter: interpreter.into(),
+            }));
         }
         if std::env::var_os("SPILLWAY_REQUIRE_SERVICES").is_some() {
             bail!("SPILLWAY_TEST_PYTHON is not set; run the tests with scripts/test");
@@ -42,7 +44,10 @@ impl Python {
             .output()
             .with_context(|| format!("cannot start {}", self.interpreter.display()))?;
         if !output.status.success() {
-            bail!("the script failed:\n{}", String::from_utf8_lossy(&output.stderr));
+            bail!(
+                "the script failed:\n{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
