@@ -222,7 +222,10 @@ impl Error {
 
     /// Whether another writer is in the way, so that the same run may succeed later.
     pub fn is_busy(&self) -> bool {
-        matches!(self, Self::LeaseHeld { .. } | Self::LeaseLost { .. } | Self::Superseded { .. })
+        matches!(
+            self,
+            Self::LeaseHeld { .. } | Self::LeaseLost { .. } | Self::Superseded { .. }
+        )
     }
 
     /// Whether a full disk is the cause, at any depth.

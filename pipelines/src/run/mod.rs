@@ -40,7 +40,9 @@ use crate::memory::MemoryMonitor;
 use crate::progress::{Progress, ProgressMode};
 use crate::settings::Environment;
 use crate::signals::Signals;
-use crate::store::{self, Counts, Outcome, Run, RunDocument, RunEnd, RunState};
+use crate::store::{
+    self, Counts, Outcome, Run, RunDocument, RunEnd, RunFilter, RunState, RunStore,
+};
 
 /// A request to run a pipeline.
 #[derive(Debug)]
@@ -150,8 +152,11 @@ pub async fn run(invocation: Invocation<'_>) -> Result<Finished, RunError> {
     context.progress.finish();
     drop(heartbeat);
     let ended = conclude(&context, outcome, counts, &extracted).await;
-    if ended.is_ok() && !invocation.keep_landing {
-        remove_work_dir(&context.work_dir);
+    if ended.is_ok() {
+        remove_abandoned(store.as_ref(), &claimed).await;
+        if !invocation.keep_landing {
+            remove_work_dir(&context.work_dir);
+        }
     }
     if let Some(sample) = sample {
         sample.shutdown().await;
@@ -273,6 +278,29 @@ async fn conclude(
             Err(first)
         }
         (Err(error), Ok(_)) => Err(error.into()),
+    }
+}
+
+/// Earlier attempts at the same request that never published are superseded by this run: nobody goes on with them.
+async fn remove_abandoned(store: &dyn RunStore, run: &Run) {
+    let filter = RunFilter {
+        pipeline: Some(run.pipeline.clone()),
+        state: None,
+        limit: 1_000,
+    };
+    let earlier = match store.runs(&filter).await {
+        Ok(runs) => runs,
+        Err(error) => {
+            return tracing::warn!(error = %chain(&error), "earlier runs could not be listed");
+        }
+    };
+    for old in earlier {
+        let superseded =
+            old.id < run.id && old.identity == run.identity && old.state.is_resumable();
+        let folder = PathBuf::from(&old.work_dir);
+        if superseded && folder.exists() {
+            remove_work_dir(&folder);
+        }
     }
 }
 
