@@ -8,7 +8,7 @@
 //! - NULL in a key equals NULL, so that a rerun replaces its own rows.
 //!
 //! Partitions are merged one after the other, each with a plan of the engine that spills its sorts; what must fit in
-//! memory is the keys of one partition.
+//! memory is the keys of one partition. A merge that exhausts the memory pool is tried once more in one stream.
 
 use std::sync::Arc;
 
@@ -18,19 +18,24 @@ use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
 use datafusion::error::{DataFusionError, Result as EngineResult};
+use datafusion::execution::SessionStateBuilder;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlanBuilder, ident, lit};
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{DataFrame, SessionContext};
+use tracing::warn;
 use url::Url;
 
 use crate::error::{Error, Result};
 use crate::log::DataFile;
+use crate::options::{PublishMode, TableOptions};
 use crate::schema::can_sort;
 use crate::staging::Staging;
 use crate::write::{self, StagedFile, WriteSpec};
 
 const RANK: &str = "__spillway_rank";
+/// Rows in a batch when memory is short.
+const FRUGAL_BATCH_ROWS: usize = 1024;
 
 /// The files of a partition after a merge, and what it did.
 #[derive(Debug)]
@@ -60,8 +65,17 @@ pub(crate) async fn merge_partition(
             duplicates_dropped: 0,
         });
     }
-    let merge = Merge::new(staging, ctx, partition)?;
-    let result = merge.run(published, &arrived, unique).await;
+    let merge = Merge::new(staging, ctx, partition, "");
+    let mut result = merge.run(published, &arrived, unique).await;
+    if let Err(error) = &result
+        && matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+    {
+        warn!(partition, %error, "the merge did not fit in memory; merging again in one stream");
+        let ctx = frugal(ctx);
+        // In another folder: the first attempt may have begun files.
+        let merge = Merge::new(staging, &ctx, partition, "-again");
+        result = merge.run(published, &arrived, unique).await;
+    }
     let (files, keys) = result.map_err(|source| Error::Merge {
         table: staging.store.location().to_owned(),
         partition: partition.to_owned(),
@@ -78,86 +92,122 @@ pub(crate) async fn merge_partition(
     })
 }
 
+/// The same session with the least concurrency and small batches: fewer operators share the memory pool, and each asks
+/// for less at a time.
+fn frugal(ctx: &SessionContext) -> SessionContext {
+    let state = ctx.state();
+    let config = state
+        .config()
+        .clone()
+        .with_target_partitions(1)
+        .with_batch_size(FRUGAL_BATCH_ROWS);
+    SessionContext::new_with_state(
+        SessionStateBuilder::new_from_existing(state)
+            .with_config(config)
+            .build(),
+    )
+}
+
 struct Merge<'a> {
     staging: &'a Staging,
     ctx: &'a SessionContext,
     partition: &'a str,
+    /// Ends the names of the staging folders, so that a second attempt has its own.
+    attempt: &'static str,
     /// The key columns that are in the files.
     key: Vec<String>,
 }
 
 impl<'a> Merge<'a> {
-    fn new(staging: &'a Staging, ctx: &'a SessionContext, partition: &'a str) -> Result<Self> {
+    fn new(
+        staging: &'a Staging,
+        ctx: &'a SessionContext,
+        partition: &'a str,
+        attempt: &'static str,
+    ) -> Self {
+        let in_files = |name: &&String| !staging.schema.is_partition(name);
         let key = staging
             .options
             .key
             .iter()
-            .filter(|name| !staging.schema.is_partition(name))
+            .filter(in_files)
             .cloned()
             .collect();
-        Ok(Self {
+        Self {
             staging,
             ctx,
             partition,
+            attempt,
             key,
-        })
+        }
     }
 
     /// The merged files, and the number of distinct arriving keys.
+    ///
+    /// Winners are staged before they are merged, if there is anything to win: the sort that finds them and the join
+    /// and the sort of the merge then need not share the memory pool.
     async fn run(
         &self,
         published: &[DataFile],
         arrived: &[StagedFile],
         unique: bool,
     ) -> EngineResult<(Vec<StagedFile>, u64)> {
-        let store = &self.staging.store;
-        let folder = |url: Url, name: &str| {
-            url.join(name)
-                .map_err(|error| DataFusionError::External(error.into()))
-        };
-        let mut staged = Vec::with_capacity(arrived.len());
-        for file in arrived {
-            let (parent, _) = file.staged.rsplit_once('/').unwrap_or(("", &file.staged));
-            staged.push(folder(
-                store.staged_url(parent).map_err(Error::from)?,
-                &file.name,
-            )?);
-        }
-        let arrivals = self.scan(staged)?;
-        let keys = if unique {
-            arrived.iter().map(|file| file.rows).sum()
-        } else {
-            arrivals
-                .clone()
-                .select(self.key_columns())?
-                .distinct()?
-                .count()
-                .await? as u64
-        };
+        let found;
         let winners = if unique {
-            arrivals.clone()
+            arrived
         } else {
-            self.winners(arrivals.clone())?
+            let unordered = TableOptions {
+                sort: Vec::new(),
+                mode: PublishMode::Overwrite,
+                ..self.staging.options.clone()
+            };
+            let rows = self.winners(self.scan(self.staged_urls(arrived)?)?)?;
+            found = self.write(rows, "winners", &unordered).await?;
+            &found
         };
+        let rows = self.scan(self.staged_urls(winners)?)?;
         let merged = if published.is_empty() {
-            winners
+            rows
         } else {
-            let mut urls = Vec::with_capacity(published.len());
-            for file in published {
-                urls.push(store.published_url(&file.path).map_err(Error::from)?);
-            }
-            self.kept(arrivals, self.scan(urls)?)?.union(winners)?
+            let store = &self.staging.store;
+            let urls: Result<Vec<Url>> = published
+                .iter()
+                .map(|file| Ok(store.published_url(&file.path)?))
+                .collect();
+            self.kept(rows.clone(), self.scan(urls?)?)?.union(rows)?
         };
-        let plan = merged.create_physical_plan().await?;
+        let files = self.write(merged, "merged", &self.staging.options).await?;
+        Ok((files, winners.iter().map(|file| file.rows).sum()))
+    }
+
+    async fn write(
+        &self,
+        rows: DataFrame,
+        folder: &str,
+        options: &TableOptions,
+    ) -> EngineResult<Vec<StagedFile>> {
         let spec = WriteSpec::of_partition(
-            Arc::clone(store),
+            Arc::clone(&self.staging.store),
             &self.staging.token,
+            &format!("{folder}{}", self.attempt),
             self.partition,
             &self.staging.schema,
-            &self.staging.options,
+            options,
         );
+        let plan = rows.create_physical_plan().await?;
         let rows = collect(write::plan(plan, spec)?, self.ctx.task_ctx()).await?;
-        Ok((write::read_rows(&rows)?, keys))
+        write::read_rows(&rows)
+    }
+
+    fn staged_urls(&self, files: &[StagedFile]) -> EngineResult<Vec<Url>> {
+        let url = |file: &StagedFile| {
+            let (folder, name) = file.staged.rsplit_once('/').unwrap_or(("", &file.staged));
+            let folder = self.staging.store.staged_url(folder).map_err(Error::from)?;
+            folder
+                .join(name)
+                .map_err(|error| DataFusionError::External(error.into()))
+        };
+        files.iter().map(url).collect()
     }
 
     /// Reads exactly these files, as the table's types. Never a listing: other files may lie beside them.

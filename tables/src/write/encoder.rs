@@ -325,3 +325,39 @@ fn without_empty_nulls(data: ArrayData) -> Result<ArrayData> {
         .child_data(children?)
         .build()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::Int64Array;
+    use datafusion::arrow::buffer::NullBuffer;
+    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+    use crate::schema::TableSchema;
+    use crate::store::LocalStore;
+
+    async fn digest(rows: RecordBatch) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(LocalStore::new(&folder.path().join("t")).unwrap());
+        let (schema, _) = TableSchema::normalize(&rows.schema(), &[]);
+        let spec = WriteSpec::new(store, "token", &schema, &TableOptions::default());
+        let (spec, ordinals) = (Arc::new(spec), Arc::new(Ordinals::default()));
+        let mut writer = PartitionWriter::new(&spec, &ordinals, String::new());
+        writer.write(rows).await.unwrap();
+        writer.close().await.unwrap().remove(0).sha256
+    }
+
+    #[tokio::test]
+    async fn a_bitmap_without_a_null_gives_the_bytes_of_no_bitmap() {
+        let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true)]));
+        // More rows than a page takes, so that a page is cut.
+        let plain: Int64Array = (0..60_000).collect();
+        let (_, values, _) = plain.clone().into_parts();
+        let with_bitmap = Int64Array::new(values, Some(NullBuffer::new_valid(60_000)));
+        assert!(with_bitmap.nulls().is_some());
+        let batch = |array: Int64Array| {
+            RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(array)]).unwrap()
+        };
+        assert_eq!(digest(batch(with_bitmap)).await, digest(batch(plain)).await);
+    }
+}

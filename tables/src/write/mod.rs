@@ -49,11 +49,6 @@ pub(crate) fn rows_folder(token: &str) -> String {
     format!("{token}/rows")
 }
 
-/// The staging folder of the files that a merge makes of them.
-fn merged_folder(token: &str) -> String {
-    format!("{token}/merged")
-}
-
 /// A file that a run staged: one row of the operator's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StagedFile {
@@ -149,17 +144,18 @@ impl WriteSpec {
         }
     }
 
-    /// The rows of one partition, without its columns, into the run's folder of merged files.
+    /// The rows of one partition, without its columns, into `folder` of the run's staging area.
     pub(crate) fn of_partition(
         store: Arc<dyn Store>,
         token: &str,
+        folder: &str,
         partition: &str,
         schema: &TableSchema,
         options: &TableOptions,
     ) -> Self {
         let columns = schema.file_schema();
         Self {
-            folder: merged_folder(token),
+            folder: format!("{token}/{folder}"),
             prefix: partition.to_owned(),
             file_columns: (0..columns.fields().len()).collect(),
             order: order(&columns, &[], options),
