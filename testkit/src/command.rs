@@ -54,6 +54,11 @@ impl Workspace {
         self
     }
 
+    /// Sets a variable for every later command; the same as [`Workspace::with`] once the workspace is in use.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.variables.insert(String::from(name), value.into());
+    }
+
     /// Writes a file into the folder.
     ///
     /// # Errors
@@ -112,6 +117,19 @@ impl Workspace {
 }
 
 impl Outcome {
+    /// Checks how it ended and that it said all of `words`, on either stream.
+    ///
+    /// # Panics
+    /// When it did not, with everything that it said.
+    #[track_caller]
+    pub fn expect(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.all());
+        for words in words {
+            let said = self.stdout.contains(words) || self.stderr.contains(words);
+            assert!(said, "it does not say `{words}`: {}", self.all());
+        }
+    }
+
     /// Both streams, for the message of a failed assertion.
     pub fn all(&self) -> String {
         format!(

@@ -4,9 +4,11 @@
 //! expected of them is the tests'.
 
 mod command;
-mod process;
+mod folder;
 mod python;
+mod process;
 
 pub use command::{Outcome, Workspace};
+pub use folder::Folder;
 pub use process::{Child, wait_for};
 pub use python::Python;
