@@ -1,4 +1,5 @@
 //! Integration tests of the `pipelines` crate.
 
 mod language;
+mod run;
 mod store;

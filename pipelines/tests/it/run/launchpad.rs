@@ -1,0 +1,116 @@
+//! A Launchpad look-alike in the test's own process, and the commands that read it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::Context;
+use serde_json::Value;
+use standin::{Options, SAMPLE_END, SAMPLE_MEMBER, SAMPLE_START, Standin, Stats};
+use testkit::Workspace;
+use tokio::runtime::Runtime;
+
+/// A running look-alike.
+#[derive(Debug)]
+pub(super) struct Launchpad {
+    runtime: Runtime,
+    standin: Option<Standin>,
+    address: SocketAddr,
+}
+
+impl Launchpad {
+    /// Serves what `options` say on a free port.
+    pub(super) fn start(options: Options) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let standin = runtime.block_on(Standin::start(options, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))?;
+        Ok(Self { address: standin.address(), standin: Some(standin), runtime })
+    }
+
+    /// Serves so many bugs without faults.
+    pub(super) fn with_bugs(bugs: u32) -> anyhow::Result<Self> {
+        Self::start(Options { bugs, ..Options::default() })
+    }
+
+    /// Goes on at the same address with other options, as a server does that was repaired.
+    pub(super) fn restart(&mut self, options: Options) -> anyhow::Result<()> {
+        if let Some(standin) = self.standin.take() {
+            self.runtime.block_on(standin.shutdown());
+        }
+        self.standin = Some(self.runtime.block_on(Standin::start(options, self.address))?);
+        Ok(())
+    }
+
+    /// Stops; nothing listens at the address from then on.
+    pub(super) fn stop(&mut self) {
+        if let Some(standin) = self.standin.take() {
+            self.runtime.block_on(standin.shutdown());
+        }
+    }
+
+    /// What `LP_WEB_ROOT` has to be.
+    pub(super) fn root(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// What was counted since the start or the last restart.
+    pub(super) fn stats(&self) -> Stats {
+        self.standin.as_ref().map(Standin::stats).unwrap_or_default()
+    }
+
+    /// Requests since the start or the last restart.
+    pub(super) fn requests(&self) -> u64 {
+        self.stats().requests
+    }
+
+    /// A fresh folder for the binary, in whose environment this is the Launchpad to read.
+    pub(super) fn workspace(&self) -> anyhow::Result<Workspace> {
+        Ok(workspace()?.with("LP_WEB_ROOT", self.root()))
+    }
+
+    /// The entry at `address`, a link or a path below the root; `None` when there is none to see.
+    pub(super) fn entry(&self, address: &str) -> anyhow::Result<Option<Value>> {
+        let address = if address.starts_with("http") { address.to_owned() } else { format!("{}{address}", self.root()) };
+        let text = self.runtime.block_on(async {
+            let response = reqwest::get(&address).await?;
+            match response.status().as_u16() {
+                200 => response.text().await.map(Some),
+                _ => Ok(None),
+            }
+        });
+        text?.map(|text| serde_json::from_str(&text).with_context(|| format!("{address}: {text}"))).transpose()
+    }
+
+    /// All entries of the collection at `address`, page by page as the server links them.
+    pub(super) fn collection(&self, address: &str) -> anyhow::Result<Vec<Value>> {
+        let mut entries = Vec::new();
+        let mut next = Some(format!("{address}?ws.size=300"));
+        while let Some(address) = next {
+            let page = self.entry(&address)?.with_context(|| format!("{address} cannot be read"))?;
+            entries.extend(page["entries"].as_array().cloned().unwrap_or_default());
+            next = page["next_collection_link"].as_str().map(str::to_owned);
+        }
+        Ok(entries)
+    }
+}
+
+/// A fresh folder for the binary.
+pub(super) fn workspace() -> anyhow::Result<Workspace> {
+    Workspace::new(env!("CARGO_BIN_EXE_pipelines"))
+}
+
+/// The command that reads the sample's member between two days, with further arguments.
+pub(super) fn run_between<'a>(from: &'a str, to: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    const MEMBER: &str = "member=ada-example";
+    debug_assert!(MEMBER.ends_with(SAMPLE_MEMBER));
+    let mut command = vec!["run", "launchpad_bugs"];
+    // Clap takes the last value of neither flag: a test that gives another member gives the only one.
+    if !more.iter().any(|argument| argument.starts_with("member=")) {
+        command.extend(["--set", MEMBER]);
+    }
+    command.extend(["--from", from, "--to", to]);
+    command.extend(more);
+    command
+}
+
+/// The command that reads the sample's member and year, with further arguments.
+pub(super) fn run_year<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    run_between(SAMPLE_START, SAMPLE_END, more)
+}
