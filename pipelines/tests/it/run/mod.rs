@@ -3,6 +3,16 @@
 mod launchpad;
 mod published;
 
+mod bad_input;
 mod commands;
+mod completeness;
+mod faults;
+mod file_pipelines;
+mod members;
 mod readers;
+mod replay;
+mod resume;
 mod sample;
+mod signals;
+mod surroundings;
+mod windows;
