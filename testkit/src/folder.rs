@@ -27,7 +27,9 @@ impl Folder {
 
     /// The files by their path below the folder, with their contents.
     pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.files.iter().map(|(path, (_, content))| (path.as_str(), content.as_slice()))
+        self.files
+            .iter()
+            .map(|(path, (_, content))| (path.as_str(), content.as_slice()))
     }
 
     /// How many files there are.
@@ -42,13 +44,20 @@ impl Folder {
 
     /// What is different in `later`, a line for each file; nothing when not even a time of change is.
     pub fn changes(&self, later: &Self) -> Vec<String> {
-        let gone = self.files.keys().filter(|path| !later.files.contains_key(*path)).map(|path| format!("{path} is gone"));
-        let other = later.files.iter().filter_map(|(path, new)| match self.files.get(path) {
-            None => Some(format!("{path} is new")),
-            Some(old) if old.1 != new.1 => Some(format!("{path} has other contents")),
-            Some(old) if old.0 != new.0 => Some(format!("{path} was written again")),
-            Some(_) => None,
-        });
+        let gone = self
+            .files
+            .keys()
+            .filter(|path| !later.files.contains_key(*path))
+            .map(|path| format!("{path} is gone"));
+        let other = later
+            .files
+            .iter()
+            .filter_map(|(path, new)| match self.files.get(path) {
+                None => Some(format!("{path} is new")),
+                Some(old) if old.1 != new.1 => Some(format!("{path} has other contents")),
+                Some(old) if old.0 != new.0 => Some(format!("{path} was written again")),
+                Some(_) => None,
+            });
         gone.chain(other).collect()
     }
 }
@@ -60,14 +69,24 @@ impl std::fmt::Debug for Folder {
     }
 }
 
-fn read(folder: &Path, below: &str, files: &mut BTreeMap<String, (SystemTime, Vec<u8>)>) -> anyhow::Result<()> {
-    for item in std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+fn read(
+    folder: &Path,
+    below: &str,
+    files: &mut BTreeMap<String, (SystemTime, Vec<u8>)>,
+) -> anyhow::Result<()> {
+    for item in
+        std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?
+    {
         let item = item?;
-        let (path, name) = (item.path(), format!("{below}{}", item.file_name().to_string_lossy()));
+        let (path, name) = (
+            item.path(),
+            format!("{below}{}", item.file_name().to_string_lossy()),
+        );
         if item.file_type()?.is_dir() {
             read(&path, &format!("{name}/"), files)?;
         } else {
-            let content = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let content =
+                std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             files.insert(name, (item.metadata()?.modified()?, content));
         }
     }

@@ -5,8 +5,8 @@
 
 mod command;
 mod folder;
-mod python;
 mod process;
+mod python;
 
 pub use command::{Outcome, Workspace};
 pub use folder::Folder;

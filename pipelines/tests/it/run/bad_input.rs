@@ -10,7 +10,9 @@ use super::published::events;
 /// A workspace with a published month, and the files of its table.
 fn published(server: &Launchpad) -> anyhow::Result<(Workspace, Folder)> {
     let workspace = server.workspace()?;
-    workspace.run(run_between("2025-01-01", "2025-02-01", &[]))?.expect(0, &[]);
+    workspace
+        .run(run_between("2025-01-01", "2025-02-01", &[]))?
+        .expect(0, &[]);
     let table = Folder::of(&workspace.path().join("events"))?;
     Ok((workspace, table))
 }
@@ -49,7 +51,11 @@ fn a_wrong_request_is_refused_before_anything_is_asked_for(
     let asked = server.requests();
     let outcome = workspace.run(command)?;
     outcome.expect(code, words);
-    assert!(outcome.stdout.is_empty(), "an error is no data: {}", outcome.all());
+    assert!(
+        outcome.stdout.is_empty(),
+        "an error is no data: {}",
+        outcome.all()
+    );
     assert_eq!(server.requests(), asked);
     assert_untouched(&workspace, &before)
 }
@@ -69,7 +75,10 @@ fn a_wrong_request_is_refused_before_anything_is_asked_for(
     "CREATE EXTERNAL TABLE crawl STORED AS LAUNCHPAD LOCATION 'bugs' OPTIONS (member 'ada-example', token 'hunter2');\nCOPY crawl TO 'x/';",
     &["own.sql:1:", "secret", "env:NAME"]
 )]
-fn a_wrong_option_is_refused_with_its_place(#[case] text: &str, #[case] words: &[&str]) -> anyhow::Result<()> {
+fn a_wrong_option_is_refused_with_its_place(
+    #[case] text: &str,
+    #[case] words: &[&str],
+) -> anyhow::Result<()> {
     let server = Launchpad::with_bugs(15)?;
     let (workspace, before) = published(&server)?;
     workspace.write("pipelines.d/own.sql", text)?;
@@ -86,7 +95,9 @@ fn a_wrong_option_is_refused_with_its_place(#[case] text: &str, #[case] words: &
 fn a_misspelt_variable_is_refused_by_every_command() -> anyhow::Result<()> {
     let workspace = workspace()?.with("PIPELINES_MEMROY", "1GiB");
     for command in [vec!["run", "launchpad_bugs"], vec!["list"], vec!["runs"]] {
-        workspace.run(&command)?.expect(3, &["PIPELINES_MEMROY", "did you mean PIPELINES_MEMORY"]);
+        workspace
+            .run(&command)?
+            .expect(3, &["PIPELINES_MEMROY", "did you mean PIPELINES_MEMORY"]);
     }
     assert!(!workspace.path().join("events").exists());
     Ok(())
@@ -95,7 +106,9 @@ fn a_misspelt_variable_is_refused_by_every_command() -> anyhow::Result<()> {
 #[test]
 fn a_misspelt_service_is_refused_with_those_that_exist() -> anyhow::Result<()> {
     let workspace = workspace()?.with("LP_WEB_ROOT", "productoin");
-    workspace.run(run_year(&[]))?.expect(3, &["productoin", "production"]);
+    workspace
+        .run(run_year(&[]))?
+        .expect(3, &["productoin", "production"]);
     assert!(!workspace.path().join("events").exists());
     Ok(())
 }
@@ -106,21 +119,42 @@ fn a_host_that_does_not_answer_ends_the_run_as_one_to_be_repeated() -> anyhow::R
     let (workspace, before) = published(&server)?;
     server.stop();
     let outcome = workspace.run(run_year(&[]))?;
-    outcome.expect(6, &["extraction of `crawl` failed", &server.root(), "run the same command again"]);
+    outcome.expect(
+        6,
+        &[
+            "extraction of `crawl` failed",
+            &server.root(),
+            "run the same command again",
+        ],
+    );
     assert_untouched(&workspace, &before)?;
-    server.restart(Options { bugs: 15, ..Options::default() })?;
+    server.restart(Options {
+        bugs: 15,
+        ..Options::default()
+    })?;
     workspace.run(run_year(&[]))?.expect(0, &["attempt 2"]);
     Ok(())
 }
 
 #[test]
 fn a_server_that_sends_nothing_but_html_ends_the_run_as_one_to_be_repeated() -> anyhow::Result<()> {
-    let options = Options { bugs: 15, ..Options::default() };
+    let options = Options {
+        bugs: 15,
+        ..Options::default()
+    };
     let mut server = Launchpad::start(options.clone())?;
     let (workspace, before) = published(&server)?;
-    let faults = Faults { html_200_every: Some(1), ..Faults::default() };
-    server.restart(Options { faults, ..options.clone() })?;
-    workspace.run(run_year(&[]))?.expect(6, &["extraction of `crawl` failed", "HTML", &server.root()]);
+    let faults = Faults {
+        html_200_every: Some(1),
+        ..Faults::default()
+    };
+    server.restart(Options {
+        faults,
+        ..options.clone()
+    })?;
+    workspace
+        .run(run_year(&[]))?
+        .expect(6, &["extraction of `crawl` failed", "HTML", &server.root()]);
     assert!(server.requests() < 20, "{:?}", server.stats());
     assert_untouched(&workspace, &before)?;
     server.restart(options)?;
@@ -136,20 +170,35 @@ fn wrong_credentials_are_explained_and_never_shown() -> anyhow::Result<()> {
         secret: String::from("good-secret"),
         expired_token: Some(String::from("expired-token")),
     };
-    let options = Options { bugs: 15, ..Options::default() };
+    let options = Options {
+        bugs: 15,
+        ..Options::default()
+    };
     let mut server = Launchpad::start(options.clone())?;
     let (mut workspace, before) = published(&server)?;
-    server.restart(Options { oauth: Some(rule(true)), ..options })?;
-    for (token, secret) in [("wrong-token", "good-secret"), ("good-token", "wrong-secret"), ("expired-token", "good-secret")] {
+    server.restart(Options {
+        oauth: Some(rule(true)),
+        ..options
+    })?;
+    for (token, secret) in [
+        ("wrong-token", "good-secret"),
+        ("good-token", "wrong-secret"),
+        ("expired-token", "good-secret"),
+    ] {
         workspace.set("LP_ACCESS_TOKEN", token);
         workspace.set("LP_ACCESS_TOKEN_SECRET", secret);
         let asked = server.requests();
         let outcome = workspace.run(run_between("2025-01-01", "2026-01-01", &["-vv"]))?;
         outcome.expect(1, &["401", "credentials", "`token_secret`"]);
-        assert!(server.requests() - asked <= 2, "a refusal is not asked for again");
+        assert!(
+            server.requests() - asked <= 2,
+            "a refusal is not asked for again"
+        );
         assert!(!outcome.all().contains(secret), "{}", outcome.all());
         for (path, content) in Folder::of(&workspace.path().join(".pipelines"))?.files() {
-            let there = content.windows(secret.len()).any(|bytes| bytes == secret.as_bytes());
+            let there = content
+                .windows(secret.len())
+                .any(|bytes| bytes == secret.as_bytes());
             assert!(!there, "{path} holds the secret");
         }
         assert_untouched(&workspace, &before)?;
@@ -160,7 +209,10 @@ fn wrong_credentials_are_explained_and_never_shown() -> anyhow::Result<()> {
     outcome.expect(0, &[]);
     let private = format!("b-{}", standin::landmarks::PRIVATE);
     let events = events(&workspace.path().join("events"))?;
-    assert!(events.values().any(|row| row["parent_item_id"] == *private), "the token may see the private bug");
+    assert!(
+        events.values().any(|row| row["parent_item_id"] == *private),
+        "the token may see the private bug"
+    );
     Ok(())
 }
 
@@ -176,14 +228,30 @@ fn a_check_that_fails_publishes_nothing_and_names_itself() -> anyhow::Result<()>
              COPY numbers TO 'numbers/' OPTIONS (publish 'replace');\n"
         )
     };
-    workspace.write("numbers.sql", "COPY (SELECT value FROM generate_series(1, 5)) TO 'numbers/';\n")?;
+    workspace.write(
+        "numbers.sql",
+        "COPY (SELECT value FROM generate_series(1, 5)) TO 'numbers/';\n",
+    )?;
     workspace.run(["run", "./numbers.sql"])?.expect(0, &[]);
     let before = Folder::of(&workspace.path().join("numbers"))?;
     assert!(!before.is_empty());
     workspace.write("numbers.sql", &definition(20))?;
     let outcome = workspace.run(["run", "./numbers.sql"])?;
-    outcome.expect(4, &["numbers are small", "numbers.sql:2", "there are many", "numbers.sql:3", "not known", "nothing was published"]);
-    assert_eq!(before.changes(&Folder::of(&workspace.path().join("numbers"))?), [] as [String; 0]);
+    outcome.expect(
+        4,
+        &[
+            "numbers are small",
+            "numbers.sql:2",
+            "there are many",
+            "numbers.sql:3",
+            "not known",
+            "nothing was published",
+        ],
+    );
+    assert_eq!(
+        before.changes(&Folder::of(&workspace.path().join("numbers"))?),
+        [] as [String; 0]
+    );
     let staging = Folder::of(&workspace.path().join(".numbers.spillway/staging"))?;
     assert!(staging.is_empty(), "{staging:?}");
     Ok(())
@@ -200,7 +268,9 @@ fn a_table_of_another_schema_is_refused_before_the_server_is_asked() -> anyhow::
          COPY few TO 'events/' PARTITIONED BY (event_type) OPTIONS (publish 'merge', key 'event_id');\n",
     )?;
     let asked = server.requests();
-    workspace.run(["run", "narrow"])?.expect(1, &["events", "partitioned by", "replace"]);
+    workspace
+        .run(["run", "narrow"])?
+        .expect(1, &["events", "partitioned by", "replace"]);
     workspace.write(
         "pipelines.d/narrow.sql",
         "CREATE EXTERNAL TABLE crawl STORED AS LAUNCHPAD LOCATION 'bugs' OPTIONS (member 'ada-example');\n\
@@ -208,7 +278,9 @@ fn a_table_of_another_schema_is_refused_before_the_server_is_asked() -> anyhow::
          1 AS month FROM crawl;\n\
          COPY few TO 'events/' PARTITIONED BY (event_type, year, month) OPTIONS (publish 'merge', key 'event_id');\n",
     )?;
-    workspace.run(["run", "narrow"])?.expect(1, &["events", "schema", "week", "replace"]);
+    workspace
+        .run(["run", "narrow"])?
+        .expect(1, &["events", "schema", "week", "replace"]);
     assert_eq!(server.requests(), asked);
     assert_untouched(&workspace, &before)
 }

@@ -12,11 +12,17 @@ const ORDERS: &str = "id,region,amount\n1,eu,10.5\n2,eu,20\n3,us,30\n4,apac,40\n
 
 /// What DuckDB counts in a table.
 fn counted(workspace: &Workspace, table: &str) -> anyhow::Result<Option<u64>> {
-    let Some(python) = Python::find()? else { return Ok(None) };
+    let Some(python) = Python::find()? else {
+        return Ok(None);
+    };
     let script = "import duckdb, sys
 print(duckdb.sql(f\"SELECT count(*) FROM read_parquet('{sys.argv[1]}/**/*.parquet', hive_partitioning = true)\").fetchone()[0])";
     let table = workspace.path().join(table);
-    Ok(Some(python.run(script, &[table.to_str().context("a path that is no text")?])?.parse()?))
+    Ok(Some(
+        python
+            .run(script, &[table.to_str().context("a path that is no text")?])?
+            .parse()?,
+    ))
 }
 
 #[test]
@@ -26,19 +32,47 @@ fn a_definition_is_found_in_the_folder_of_pipelines_and_by_its_path() -> anyhow:
     let text = "CREATE EXTERNAL TABLE orders STORED AS CSV LOCATION 'orders.csv' OPTIONS ('format.has_header' true);\n\
                 COPY orders TO 'copied/' PARTITIONED BY (region);\n";
     let path = workspace.write("pipelines.d/copy_orders.sql", text)?;
-    workspace.run(["run", "copy_orders"])?.expect(0, &["4 rows", "table        4 rows in 3 files of 3 partitions"]);
+    workspace.run(["run", "copy_orders"])?.expect(
+        0,
+        &["4 rows", "table        4 rows in 3 files of 3 partitions"],
+    );
     let before = Folder::of(&workspace.path().join("copied"))?;
-    for path in ["pipelines.d/copy_orders.sql", "./pipelines.d/copy_orders.sql", &path.to_string_lossy()] {
-        workspace.run(["run", path])?.expect(0, &["nothing changed"]);
+    for path in [
+        "pipelines.d/copy_orders.sql",
+        "./pipelines.d/copy_orders.sql",
+        &path.to_string_lossy(),
+    ] {
+        workspace
+            .run(["run", path])?
+            .expect(0, &["nothing changed"]);
     }
-    assert_eq!(before.changes(&Folder::of(&workspace.path().join("copied"))?), [] as [String; 0]);
+    assert_eq!(
+        before.changes(&Folder::of(&workspace.path().join("copied"))?),
+        [] as [String; 0]
+    );
     let mut found: Vec<(Value, Value, Value)> = rows(&workspace.path().join("copied"))?
         .iter()
-        .map(|row| (row["id"].clone(), row["region"].clone(), row["amount"].clone()))
+        .map(|row| {
+            (
+                row["id"].clone(),
+                row["region"].clone(),
+                row["amount"].clone(),
+            )
+        })
         .collect();
     found.sort_by_key(|row| row.0.as_i64());
-    let row = |id: i64, region: &str, amount: f64| (Value::from(id), Value::from(region), Value::from(amount));
-    assert_eq!(found, [row(1, "eu", 10.5), row(2, "eu", 20.0), row(3, "us", 30.0), row(4, "apac", 40.0)]);
+    let row = |id: i64, region: &str, amount: f64| {
+        (Value::from(id), Value::from(region), Value::from(amount))
+    };
+    assert_eq!(
+        found,
+        [
+            row(1, "eu", 10.5),
+            row(2, "eu", 20.0),
+            row(3, "us", 30.0),
+            row(4, "apac", 40.0)
+        ]
+    );
     assert!(matches!(counted(&workspace, "copied")?, None | Some(4)));
     Ok(())
 }
@@ -47,7 +81,10 @@ fn a_definition_is_found_in_the_folder_of_pipelines_and_by_its_path() -> anyhow:
 #[case::csv("CSV", "orders.csv")]
 #[case::json("JSON", "orders.json")]
 #[case::parquet("PARQUET", "first/")]
-fn files_of_every_format_are_read_in_place(#[case] format: &str, #[case] location: &str) -> anyhow::Result<()> {
+fn files_of_every_format_are_read_in_place(
+    #[case] format: &str,
+    #[case] location: &str,
+) -> anyhow::Result<()> {
     let workspace = workspace()?;
     workspace.write("orders.csv", ORDERS)?;
     workspace.write("orders.json", "{\"id\": 1, \"amount\": 10.5}\n{\"id\": 2, \"amount\": 20}\n{\"id\": 3, \"amount\": 30}\n{\"id\": 4, \"amount\": 40}\n")?;
@@ -57,7 +94,11 @@ fn files_of_every_format_are_read_in_place(#[case] format: &str, #[case] locatio
          COPY orders TO 'first/';\n",
     )?;
     workspace.run(["run", "./first.sql"])?.expect(0, &[]);
-    let options = if format == "CSV" { "OPTIONS ('format.has_header' true)" } else { "" };
+    let options = if format == "CSV" {
+        "OPTIONS ('format.has_header' true)"
+    } else {
+        ""
+    };
     let text = format!(
         "CREATE EXTERNAL TABLE orders STORED AS {format} LOCATION '{location}' {options};\n\
          ASSERT (SELECT sum(amount) FROM orders) = 100.5 AS 'all amounts are there';\n\
@@ -68,15 +109,22 @@ fn files_of_every_format_are_read_in_place(#[case] format: &str, #[case] locatio
     outcome.expect(0, &[]);
     let document: Value = serde_json::from_str(&outcome.stdout).with_context(|| outcome.all())?;
     assert_eq!(document["run"]["counts"]["written"], 3);
-    let doubled: Vec<f64> =
-        rows(&workspace.path().join("doubled"))?.iter().filter_map(|row| row["doubled"].as_f64()).collect();
+    let doubled: Vec<f64> = rows(&workspace.path().join("doubled"))?
+        .iter()
+        .filter_map(|row| row["doubled"].as_f64())
+        .collect();
     assert_eq!(doubled, [40.0, 60.0, 80.0]);
     assert!(matches!(counted(&workspace, "doubled")?, None | Some(3)));
     Ok(())
 }
 
 /// Runs a pipeline of days over a source in a mode and returns how many rows each day has then.
-fn publish(workspace: &Workspace, mode: &str, source: &str, window: (&str, &str)) -> anyhow::Result<Vec<(String, usize)>> {
+fn publish(
+    workspace: &Workspace,
+    mode: &str,
+    source: &str,
+    window: (&str, &str),
+) -> anyhow::Result<Vec<(String, usize)>> {
     workspace.write("days.csv", source)?;
     let text = format!(
         "DECLARE data_date_start DATE;\nDECLARE data_date_end DATE;\n\
@@ -94,11 +142,17 @@ fn publish(workspace: &Workspace, mode: &str, source: &str, window: (&str, &str)
     days.sort();
     let total = days.len() as u64;
     assert!(counted(workspace, "table")?.is_none_or(|counted| counted == total));
-    Ok(days.chunk_by(|a, b| a == b).map(|same| (same[0].clone(), same.len())).collect())
+    Ok(days
+        .chunk_by(|a, b| a == b)
+        .map(|same| (same[0].clone(), same.len()))
+        .collect())
 }
 
 fn days(expected: &[(&str, usize)]) -> Vec<(String, usize)> {
-    expected.iter().map(|(day, rows)| (String::from(*day), *rows)).collect()
+    expected
+        .iter()
+        .map(|(day, rows)| (String::from(*day), *rows))
+        .collect()
 }
 
 const FIRST: (&str, &str) = ("2025-01-01", "2025-01-03");
@@ -109,10 +163,19 @@ const NEXT_DAYS: &str = "day,id\n2025-01-02,4\n2025-01-02,5\n2025-01-03,6\n";
 #[test]
 fn overwrite_replaces_the_partitions_that_a_run_produced() -> anyhow::Result<()> {
     let workspace = workspace()?;
-    assert_eq!(publish(&workspace, "overwrite", TWO_DAYS, FIRST)?, days(&[("2025-01-01", 2), ("2025-01-02", 1)]));
+    assert_eq!(
+        publish(&workspace, "overwrite", TWO_DAYS, FIRST)?,
+        days(&[("2025-01-01", 2), ("2025-01-02", 1)])
+    );
     let expected = days(&[("2025-01-01", 2), ("2025-01-02", 2), ("2025-01-03", 1)]);
-    assert_eq!(publish(&workspace, "overwrite", NEXT_DAYS, SECOND)?, expected);
-    assert_eq!(publish(&workspace, "overwrite", NEXT_DAYS, SECOND)?, expected);
+    assert_eq!(
+        publish(&workspace, "overwrite", NEXT_DAYS, SECOND)?,
+        expected
+    );
+    assert_eq!(
+        publish(&workspace, "overwrite", NEXT_DAYS, SECOND)?,
+        expected
+    );
     Ok(())
 }
 
@@ -134,21 +197,33 @@ fn append_adds_rows_and_refuses_an_interval_that_it_has() -> anyhow::Result<()> 
     let before = Folder::of(&workspace.path().join("table"))?;
     let again = workspace.run(["run", "./days.sql", "--from", SECOND.0, "--to", SECOND.1])?;
     again.expect(1, &["interval", "already committed", "overwrite"]);
-    assert_eq!(before.changes(&Folder::of(&workspace.path().join("table"))?), [] as [String; 0]);
+    assert_eq!(
+        before.changes(&Folder::of(&workspace.path().join("table"))?),
+        [] as [String; 0]
+    );
     Ok(())
 }
 
 #[test]
-fn a_row_that_cannot_be_read_ends_the_run_with_the_file_and_publishes_nothing() -> anyhow::Result<()> {
+fn a_row_that_cannot_be_read_ends_the_run_with_the_file_and_publishes_nothing() -> anyhow::Result<()>
+{
     let workspace = workspace()?;
     publish(&workspace, "overwrite", TWO_DAYS, FIRST)?;
     let before = Folder::of(&workspace.path().join("table"))?;
     workspace.write("days.csv", "day,id\n2025-01-01,1\n2025-01-01,many\n")?;
     let outcome = workspace.run(["run", "./days.sql", "--from", FIRST.0, "--to", FIRST.1])?;
     outcome.expect(1, &["many", "days.csv"]);
-    assert_eq!(before.changes(&Folder::of(&workspace.path().join("table"))?), [] as [String; 0]);
+    assert_eq!(
+        before.changes(&Folder::of(&workspace.path().join("table"))?),
+        [] as [String; 0]
+    );
     std::fs::remove_file(workspace.path().join("days.csv"))?;
-    workspace.run(["run", "./days.sql", "--from", FIRST.0, "--to", FIRST.1])?.expect(1, &["days.csv"]);
-    assert_eq!(before.changes(&Folder::of(&workspace.path().join("table"))?), [] as [String; 0]);
+    workspace
+        .run(["run", "./days.sql", "--from", FIRST.0, "--to", FIRST.1])?
+        .expect(1, &["days.csv"]);
+    assert_eq!(
+        before.changes(&Folder::of(&workspace.path().join("table"))?),
+        [] as [String; 0]
+    );
     Ok(())
 }

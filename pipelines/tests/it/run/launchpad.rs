@@ -19,14 +19,27 @@ pub(super) struct Launchpad {
 impl Launchpad {
     /// Serves what `options` say on a free port.
     pub(super) fn start(options: Options) -> anyhow::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let standin = runtime.block_on(Standin::start(options, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))?;
-        Ok(Self { address: standin.address(), standin: Some(standin), runtime })
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
+        let standin = runtime.block_on(Standin::start(
+            options,
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        ))?;
+        Ok(Self {
+            address: standin.address(),
+            standin: Some(standin),
+            runtime,
+        })
     }
 
     /// Serves so many bugs without faults.
     pub(super) fn with_bugs(bugs: u32) -> anyhow::Result<Self> {
-        Self::start(Options { bugs, ..Options::default() })
+        Self::start(Options {
+            bugs,
+            ..Options::default()
+        })
     }
 
     /// Goes on at the same address with other options, as a server does that was repaired.
@@ -34,7 +47,10 @@ impl Launchpad {
         if let Some(standin) = self.standin.take() {
             self.runtime.block_on(standin.shutdown());
         }
-        self.standin = Some(self.runtime.block_on(Standin::start(options, self.address))?);
+        self.standin = Some(
+            self.runtime
+                .block_on(Standin::start(options, self.address))?,
+        );
         Ok(())
     }
 
@@ -52,7 +68,10 @@ impl Launchpad {
 
     /// What was counted since the start or the last restart.
     pub(super) fn stats(&self) -> Stats {
-        self.standin.as_ref().map(Standin::stats).unwrap_or_default()
+        self.standin
+            .as_ref()
+            .map(Standin::stats)
+            .unwrap_or_default()
     }
 
     /// Requests since the start or the last restart.
@@ -67,7 +86,11 @@ impl Launchpad {
 
     /// The entry at `address`, a link or a path below the root; `None` when there is none to see.
     pub(super) fn entry(&self, address: &str) -> anyhow::Result<Option<Value>> {
-        let address = if address.starts_with("http") { address.to_owned() } else { format!("{}{address}", self.root()) };
+        let address = if address.starts_with("http") {
+            address.to_owned()
+        } else {
+            format!("{}{address}", self.root())
+        };
         let text = self.runtime.block_on(async {
             let response = reqwest::get(&address).await?;
             match response.status().as_u16() {
@@ -75,7 +98,9 @@ impl Launchpad {
                 _ => Ok(None),
             }
         });
-        text?.map(|text| serde_json::from_str(&text).with_context(|| format!("{address}: {text}"))).transpose()
+        text?
+            .map(|text| serde_json::from_str(&text).with_context(|| format!("{address}: {text}")))
+            .transpose()
     }
 
     /// All entries of the collection at `address`, page by page as the server links them.
@@ -83,7 +108,9 @@ impl Launchpad {
         let mut entries = Vec::new();
         let mut next = Some(format!("{address}?ws.size=300"));
         while let Some(address) = next {
-            let page = self.entry(&address)?.with_context(|| format!("{address} cannot be read"))?;
+            let page = self
+                .entry(&address)?
+                .with_context(|| format!("{address} cannot be read"))?;
             entries.extend(page["entries"].as_array().cloned().unwrap_or_default());
             next = page["next_collection_link"].as_str().map(str::to_owned);
         }

@@ -16,7 +16,10 @@ pub(super) fn rows(folder: &Path) -> anyhow::Result<Vec<Map<String, Value>>> {
         if !path.ends_with(".parquet") {
             bail!("{path} is no file of a table");
         }
-        let partition: Vec<(&str, &str)> = path.split('/').filter_map(|part| part.split_once('=')).collect();
+        let partition: Vec<(&str, &str)> = path
+            .split('/')
+            .filter_map(|part| part.split_once('='))
+            .collect();
         let content = bytes::Bytes::copy_from_slice(content);
         let mut lines = LineDelimitedWriter::new(Vec::new());
         for batch in ParquetRecordBatchReaderBuilder::try_new(content)?.build()? {
@@ -38,7 +41,11 @@ pub(super) fn rows(folder: &Path) -> anyhow::Result<Vec<Map<String, Value>>> {
 pub(super) fn events(folder: &Path) -> anyhow::Result<BTreeMap<String, Map<String, Value>>> {
     let mut events = BTreeMap::new();
     for row in rows(folder)? {
-        let id = row.get("event_id").and_then(Value::as_str).context("a row without event_id")?.to_owned();
+        let id = row
+            .get("event_id")
+            .and_then(Value::as_str)
+            .context("a row without event_id")?
+            .to_owned();
         if let Some(other) = events.insert(id.clone(), row) {
             bail!("{id} is there twice, once as {other:?}");
         }
@@ -51,7 +58,10 @@ pub(super) fn contents(folder: &Path) -> anyhow::Result<BTreeMap<String, Vec<Vec
     let mut partitions: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
     for (path, content) in Folder::of(folder)?.files() {
         let partition = path.rsplit_once('/').map_or("", |(partition, _)| partition);
-        partitions.entry(String::from(partition)).or_default().push(content.to_vec());
+        partitions
+            .entry(String::from(partition))
+            .or_default()
+            .push(content.to_vec());
     }
     partitions.values_mut().for_each(|files| files.sort());
     Ok(partitions)
@@ -59,13 +69,33 @@ pub(super) fn contents(folder: &Path) -> anyhow::Result<BTreeMap<String, Vec<Vec
 
 /// Fails with the first few differences unless both are the same events.
 #[track_caller]
-pub(super) fn assert_same(found: &BTreeMap<String, Map<String, Value>>, expected: &BTreeMap<String, Map<String, Value>>) {
-    let missing: Vec<_> = expected.keys().filter(|id| !found.contains_key(*id)).take(5).collect();
-    let surplus: Vec<_> = found.keys().filter(|id| !expected.contains_key(*id)).take(5).collect();
+pub(super) fn assert_same(
+    found: &BTreeMap<String, Map<String, Value>>,
+    expected: &BTreeMap<String, Map<String, Value>>,
+) {
+    let missing: Vec<_> = expected
+        .keys()
+        .filter(|id| !found.contains_key(*id))
+        .take(5)
+        .collect();
+    let surplus: Vec<_> = found
+        .keys()
+        .filter(|id| !expected.contains_key(*id))
+        .take(5)
+        .collect();
     let (count, wanted) = (found.len(), expected.len());
-    assert!(missing.is_empty() && surplus.is_empty(), "{count} of {wanted}; missing {missing:?}; surplus {surplus:?}");
-    let other = expected.iter().find(|(id, row)| found.get(*id) != Some(*row));
-    assert!(other.is_none(), "differs from {other:?}: {:?}", other.and_then(|(id, _)| found.get(id)));
+    assert!(
+        missing.is_empty() && surplus.is_empty(),
+        "{count} of {wanted}; missing {missing:?}; surplus {surplus:?}"
+    );
+    let other = expected
+        .iter()
+        .find(|(id, row)| found.get(*id) != Some(*row));
+    assert!(
+        other.is_none(),
+        "differs from {other:?}: {:?}",
+        other.and_then(|(id, _)| found.get(id))
+    );
 }
 
 /// A number as the program writes it: `1,234`.

@@ -45,25 +45,52 @@ print(json.dumps({
 
 #[test]
 fn duckdb_and_pyarrow_read_the_counts_and_types_of_the_documentation() -> anyhow::Result<()> {
-    let Some(python) = Python::find()? else { return Ok(()) };
+    let Some(python) = Python::find()? else {
+        return Ok(());
+    };
     let workspace = workspace()?;
     // Everyone's events are in many zones, which is what the wall clock is checked with.
-    let outcome = workspace.run(["run", "launchpad_bugs", "--set", "actors=everyone", "--output", "json"])?;
+    let outcome = workspace.run([
+        "run",
+        "launchpad_bugs",
+        "--set",
+        "actors=everyone",
+        "--output",
+        "json",
+    ])?;
     outcome.expect(0, &[]);
-    let written = serde_json::from_str::<Value>(&outcome.stdout)?["run"]["counts"]["written"].clone();
+    let written =
+        serde_json::from_str::<Value>(&outcome.stdout)?["run"]["counts"]["written"].clone();
     let table = workspace.path().join("events");
     let table = table.to_str().context("a path that is no text")?;
 
     let seen: Value = serde_json::from_str(&python.run(DUCKDB, &[table])?)?;
     assert_eq!((&seen["rows"], &seen["ids"]), (&written, &written));
-    for none in ["not Monday", "other week", "other clock", "other month", "outside", "nulls", "no JSON"] {
+    for none in [
+        "not Monday",
+        "other week",
+        "other clock",
+        "other month",
+        "outside",
+        "nulls",
+        "no JSON",
+    ] {
         assert_eq!(seen[none], 0, "{none}: {seen}");
     }
-    assert!(seen["zones"].as_u64().is_some_and(|zones| zones > 10), "{seen}");
-    assert_eq!(seen["kinds"], json!(["bug_activity", "bug_created", "bug_message"]));
+    assert!(
+        seen["zones"].as_u64().is_some_and(|zones| zones > 10),
+        "{seen}"
+    );
+    assert_eq!(
+        seen["kinds"],
+        json!(["bug_activity", "bug_created", "bug_message"])
+    );
     let types = &seen["types"];
     assert_eq!(types["event_time_utc"], "TIMESTAMP WITH TIME ZONE");
-    assert_eq!((&types["event_time"], &types["week"]), (&json!("TIMESTAMP"), &json!("DATE")));
+    assert_eq!(
+        (&types["event_time"], &types["week"]),
+        (&json!("TIMESTAMP"), &json!("DATE"))
+    );
     for text in TEXTS {
         assert_eq!(types[text], "VARCHAR", "{text}");
     }
@@ -72,9 +99,17 @@ fn duckdb_and_pyarrow_read_the_counts_and_types_of_the_documentation() -> anyhow
     assert_eq!((&seen["rows"], &seen["ids"]), (&written, &written));
     let types = &seen["types"];
     assert_eq!(types["event_time_utc"], "timestamp[us, tz=UTC]");
-    assert_eq!((&types["event_time"], &types["week"]), (&json!("timestamp[us]"), &json!("date32[day]")));
+    assert_eq!(
+        (&types["event_time"], &types["week"]),
+        (&json!("timestamp[us]"), &json!("date32[day]"))
+    );
     for text in TEXTS {
-        assert!(types[text].as_str().is_some_and(|name| name.contains("string")), "{text}: {types}");
+        assert!(
+            types[text]
+                .as_str()
+                .is_some_and(|name| name.contains("string")),
+            "{text}: {types}"
+        );
     }
     Ok(())
 }

@@ -16,8 +16,15 @@ const SMALL_CHUNKS: [&str; 2] = ["--extract-chunk-size", "3"];
 
 /// A server that is slow enough for a moment of a run to be met.
 fn slow() -> anyhow::Result<Launchpad> {
-    let faults = Faults { latency: Some(Duration::from_millis(4)), ..Faults::default() };
-    Launchpad::start(Options { bugs: 25, faults, ..Options::default() })
+    let faults = Faults {
+        latency: Some(Duration::from_millis(4)),
+        ..Faults::default()
+    };
+    Launchpad::start(Options {
+        bugs: 25,
+        faults,
+        ..Options::default()
+    })
 }
 
 /// Waits until `reached`; false when the process ended before.
@@ -61,10 +68,17 @@ fn a_run_killed_at_any_moment_of_its_extraction_goes_on_and_asks_for_less() -> a
         let asked = server.requests() - before;
         if landed > 0 {
             outcome.expect(0, &["attempt 2", "landed by an earlier attempt"]);
-            assert!(asked < whole, "{landed} chunks had landed, yet it asked {asked} of {whole}: {}", outcome.all());
+            assert!(
+                asked < whole,
+                "{landed} chunks had landed, yet it asked {asked} of {whole}: {}",
+                outcome.all()
+            );
         }
         assert_same(&events(&table)?, &expected);
-        assert!(contents(&table)? == bytes, "killed after {after} of {whole} requests: the same rows in other bytes");
+        assert!(
+            contents(&table)? == bytes,
+            "killed after {after} of {whole} requests: the same rows in other bytes"
+        );
     }
     assert!(killed >= 10, "only {killed} of 12 were still running");
     Ok(())
@@ -72,21 +86,33 @@ fn a_run_killed_at_any_moment_of_its_extraction_goes_on_and_asks_for_less() -> a
 
 /// Chunks that landed and that the ledger may name.
 fn landed(workspace: &Workspace) -> anyhow::Result<usize> {
-    let runs = serde_json::from_str::<serde_json::Value>(&workspace.run(["runs", "--output", "json"])?.stdout)?;
-    let Some(id) = runs[0]["id"].as_str() else { return Ok(0) };
+    let runs = serde_json::from_str::<serde_json::Value>(
+        &workspace.run(["runs", "--output", "json"])?.stdout,
+    )?;
+    let Some(id) = runs[0]["id"].as_str() else {
+        return Ok(0);
+    };
     let shown = workspace.run(["runs", "show", id, "--output", "json"])?;
-    let shown: serde_json::Value = serde_json::from_str(&shown.stdout).with_context(|| shown.all())?;
+    let shown: serde_json::Value =
+        serde_json::from_str(&shown.stdout).with_context(|| shown.all())?;
     Ok(shown["ledger"].as_array().map_or(0, |sources| {
-        sources.iter().filter_map(|source| source["entries"].as_array()).map(Vec::len).sum()
+        sources
+            .iter()
+            .filter_map(|source| source["entries"].as_array())
+            .map(Vec::len)
+            .sum()
     }))
 }
 
 #[test]
-fn a_run_killed_while_it_writes_or_publishes_leaves_the_old_table_or_the_new_one() -> anyhow::Result<()> {
+fn a_run_killed_while_it_writes_or_publishes_leaves_the_old_table_or_the_new_one()
+-> anyhow::Result<()> {
     let server = slow()?;
     let half = || -> anyhow::Result<Workspace> {
         let workspace = server.workspace()?;
-        workspace.run(run_between("2025-01-01", "2025-06-15", &[]))?.expect(0, &[]);
+        workspace
+            .run(run_between("2025-01-01", "2025-06-15", &[]))?
+            .expect(0, &[]);
         Ok(workspace)
     };
     let undisturbed = half()?;
@@ -98,14 +124,38 @@ fn a_run_killed_while_it_writes_or_publishes_leaves_the_old_table_or_the_new_one
     type Moment<'a> = (&'a str, Box<dyn Fn(&Path, usize) -> bool>);
     let control = |path: &Path, name: &str| path.join(".events.spillway").join(name);
     let moments: [Moment<'_>; 8] = [
-        ("the first staged file", Box::new(move |path, _| count(&control(path, "staging")) > 0)),
-        ("the fifth staged file", Box::new(move |path, _| count(&control(path, "staging")) > 4)),
-        ("the twelfth staged file", Box::new(move |path, _| count(&control(path, "staging")) > 11)),
-        ("the intent", Box::new(move |path, _| count(&control(path, "intents")) > 0)),
-        ("the decision", Box::new(move |path, _| control(path, "commits/00000002.json").exists())),
-        ("the first published file", Box::new(|path, before| count(&path.join("events")) > before)),
-        ("the fifth published file", Box::new(|path, before| count(&path.join("events")) > before + 4)),
-        ("the end of the commit", Box::new(move |path, _| control(path, "commits/00000002.done").exists())),
+        (
+            "the first staged file",
+            Box::new(move |path, _| count(&control(path, "staging")) > 0),
+        ),
+        (
+            "the fifth staged file",
+            Box::new(move |path, _| count(&control(path, "staging")) > 4),
+        ),
+        (
+            "the twelfth staged file",
+            Box::new(move |path, _| count(&control(path, "staging")) > 11),
+        ),
+        (
+            "the intent",
+            Box::new(move |path, _| count(&control(path, "intents")) > 0),
+        ),
+        (
+            "the decision",
+            Box::new(move |path, _| control(path, "commits/00000002.json").exists()),
+        ),
+        (
+            "the first published file",
+            Box::new(|path, before| count(&path.join("events")) > before),
+        ),
+        (
+            "the fifth published file",
+            Box::new(|path, before| count(&path.join("events")) > before + 4),
+        ),
+        (
+            "the end of the commit",
+            Box::new(move |path, _| control(path, "commits/00000002.done").exists()),
+        ),
     ];
     let mut killed = 0;
     for (moment, reached) in moments {
@@ -120,17 +170,34 @@ fn a_run_killed_while_it_writes_or_publishes_leaves_the_old_table_or_the_new_one
         }
         killed += usize::from(child.kill()?.code.is_none());
         if !control(path, "commits/00000002.json").exists() {
-            assert_eq!(before.changes(&Folder::of(&table)?), [] as [String; 0], "killed at {moment}");
+            assert_eq!(
+                before.changes(&Folder::of(&table)?),
+                [] as [String; 0],
+                "killed at {moment}"
+            );
         }
         let asked = server.requests();
         workspace.run(run_year(&[]))?.expect(0, &[]);
         assert_same(&events(&table)?, &expected);
-        assert!(contents(&table)? == bytes, "killed at {moment}: the same rows in other bytes");
+        assert!(
+            contents(&table)? == bytes,
+            "killed at {moment}: the same rows in other bytes"
+        );
         let again = server.requests() - asked;
-        assert!(again <= whole, "killed at {moment}: {again} requests, {whole} are enough");
-        assert_eq!(count(&control(path, "staging")), 0, "killed at {moment}: leftovers in staging");
+        assert!(
+            again <= whole,
+            "killed at {moment}: {again} requests, {whole} are enough"
+        );
+        assert_eq!(
+            count(&control(path, "staging")),
+            0,
+            "killed at {moment}: leftovers in staging"
+        );
         let leftovers = std::fs::read_dir(path.join(".pipelines/runs"))?.count();
-        assert_eq!(leftovers, 0, "killed at {moment}: landed records of a run that has published");
+        assert_eq!(
+            leftovers, 0,
+            "killed at {moment}: landed records of a run that has published"
+        );
     }
     assert!(killed >= 5, "only {killed} of 8 were still running");
     Ok(())

@@ -13,15 +13,24 @@ use super::published::{assert_same, events};
 const SMALL_CHUNKS: [&str; 2] = ["--extract-chunk-size", "2"];
 
 fn server(latency: u64) -> anyhow::Result<Launchpad> {
-    let faults = Faults { latency: Some(Duration::from_millis(latency)), ..Faults::default() };
-    Launchpad::start(Options { bugs: 20, faults, ..Options::default() })
+    let faults = Faults {
+        latency: Some(Duration::from_millis(latency)),
+        ..Faults::default()
+    };
+    Launchpad::start(Options {
+        bugs: 20,
+        faults,
+        ..Options::default()
+    })
 }
 
 /// Starts a run and waits until so many requests were made.
 fn started(server: &Launchpad, workspace: &Workspace, requests: u64) -> anyhow::Result<Child> {
     let before = server.requests();
     let child = workspace.start(run_year(&SMALL_CHUNKS))?;
-    wait_for("requests", || (server.requests() - before >= requests).then_some(()))?;
+    wait_for("requests", || {
+        (server.requests() - before >= requests).then_some(())
+    })?;
     Ok(child)
 }
 
@@ -33,26 +42,51 @@ fn stopped(server: &Launchpad, workspace: &Workspace, signal: &str) -> anyhow::R
 }
 
 fn run_of(outcome: &Outcome) -> anyhow::Result<&str> {
-    outcome.stderr.strip_prefix("run ").and_then(|rest| rest.split(' ').next()).with_context(|| outcome.all())
+    outcome
+        .stderr
+        .strip_prefix("run ")
+        .and_then(|rest| rest.split(' ').next())
+        .with_context(|| outcome.all())
 }
 
 #[rstest]
 #[case::ctrl_c("INT", 130)]
 #[case::sigterm("TERM", 143)]
-fn the_first_signal_stops_cleanly_and_the_same_command_goes_on(#[case] signal: &str, #[case] code: i32) -> anyhow::Result<()> {
+fn the_first_signal_stops_cleanly_and_the_same_command_goes_on(
+    #[case] signal: &str,
+    #[case] code: i32,
+) -> anyhow::Result<()> {
     let server = server(10)?;
     let workspace = server.workspace()?;
-    workspace.run(run_between("2025-01-01", "2025-02-01", &[]))?.expect(0, &[]);
+    workspace
+        .run(run_between("2025-01-01", "2025-02-01", &[]))?
+        .expect(0, &[]);
     let table = workspace.path().join("events");
     let before = Folder::of(&table)?;
     let outcome = stopped(&server, &workspace, signal)?;
-    outcome.expect(code, &["stopping cleanly", "nothing was published", "run the same command again"]);
+    outcome.expect(
+        code,
+        &[
+            "stopping cleanly",
+            "nothing was published",
+            "run the same command again",
+        ],
+    );
     assert_eq!(before.changes(&Folder::of(&table)?), [] as [String; 0]);
-    workspace.run(["runs", "--state", "cancelled"])?.expect(0, &["launchpad_bugs", "cancelled"]);
+    workspace
+        .run(["runs", "--state", "cancelled"])?
+        .expect(0, &["launchpad_bugs", "cancelled"]);
 
     let run = run_of(&outcome)?.to_owned();
     let again = workspace.run(run_year(&SMALL_CHUNKS))?;
-    again.expect(0, &["attempt 2", "landed by an earlier attempt", &format!("run {run}")]);
+    again.expect(
+        0,
+        &[
+            "attempt 2",
+            "landed by an earlier attempt",
+            &format!("run {run}"),
+        ],
+    );
     let fresh = server.workspace()?;
     fresh.run(run_year(&[]))?.expect(0, &[]);
     assert_same(&events(&table)?, &events(&fresh.path().join("events"))?);
@@ -71,9 +105,15 @@ fn the_second_signal_stops_at_once_and_the_run_still_goes_on() -> anyhow::Result
     child.signal("CONT")?;
     let outcome = child.wait()?;
     assert!(matches!(outcome.code, Some(130 | 143)), "{}", outcome.all());
-    assert!(outcome.stderr.contains("stopped at once"), "{}", outcome.all());
+    assert!(
+        outcome.stderr.contains("stopped at once"),
+        "{}",
+        outcome.all()
+    );
     assert!(Folder::of(&workspace.path().join("events"))?.is_empty());
-    workspace.run(run_year(&SMALL_CHUNKS))?.expect(0, &["attempt 2"]);
+    workspace
+        .run(run_year(&SMALL_CHUNKS))?
+        .expect(0, &["attempt 2"]);
     Ok(())
 }
 
@@ -90,19 +130,32 @@ fn a_run_is_resumed_by_its_id_and_begun_anew_on_request() -> anyhow::Result<()> 
     let beginning = &run[..run.len() - 4];
     let other = run_between("2025-01-01", "2025-02-01", &["--resume", beginning]);
     workspace.run(other)?.expect(3, &[run, "other parameters"]);
-    workspace.run(run_year(&["--resume", "ffff"]))?.expect(1, &["no run matches `ffff`"]);
+    workspace
+        .run(run_year(&["--resume", "ffff"]))?
+        .expect(1, &["no run matches `ffff`"]);
     let asked = server.requests();
-    workspace.run(run_year(&["--resume", beginning]))?.expect(0, &["attempt 2", run]);
+    workspace
+        .run(run_year(&["--resume", beginning]))?
+        .expect(0, &["attempt 2", run]);
     assert!(server.requests() - asked < whole);
-    workspace.run(run_year(&["--resume", beginning]))?.expect(1, &[run, "cannot be resumed", "has published"]);
+    workspace
+        .run(run_year(&["--resume", beginning]))?
+        .expect(1, &[run, "cannot be resumed", "has published"]);
 
     let second = server.workspace()?;
     let outcome = stopped(&server, &second, "TERM")?;
     let asked = server.requests();
     let anew = second.run(run_year(&["--restart"]))?;
     anew.expect(0, &[]);
-    assert!(!anew.stderr.contains("attempt") && run_of(&anew)? != run_of(&outcome)?, "{}", anew.all());
+    assert!(
+        !anew.stderr.contains("attempt") && run_of(&anew)? != run_of(&outcome)?,
+        "{}",
+        anew.all()
+    );
     assert_eq!(server.requests() - asked, whole);
-    assert_same(&events(&second.path().join("events"))?, &events(&workspace.path().join("events"))?);
+    assert_same(
+        &events(&second.path().join("events"))?,
+        &events(&workspace.path().join("events"))?,
+    );
     Ok(())
 }

@@ -14,7 +14,9 @@ use super::published::{assert_same, events};
 
 fn published(server: &Launchpad) -> anyhow::Result<(Workspace, Folder)> {
     let workspace = server.workspace()?;
-    workspace.run(run_between("2025-01-01", "2025-02-01", &[]))?.expect(0, &[]);
+    workspace
+        .run(run_between("2025-01-01", "2025-02-01", &[]))?
+        .expect(0, &[]);
     let table = Folder::of(&workspace.path().join("events"))?;
     Ok((workspace, table))
 }
@@ -40,7 +42,10 @@ fn an_output_that_cannot_be_written_is_refused_before_the_server_is_asked(
     let outcome = workspace.run(run_year(&["--set", &format!("destination={place}")]))?;
     outcome.expect(1, &["the output", named, "cannot be written"]);
     assert_eq!(server.requests(), asked, "{}", outcome.all());
-    assert_eq!(std::fs::read_to_string(workspace.path().join("blocked"))?, "a file");
+    assert_eq!(
+        std::fs::read_to_string(workspace.path().join("blocked"))?,
+        "a file"
+    );
     assert_untouched(&workspace, &before)
 }
 
@@ -50,7 +55,9 @@ fn a_state_folder_that_cannot_be_made_is_named() -> anyhow::Result<()> {
     let (workspace, before) = published(&server)?;
     workspace.write("blocked", "a file")?;
     let asked = server.requests();
-    workspace.run(run_year(&["--state-dir", "blocked/state"]))?.expect(1, &["state folder", "blocked/state"]);
+    workspace
+        .run(run_year(&["--state-dir", "blocked/state"]))?
+        .expect(1, &["state folder", "blocked/state"]);
     assert_eq!(server.requests(), asked);
     assert_untouched(&workspace, &before)
 }
@@ -65,7 +72,10 @@ impl SmallDisk {
     fn of(kibibytes: u32) -> anyhow::Result<Option<Self>> {
         let folder = tempfile::tempdir()?;
         let size = format!("size={kibibytes}k");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(folder.path())
+            .output();
         if mounted.is_ok_and(|mounted| mounted.status.success()) {
             return Ok(Some(Self { folder }));
         }
@@ -83,7 +93,10 @@ impl SmallDisk {
         let script = format!(
             "head -c $((($(stat -f -c %a .) * $(stat -f -c %S .)) - {kibibytes} * 1024)) /dev/zero > filler"
         );
-        let filled = Command::new("sh").args(["-c", &script]).current_dir(self.path()).status()?;
+        let filled = Command::new("sh")
+            .args(["-c", &script])
+            .current_dir(self.path())
+            .status()?;
         ensure!(filled.success(), "cannot fill {}", self.path().display());
         Ok(path)
     }
@@ -97,23 +110,44 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_disk_that_is_full_while_the_table_is_written_leaves_it_as_it_was() -> anyhow::Result<()> {
-    let Some(disk) = SmallDisk::of(4096)? else { return Ok(()) };
+    let Some(disk) = SmallDisk::of(4096)? else {
+        return Ok(());
+    };
     let server = Launchpad::with_bugs(60)?;
     let workspace = server.workspace()?;
     let table = disk.path().join("events");
     let destination = format!("destination={}/", table.display());
-    workspace.run(run_between("2025-01-01", "2025-02-01", &["--set", &destination]))?.expect(0, &[]);
-    let (before, control) = (Folder::of(&table)?, disk.path().join(".events.spillway/staging"));
+    workspace
+        .run(run_between(
+            "2025-01-01",
+            "2025-02-01",
+            &["--set", &destination],
+        ))?
+        .expect(0, &[]);
+    let (before, control) = (
+        Folder::of(&table)?,
+        disk.path().join(".events.spillway/staging"),
+    );
     let filler = disk.fill(100)?;
     let outcome = workspace.run(run_year(&["--set", &destination]))?;
     outcome.expect(8, &["space", "--state-dir", "run the same command again"]);
     assert_eq!(before.changes(&Folder::of(&table)?), [] as [String; 0]);
-    assert!(Folder::of(&control)?.is_empty(), "staging still takes up the full disk: {:?}", Folder::of(&control)?);
+    assert!(
+        Folder::of(&control)?.is_empty(),
+        "staging still takes up the full disk: {:?}",
+        Folder::of(&control)?
+    );
 
     std::fs::remove_file(filler)?;
     let asked = server.requests();
-    workspace.run(run_year(&["--set", &destination]))?.expect(0, &["attempt 2", "landed by an earlier attempt"]);
-    assert!(server.requests() - asked < 10, "what had landed was asked for again: {:?}", server.stats());
+    workspace
+        .run(run_year(&["--set", &destination]))?
+        .expect(0, &["attempt 2", "landed by an earlier attempt"]);
+    assert!(
+        server.requests() - asked < 10,
+        "what had landed was asked for again: {:?}",
+        server.stats()
+    );
     let fresh = server.workspace()?;
     fresh.run(run_year(&[]))?.expect(0, &[]);
     assert_same(&events(&table)?, &events(&fresh.path().join("events"))?);
@@ -124,13 +158,24 @@ fn a_disk_that_is_full_while_the_table_is_written_leaves_it_as_it_was() -> anyho
 #[case::with_room_for_the_store_only(600)]
 #[case::with_room_for_some_chunks(1000)]
 #[case::with_no_room(16)]
-fn a_disk_that_is_full_while_records_land_leaves_the_table_as_it_was(#[case] kibibytes: u32) -> anyhow::Result<()> {
-    let Some(disk) = SmallDisk::of(8192)? else { return Ok(()) };
+fn a_disk_that_is_full_while_records_land_leaves_the_table_as_it_was(
+    #[case] kibibytes: u32,
+) -> anyhow::Result<()> {
+    let Some(disk) = SmallDisk::of(8192)? else {
+        return Ok(());
+    };
     let server = Launchpad::with_bugs(120)?;
     let (workspace, before) = published(&server)?;
     let state = disk.path().join("state");
     let state = state.to_str().context("a path that is no text")?;
-    let run = run_year(&["--state-dir", state, "--extract-chunk-size", "5", "--set", "actors=everyone"]);
+    let run = run_year(&[
+        "--state-dir",
+        state,
+        "--extract-chunk-size",
+        "5",
+        "--set",
+        "actors=everyone",
+    ]);
     let filler = disk.fill(kibibytes)?;
     let outcome = workspace.run(&run)?;
     outcome.expect(8, &["space", "--state-dir"]);
@@ -139,7 +184,9 @@ fn a_disk_that_is_full_while_records_land_leaves_the_table_as_it_was(#[case] kib
     std::fs::remove_file(filler)?;
     workspace.run(&run)?.expect(0, &[]);
     let fresh = server.workspace()?;
-    fresh.run(run_year(&["--set", "actors=everyone"]))?.expect(0, &[]);
+    fresh
+        .run(run_year(&["--set", "actors=everyone"]))?
+        .expect(0, &[]);
     let mut expected = events(&fresh.path().join("events"))?;
     expected.extend(events(&fresh.path().join("events"))?);
     assert_same(&events(&workspace.path().join("events"))?, &expected);
@@ -147,8 +194,15 @@ fn a_disk_that_is_full_while_records_land_leaves_the_table_as_it_was(#[case] kib
 }
 
 fn slow() -> anyhow::Result<Launchpad> {
-    let faults = Faults { latency: Some(Duration::from_millis(25)), ..Faults::default() };
-    Launchpad::start(Options { bugs: 20, faults, ..Options::default() })
+    let faults = Faults {
+        latency: Some(Duration::from_millis(25)),
+        ..Faults::default()
+    };
+    Launchpad::start(Options {
+        bugs: 20,
+        faults,
+        ..Options::default()
+    })
 }
 
 #[test]
@@ -157,11 +211,24 @@ fn a_second_run_of_the_pipeline_is_refused_while_the_first_one_lives() -> anyhow
     let (workspace, before) = published(&server)?;
     let asked = server.requests();
     let first = workspace.start(run_year(&[]))?;
-    wait_for("the first run's requests", || (server.requests() > asked + 4).then_some(()))?;
+    wait_for("the first run's requests", || {
+        (server.requests() > asked + 4).then_some(())
+    })?;
     // The very same request, another one of the same pipeline, and one that insists.
-    for second in [run_year(&[]), run_between("2025-03-01", "2025-04-01", &[]), run_year(&["--restart"])] {
+    for second in [
+        run_year(&[]),
+        run_between("2025-03-01", "2025-04-01", &[]),
+        run_year(&["--restart"]),
+    ] {
         let outcome = workspace.run(&second)?;
-        outcome.expect(7, &["launchpad_bugs is already running", &first.id().to_string(), "wait for it or stop it"]);
+        outcome.expect(
+            7,
+            &[
+                "launchpad_bugs is already running",
+                &first.id().to_string(),
+                "wait for it or stop it",
+            ],
+        );
         assert_untouched(&workspace, &before)?;
     }
     first.wait()?.expect(0, &[]);
@@ -175,39 +242,63 @@ fn a_second_writer_of_the_table_is_refused_while_the_first_one_lives() -> anyhow
     let (workspace, before) = published(&server)?;
     let asked = server.requests();
     let first = workspace.start(run_year(&[]))?;
-    wait_for("the first run's requests", || (server.requests() > asked + 4).then_some(()))?;
+    wait_for("the first run's requests", || {
+        (server.requests() > asked + 4).then_some(())
+    })?;
     let outcome = workspace.run(run_year(&["--state-dir", "elsewhere"]))?;
     outcome.expect(7, &["is being written by", "wait for it to end"]);
     assert_untouched(&workspace, &before)?;
     first.wait()?.expect(0, &[]);
-    workspace.run(run_year(&["--state-dir", "elsewhere"]))?.expect(0, &["nothing changed"]);
+    workspace
+        .run(run_year(&["--state-dir", "elsewhere"]))?
+        .expect(0, &["nothing changed"]);
     Ok(())
 }
 
 #[rstest]
 #[case::garbage(b"this is no database, whatever its name says; ".repeat(200))]
 #[case::cut_short(b"SQLite format 3\0".to_vec())]
-fn a_damaged_state_file_is_told_and_the_advice_helps(#[case] content: Vec<u8>) -> anyhow::Result<()> {
+fn a_damaged_state_file_is_told_and_the_advice_helps(
+    #[case] content: Vec<u8>,
+) -> anyhow::Result<()> {
     let server = Launchpad::with_bugs(15)?;
     let (workspace, before) = published(&server)?;
     let state = workspace.path().join(".pipelines/state.db");
     std::fs::write(&state, content)?;
     for log in ["state.db-wal", "state.db-shm"] {
-        drop(std::fs::remove_file(workspace.path().join(".pipelines").join(log)));
+        drop(std::fs::remove_file(
+            workspace.path().join(".pipelines").join(log),
+        ));
     }
     let asked = server.requests();
     for command in [run_year(&[]), vec!["runs"]] {
         let outcome = workspace.run(&command)?;
-        outcome.expect(1, &["state.db is damaged", "published tables are not affected", "mkdir -p", "mv "]);
+        outcome.expect(
+            1,
+            &[
+                "state.db is damaged",
+                "published tables are not affected",
+                "mkdir -p",
+                "mv ",
+            ],
+        );
         assert_untouched(&workspace, &before)?;
     }
     assert_eq!(server.requests(), asked);
 
     let said = workspace.run(["runs"])?.stderr;
-    let advice = said.lines().find_map(|line| line.find("mkdir -p").map(|start| &line[start..])).context("no advice")?;
-    let advice = advice.split_once(&format!("{}/", "damaged")).map_or(advice, |_| advice);
+    let advice = said
+        .lines()
+        .find_map(|line| line.find("mkdir -p").map(|start| &line[start..]))
+        .context("no advice")?;
+    let advice = advice
+        .split_once(&format!("{}/", "damaged"))
+        .map_or(advice, |_| advice);
     let advice = advice.split(": ").next().unwrap_or(advice);
-    let followed = Command::new("sh").args(["-c", advice]).current_dir(workspace.path()).status()?;
+    let followed = Command::new("sh")
+        .args(["-c", advice])
+        .current_dir(workspace.path())
+        .status()?;
     assert!(followed.success(), "{advice}");
     workspace.run(run_year(&[]))?.expect(0, &[]);
     Ok(())

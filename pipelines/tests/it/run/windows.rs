@@ -6,8 +6,19 @@ use super::launchpad::{Launchpad, run_between, run_year};
 use super::published::{assert_same, contents, events};
 
 const MONTHS: [&str; 13] = [
-    "2025-01-01", "2025-02-01", "2025-03-01", "2025-04-01", "2025-05-01", "2025-06-01", "2025-07-01", "2025-08-01",
-    "2025-09-01", "2025-10-01", "2025-11-01", "2025-12-01", "2026-01-01",
+    "2025-01-01",
+    "2025-02-01",
+    "2025-03-01",
+    "2025-04-01",
+    "2025-05-01",
+    "2025-06-01",
+    "2025-07-01",
+    "2025-08-01",
+    "2025-09-01",
+    "2025-10-01",
+    "2025-11-01",
+    "2025-12-01",
+    "2026-01-01",
 ];
 
 #[rstest]
@@ -17,12 +28,17 @@ fn twelve_months_are_a_year(#[case] order: [usize; 12]) -> anyhow::Result<()> {
     let server = Launchpad::with_bugs(25)?;
     let (monthly, yearly) = (server.workspace()?, server.workspace()?);
     for month in order {
-        monthly.run(run_between(MONTHS[month], MONTHS[month + 1], &[]))?.expect(0, &[]);
+        monthly
+            .run(run_between(MONTHS[month], MONTHS[month + 1], &[]))?
+            .expect(0, &[]);
     }
     yearly.run(run_year(&[]))?.expect(0, &[]);
     let (monthly, yearly) = (monthly.path().join("events"), yearly.path().join("events"));
     assert_same(&events(&monthly)?, &events(&yearly)?);
-    assert!(contents(&monthly)? == contents(&yearly)?, "the same rows in other files");
+    assert!(
+        contents(&monthly)? == contents(&yearly)?,
+        "the same rows in other files"
+    );
     Ok(())
 }
 
@@ -30,9 +46,16 @@ fn twelve_months_are_a_year(#[case] order: [usize; 12]) -> anyhow::Result<()> {
 fn windows_that_overlap_update_rows_and_double_none() -> anyhow::Result<()> {
     let server = Launchpad::with_bugs(25)?;
     let (parts, whole) = (server.workspace()?, server.workspace()?);
-    parts.run(run_between("2025-01-01", "2025-07-20", &[]))?.expect(0, &[]);
-    parts.run(run_between("2025-05-10", "2026-01-01", &[]))?.expect(0, &["0 updated"]);
+    parts
+        .run(run_between("2025-01-01", "2025-07-20", &[]))?
+        .expect(0, &[]);
+    parts
+        .run(run_between("2025-05-10", "2026-01-01", &[]))?
+        .expect(0, &["0 updated"]);
     whole.run(run_year(&[]))?.expect(0, &[]);
-    assert_same(&events(&parts.path().join("events"))?, &events(&whole.path().join("events"))?);
+    assert_same(
+        &events(&parts.path().join("events"))?,
+        &events(&whole.path().join("events"))?,
+    );
     Ok(())
 }
