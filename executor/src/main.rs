@@ -2,8 +2,9 @@
 //!
 //! Owns the command line and the life of the process. Sessions come from `engine`; running tasks is Ballista's.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use ballista_core::registry::BallistaFunctionRegistry;
@@ -13,6 +14,9 @@ use engine::{Budget, SessionOptions};
 
 /// Stack of a worker thread: plans are decoded and executed by recursion.
 const STACK_BYTES: usize = 32 << 20;
+
+/// How long threads that are at work may take to end once the process was told to stop.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Run one executor of the cluster
 #[derive(Debug, Parser)]
@@ -47,16 +51,20 @@ struct Arguments {
 fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(false)
         .init();
     let arguments = Arguments::parse();
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)
         .build()
-        .context("cannot start the runtime")?
-        .block_on(serve(arguments))
+        .context("cannot start the runtime")?;
+    let served = runtime.block_on(serve(arguments));
+    runtime.shutdown_timeout(PATIENCE);
+    served
 }
 
+/// Works until SIGTERM, SIGINT or the scheduler's request to stop.
 async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let vcores = match arguments.vcores {
         Some(vcores) => vcores,
@@ -69,13 +77,11 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         .unwrap_or_else(|| std::env::temp_dir().join("spillway-executor"));
     std::fs::create_dir_all(&work_dir)
         .with_context(|| format!("cannot make the work folder {}", work_dir.display()))?;
-    let options = SessionOptions {
-        budget: Budget::new(arguments.memory_bytes / vcores.max(1), 1, 8192),
-        spill_dir: work_dir.join("spill"),
-        settings: Vec::new(),
-    };
-    let state = engine::session_state(&options).context("cannot build the session")?;
-    // One runtime for all tasks: Ballista calls the producer again for every task it decodes.
+    let options = session_options(arguments.memory_bytes, &work_dir);
+    // Ballista lays a pool of its own over the one of the producer, a share of the machine's memory unless told a size.
+    let pool_bytes = options.budget.pool_bytes() as u64;
+    let functions = functions(&options)?;
+    // One runtime for all sessions: spill folder, object stores and their connections are shared.
     let runtime = engine::runtime(&options).context("cannot build the runtime environment")?;
     let config = ExecutorProcessConfig {
         scheduler_host: arguments.scheduler_host,
@@ -85,7 +91,8 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         grpc_port: arguments.grpc_port,
         vcores,
         work_dir: Some(work_dir.display().to_string()),
-        override_function_registry: Some(Arc::new(BallistaFunctionRegistry::from(&state))),
+        memory_pool_size: Some(pool_bytes),
+        override_function_registry: Some(Arc::new(functions)),
         override_runtime_producer: Some(Arc::new(move |_| Ok(Arc::clone(&runtime)))),
         ..ExecutorProcessConfig::default()
     };
@@ -93,4 +100,41 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         .await
         .context("the executor stopped")?;
     Ok(())
+}
+
+/// The budget of all tasks together, and where they spill.
+fn session_options(memory_bytes: usize, work_dir: &Path) -> SessionOptions {
+    SessionOptions {
+        budget: Budget::new(memory_bytes, 1, 8192),
+        spill_dir: work_dir.join("spill"),
+        settings: Vec::new(),
+    }
+}
+
+/// What tasks may call.
+fn functions(options: &SessionOptions) -> anyhow::Result<BallistaFunctionRegistry> {
+    let state = engine::session_state(options).context("cannot build the session")?;
+    Ok(BallistaFunctionRegistry::from(&state))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_knows_the_functions_of_every_other_process() {
+        let work_dir = tempfile::tempdir().unwrap();
+        let options = session_options(512 << 20, work_dir.path());
+        let registry = functions(&options).unwrap();
+        let here = engine::FunctionNames {
+            scalar: registry.scalar_functions.into_keys().collect(),
+            aggregate: registry.aggregate_functions.into_keys().collect(),
+            window: registry.window_functions.into_keys().collect(),
+        };
+        assert_eq!(
+            here,
+            engine::function_names(&engine::session_state(&options).unwrap())
+        );
+        assert!(here.scalar.contains("week_of"), "{here:?}");
+    }
 }

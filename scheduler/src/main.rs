@@ -3,26 +3,39 @@
 //! Owns the command line and the life of the process. Sessions come from `engine`; scheduling is Ballista's.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::SchedulerConfig;
-use ballista_scheduler::scheduler_process::start_server;
+use ballista_scheduler::scheduler_process::{create_scheduler, start_grpc_service_with_listener};
 use clap::Parser;
+use datafusion::error::Result;
+use datafusion::execution::SessionState;
+use datafusion::prelude::SessionConfig;
+use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use engine::{Budget, SessionOptions};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Stack of a worker thread: plans are decoded and optimised by recursion.
 const STACK_BYTES: usize = 32 << 20;
+
+/// How long threads that are at work may take to end once the process was told to stop.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Run the cluster's scheduler
 #[derive(Debug, Parser)]
 #[command(name = "scheduler", version)]
 struct Arguments {
-    /// Address to listen on
+    /// Address to listen on; port 0 takes a free one
     #[arg(long, env = "SCHEDULER_BIND", default_value = "127.0.0.1:50050")]
     bind: SocketAddr,
+    /// Host under which executors reach this process (default: that of --bind)
+    #[arg(long, env = "SCHEDULER_EXTERNAL_HOST")]
+    external_host: Option<String>,
     /// Folder for spill files of the planner's own sessions
     #[arg(long, env = "SCHEDULER_WORK_DIR")]
     work_dir: Option<PathBuf>,
@@ -31,39 +44,92 @@ struct Arguments {
 fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(false)
         .init();
     let arguments = Arguments::parse();
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)
         .build()
-        .context("cannot start the runtime")?
-        .block_on(serve(arguments))
+        .context("cannot start the runtime")?;
+    let served = runtime.block_on(serve(arguments));
+    runtime.shutdown_timeout(PATIENCE);
+    served
 }
 
+/// Serves until SIGTERM or SIGINT.
 async fn serve(arguments: Arguments) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let spill_dir = arguments
         .work_dir
         .unwrap_or_else(|| std::env::temp_dir().join("spillway-scheduler"));
-    let mut config = SchedulerConfig {
-        bind_host: arguments.bind.ip().to_string(),
-        bind_port: arguments.bind.port(),
+    // Bound before anything is configured: executors are told the port that was really taken.
+    let listener = TcpListener::bind(arguments.bind).await.with_context(|| {
+        format!(
+            "cannot listen on {}; choose another address with --bind",
+            arguments.bind
+        )
+    })?;
+    let address = listener
+        .local_addr()
+        .context("cannot tell the address of the listener")?;
+    let config = Arc::new(SchedulerConfig {
+        bind_host: address.ip().to_string(),
+        bind_port: address.port(),
+        external_host: arguments
+            .external_host
+            .unwrap_or_else(|| address.ip().to_string()),
+        override_session_builder: Some(Arc::new(move |session| session_state(session, &spill_dir))),
         ..SchedulerConfig::default()
-    };
-    config.override_session_builder = Some(Arc::new(move |session| {
-        let options = SessionOptions {
-            budget: Budget::new(1 << 30, session.target_partitions(), session.batch_size()),
-            spill_dir: spill_dir.clone(),
-            settings: Vec::new(),
-        };
-        engine::session_state_over(session, &options)
-    }));
+    });
+    config
+        .validate()
+        .context("the scheduler's configuration does not hold")?;
     let cluster = BallistaCluster::new_from_config(&config)
         .await
         .context("cannot make the cluster's state")?;
-    tracing::info!(address = %arguments.bind, "scheduler listens");
-    start_server(cluster, arguments.bind, Arc::new(config))
+    let scheduler = create_scheduler::<LogicalPlanNode, PhysicalPlanNode>(cluster, config)
         .await
-        .context("the scheduler stopped")?;
-    Ok(())
+        .context("cannot start scheduling")?;
+    tracing::info!(%address, "scheduler listens");
+    tokio::select! {
+        served = start_grpc_service_with_listener(listener, scheduler) => served.context("the scheduler stopped"),
+        _ = terminate.recv() => Ok(tracing::info!(signal = "TERM", "scheduler stops")),
+        interrupt = tokio::signal::ctrl_c() => {
+            interrupt.context("cannot listen for SIGINT")?;
+            Ok(tracing::info!(signal = "INT", "scheduler stops"))
+        }
+    }
+}
+
+/// A session of a client: its configuration, our functions and a bounded pool.
+fn session_state(session: SessionConfig, spill_dir: &Path) -> Result<SessionState> {
+    let options = SessionOptions {
+        budget: Budget::new(1 << 30, session.target_partitions(), session.batch_size()),
+        spill_dir: spill_dir.to_path_buf(),
+        settings: Vec::new(),
+    };
+    engine::session_state_over(session, &options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_knows_the_functions_of_every_other_process() {
+        let spill_dir = tempfile::tempdir().unwrap();
+        let options = SessionOptions {
+            budget: Budget::new(512 << 20, 1, 8192),
+            spill_dir: spill_dir.path().to_path_buf(),
+            settings: Vec::new(),
+        };
+        let here =
+            engine::function_names(&session_state(SessionConfig::new(), spill_dir.path()).unwrap());
+        assert_eq!(
+            here,
+            engine::function_names(&engine::session_state(&options).unwrap())
+        );
+        assert!(here.scalar.contains("week_of"), "{here:?}");
+    }
 }

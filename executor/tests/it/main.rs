@@ -1,0 +1,148 @@
+//! The executor as a process: it joins a scheduler, is listed there, and leaves when it is told to.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use testkit::{Child, Workspace, wait_for};
+
+/// The scheduler's binary, which a build of the workspace puts beside the executor's. `None`, after saying so, when only
+/// this package was built.
+fn scheduler_binary() -> anyhow::Result<Option<PathBuf>> {
+    let binary = Path::new(env!("CARGO_BIN_EXE_executor")).with_file_name("scheduler");
+    if binary.exists() {
+        return Ok(Some(binary));
+    }
+    anyhow::ensure!(
+        std::env::var_os("SPILLWAY_REQUIRE_SERVICES").is_none(),
+        "{} is missing; build the workspace, as scripts/test does",
+        binary.display()
+    );
+    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
+    {
+        eprintln!(
+            "SKIPPED: {} is missing; build the workspace, as scripts/test does",
+            binary.display()
+        );
+    }
+    Ok(None)
+}
+
+/// The body of a successful answer; `None` while there is none.
+fn get(address: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .ok()?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    head.starts_with("HTTP/1.1 200")
+        .then(|| body.trim().to_owned())
+}
+
+/// The ports of the executors that the scheduler lists.
+fn listed(address: &str) -> Option<BTreeSet<u16>> {
+    let executors: Vec<serde_json::Value> =
+        serde_json::from_str(&get(address, "/api/executors")?).ok()?;
+    executors
+        .iter()
+        .map(|executor| executor["port"].as_u64()?.try_into().ok())
+        .collect()
+}
+
+/// Two different ports that nothing listened on a moment ago.
+fn free_ports() -> anyhow::Result<(u16, u16)> {
+    let (one, other) = (
+        TcpListener::bind("127.0.0.1:0")?,
+        TcpListener::bind("127.0.0.1:0")?,
+    );
+    Ok((one.local_addr()?.port(), other.local_addr()?.port()))
+}
+
+fn start_executor(workspace: &Workspace, scheduler_port: &str) -> anyhow::Result<(Child, u16)> {
+    let (port, grpc_port) = free_ports()?;
+    let work_dir = workspace.path().join("work");
+    let arguments = [
+        "--scheduler-port",
+        scheduler_port,
+        "--port",
+        &port.to_string(),
+        "--grpc-port",
+        &grpc_port.to_string(),
+        "--vcores",
+        "2",
+        "--work-dir",
+        &work_dir.display().to_string(),
+    ]
+    .map(String::from);
+    Ok((workspace.start(arguments)?, port))
+}
+
+#[test]
+fn executor_joins_the_scheduler_and_leaves_it_on_sigterm() {
+    let Some(binary) = scheduler_binary().unwrap() else {
+        return;
+    };
+    let scheduler_workspace = Workspace::new(binary).unwrap();
+    let scheduler = scheduler_workspace
+        .start(["--bind", "127.0.0.1:0", "--work-dir", "work"])
+        .unwrap();
+    let address = wait_for("the scheduler's address", || {
+        let said = scheduler.said();
+        let line = said
+            .lines()
+            .find(|line| line.contains("scheduler listens"))?;
+        Some(String::from(line.split_once("address=")?.1.trim()))
+    })
+    .unwrap();
+    let scheduler_port = address.rsplit(':').next().unwrap();
+
+    let workspace = Workspace::new(env!("CARGO_BIN_EXE_executor")).unwrap();
+    let (mut executor, port) = start_executor(&workspace, scheduler_port).unwrap();
+    let joined = wait_for("the executor in the scheduler's list", || {
+        listed(&address).filter(|ports| !ports.is_empty())
+    });
+    assert_eq!(
+        joined.unwrap_or_default(),
+        BTreeSet::from([port]),
+        "{}",
+        executor.said()
+    );
+    wait_for("a ready scheduler", || get(&address, "/readyz")).unwrap();
+    assert!(executor.runs().unwrap());
+    assert!(workspace.path().join("work").is_dir());
+
+    executor.signal("TERM").unwrap();
+    let ended = executor.wait().unwrap();
+    assert_eq!(ended.code, Some(0), "{}", ended.all());
+    wait_for("an empty list of executors", || {
+        listed(&address).filter(BTreeSet::is_empty)
+    })
+    .unwrap();
+
+    scheduler.signal("TERM").unwrap();
+    let ended = scheduler.wait().unwrap();
+    assert_eq!(ended.code, Some(0), "{}", ended.all());
+}
+
+#[test]
+fn executor_without_a_scheduler_says_so_and_ends() {
+    let workspace = Workspace::new(env!("CARGO_BIN_EXE_executor")).unwrap();
+    let (nobody, _) = free_ports().unwrap();
+    let (executor, _) = start_executor(&workspace, &nobody.to_string()).unwrap();
+    let ended = executor.wait().unwrap();
+    assert_eq!(ended.code, Some(1), "{}", ended.all());
+    assert!(
+        ended.stderr.contains("onnect to scheduler"),
+        "{}",
+        ended.all()
+    );
+}
