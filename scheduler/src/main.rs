@@ -93,13 +93,12 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         .context("cannot start scheduling")?;
     tracing::info!(%address, "scheduler listens");
     tokio::select! {
-        served = start_grpc_service_with_listener(listener, scheduler) => served.context("the scheduler stopped"),
-        _ = terminate.recv() => Ok(tracing::info!(signal = "TERM", "scheduler stops")),
-        interrupt = tokio::signal::ctrl_c() => {
-            interrupt.context("cannot listen for SIGINT")?;
-            Ok(tracing::info!(signal = "INT", "scheduler stops"))
-        }
+        served = start_grpc_service_with_listener(listener, scheduler) => return served.context("the scheduler stopped"),
+        _ = terminate.recv() => {}
+        interrupt = tokio::signal::ctrl_c() => interrupt.context("cannot listen for SIGINT")?,
     }
+    tracing::info!("scheduler stops");
+    Ok(())
 }
 
 /// A session of a client: its configuration, our functions and a bounded pool.

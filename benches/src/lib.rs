@@ -1,1 +1,0 @@
-//! Whole-process measurements against the goals of the product.
