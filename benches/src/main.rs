@@ -1,4 +1,4 @@
-//! Whole-process measurements against the goals of the product: `cargo run --release -p benches -- --help`.
+//! Whole-process measurements against the goals of the product: `benches --help`.
 //!
 //! Owns starting the release binary, watching it from outside, and one Markdown table for each measurement. Goals are
 //! stated beside the numbers and never fail the command: a slow machine is no defect. What a run got wrong is.
@@ -64,7 +64,7 @@ fn binary(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     // Measured processes have folders of their own, where a relative path would name something else.
     path.canonicalize().with_context(|| {
         format!(
-            "{} is missing; run `cargo build --release -p pipelines`, or name it with --binary",
+            "{} is missing; run `cargo build --release --workspace --bins`, or name it with --binary",
             path.display()
         )
     })

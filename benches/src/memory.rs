@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::ensure;
 use bytesize::ByteSize;
 
 use crate::document::Document;
@@ -34,13 +35,16 @@ pub(crate) struct MemoryArguments {
 
 /// Runs every combination and prints one table for each ceiling.
 pub(crate) fn measure(binary: &Path, arguments: &MemoryArguments) -> anyhow::Result<()> {
+    let mut failed = 0;
     for ceiling in &arguments.memory {
-        series(binary, arguments, *ceiling)?;
+        failed += series(binary, arguments, *ceiling)?;
     }
+    ensure!(failed == 0, "{failed} runs failed; what they said is above");
     Ok(())
 }
 
-fn series(binary: &Path, arguments: &MemoryArguments, ceiling: ByteSize) -> anyhow::Result<()> {
+/// One ceiling; gives how many of its runs failed.
+fn series(binary: &Path, arguments: &MemoryArguments, ceiling: ByteSize) -> anyhow::Result<usize> {
     let (mut rows, mut peaks, mut snapshots) = (Vec::new(), Vec::new(), Vec::new());
     for bugs in &arguments.bugs {
         let run = one(binary, arguments, *bugs, ceiling)?;
@@ -117,7 +121,7 @@ fn series(binary: &Path, arguments: &MemoryArguments, ceiling: ByteSize) -> anyh
             table::print(&[&format!("{bugs} bugs"), "RSS", "peak so far"], &rows);
         }
     }
-    Ok(())
+    Ok(arguments.bugs.len() - peaks.len())
 }
 
 /// A run that ended, with its document if it succeeded.
