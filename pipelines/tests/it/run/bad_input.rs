@@ -2,27 +2,10 @@
 
 use rstest::rstest;
 use standin::{Faults, OAuthRule, Options};
-use testkit::{Folder, Workspace};
+use testkit::Folder;
 
-use super::launchpad::{Launchpad, run_between, run_year, workspace};
+use super::launchpad::{Launchpad, assert_untouched, run_between, run_year, workspace};
 use super::published::events;
-
-/// A workspace with a published month, and the files of its table.
-fn published(server: &Launchpad) -> anyhow::Result<(Workspace, Folder)> {
-    let workspace = server.workspace()?;
-    workspace
-        .run(run_between("2025-01-01", "2025-02-01", &[]))?
-        .expect(0, &[]);
-    let table = Folder::of(&workspace.path().join("events"))?;
-    Ok((workspace, table))
-}
-
-#[track_caller]
-fn assert_untouched(workspace: &Workspace, before: &Folder) -> anyhow::Result<()> {
-    let changes = before.changes(&Folder::of(&workspace.path().join("events"))?);
-    assert!(changes.is_empty(), "{changes:?}");
-    Ok(())
-}
 
 #[rstest]
 #[case::an_unknown_pipeline(&["run", "launchpad_bgus"], 3, &["no pipeline is named `launchpad_bgus`", "`launchpad_bugs`"])]
@@ -47,7 +30,7 @@ fn a_wrong_request_is_refused_before_anything_is_asked_for(
     #[case] words: &[&str],
 ) -> anyhow::Result<()> {
     let server = Launchpad::with_bugs(15)?;
-    let (workspace, before) = published(&server)?;
+    let (workspace, before) = server.published_month()?;
     let asked = server.requests();
     let outcome = workspace.run(command)?;
     outcome.expect(code, words);
@@ -80,7 +63,7 @@ fn a_wrong_option_is_refused_with_its_place(
     #[case] words: &[&str],
 ) -> anyhow::Result<()> {
     let server = Launchpad::with_bugs(15)?;
-    let (workspace, before) = published(&server)?;
+    let (workspace, before) = server.published_month()?;
     workspace.write("pipelines.d/own.sql", text)?;
     let asked = server.requests();
     let outcome = workspace.run(["run", "own"])?;
@@ -116,7 +99,7 @@ fn a_misspelt_service_is_refused_with_those_that_exist() -> anyhow::Result<()> {
 #[test]
 fn a_host_that_does_not_answer_ends_the_run_as_one_to_be_repeated() -> anyhow::Result<()> {
     let mut server = Launchpad::with_bugs(15)?;
-    let (workspace, before) = published(&server)?;
+    let (workspace, before) = server.published_month()?;
     server.stop();
     let outcome = workspace.run(run_year(&[]))?;
     outcome.expect(
@@ -143,7 +126,7 @@ fn a_server_that_sends_nothing_but_html_ends_the_run_as_one_to_be_repeated() -> 
         ..Options::default()
     };
     let mut server = Launchpad::start(options.clone())?;
-    let (workspace, before) = published(&server)?;
+    let (workspace, before) = server.published_month()?;
     let faults = Faults {
         html_200_every: Some(1),
         ..Faults::default()
@@ -175,7 +158,7 @@ fn wrong_credentials_are_explained_and_never_shown() -> anyhow::Result<()> {
         ..Options::default()
     };
     let mut server = Launchpad::start(options.clone())?;
-    let (mut workspace, before) = published(&server)?;
+    let (mut workspace, before) = server.published_month()?;
     server.restart(Options {
         oauth: Some(rule(true)),
         ..options
@@ -260,7 +243,7 @@ fn a_check_that_fails_publishes_nothing_and_names_itself() -> anyhow::Result<()>
 #[test]
 fn a_table_of_another_schema_is_refused_before_the_server_is_asked() -> anyhow::Result<()> {
     let server = Launchpad::with_bugs(15)?;
-    let (workspace, before) = published(&server)?;
+    let (workspace, before) = server.published_month()?;
     workspace.write(
         "pipelines.d/narrow.sql",
         "CREATE EXTERNAL TABLE crawl STORED AS LAUNCHPAD LOCATION 'bugs' OPTIONS (member 'ada-example');\n\

@@ -194,7 +194,6 @@ fn a_plan_over_a_table_tells_what_is_there_and_asks_the_server_for_a_count_only(
 #[test]
 fn runs_are_listed_newest_first_and_shown_by_the_beginning_of_their_id() -> anyhow::Result<()> {
     let workspace = workspace()?;
-    workspace.run(["runs"])?.expect(0, &["no runs yet"]);
     let file = workspace.write("numbers.sql", NUMBERS)?;
     let file = file.to_string_lossy();
     workspace.run(["run", &file])?.expect(0, &[]);
@@ -238,6 +237,24 @@ fn runs_are_listed_newest_first_and_shown_by_the_beginning_of_their_id() -> anyh
 }
 
 #[test]
+fn looking_where_nothing_was_run_leaves_no_trace() -> anyhow::Result<()> {
+    let workspace = workspace()?;
+    workspace.run(["runs"])?.expect(0, &["no runs yet"]);
+    workspace
+        .run(["runs", "--output", "json"])?
+        .expect(0, &["[]"]);
+    workspace
+        .run(["runs", "show", "01"])?
+        .expect(1, &["no run matches `01`"]);
+    let left: Vec<_> = std::fs::read_dir(workspace.path())?
+        .filter_map(Result::ok)
+        .map(|item| item.file_name())
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    Ok(())
+}
+
+#[test]
 fn completions_name_every_command() -> anyhow::Result<()> {
     let workspace = workspace()?;
     let words = [
@@ -252,5 +269,55 @@ fn completions_name_every_command() -> anyhow::Result<()> {
             .run(["completions", shell])?
             .expect(0, &["validate"]);
     }
+    Ok(())
+}
+
+#[test]
+fn the_look_alike_serves_on_a_port_until_it_is_stopped() -> anyhow::Result<()> {
+    let mut server = workspace()?.start(["launchpad-standin", "--bugs", "15", "--port", "0"])?;
+    let root = server.first_line()?;
+    let workspace = workspace()?.with("LP_WEB_ROOT", root);
+    workspace
+        .run(run_year(&[]))?
+        .expect(0, &["quarantined  0 items"]);
+    server.signal("TERM")?;
+    server.wait()?.expect(0, &[]);
+    Ok(())
+}
+
+#[test]
+fn words_and_the_log_go_to_standard_error_in_the_form_asked_for() -> anyhow::Result<()> {
+    let workspace = workspace()?;
+    let command = [
+        "run",
+        "launchpad_bugs",
+        "-v",
+        "--log-format",
+        "json",
+        "--progress",
+        "none",
+        "--output",
+        "json",
+    ];
+    let outcome = workspace.run(command)?;
+    outcome.expect(0, &[]);
+    let _document: Value = serde_json::from_str(&outcome.stdout)?;
+    let lines: Vec<Value> = outcome
+        .stderr
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line["fields"]["message"] == "stage begins"),
+        "{}",
+        outcome.all()
+    );
+    assert!(
+        !outcome.all().contains('\u{1b}'),
+        "colour where there is no terminal: {}",
+        outcome.all()
+    );
     Ok(())
 }

@@ -16,7 +16,7 @@ fn counted(workspace: &Workspace, table: &str) -> anyhow::Result<Option<u64>> {
         return Ok(None);
     };
     let script = "import duckdb, sys
-print(duckdb.sql(f\"SELECT count(*) FROM read_parquet('{sys.argv[1]}/**/*.parquet', hive_partitioning = true)\").fetchone()[0])";
+print(duckdb.sql(f\"SELECT count(*) FROM read_parquet('{sys.argv[1]}/**/*.parquet', hive_partitioning = true)\").fetchall()[0][0])";
     let table = workspace.path().join(table);
     Ok(Some(
         python
@@ -91,7 +91,7 @@ fn files_of_every_format_are_read_in_place(
     workspace.write(
         "first.sql",
         "CREATE EXTERNAL TABLE orders STORED AS CSV LOCATION 'orders.csv' OPTIONS ('format.has_header' true);\n\
-         COPY orders TO 'first/';\n",
+         COPY (SELECT * FROM orders) TO 'first/';\n",
     )?;
     workspace.run(["run", "./first.sql"])?.expect(0, &[]);
     let options = if format == "CSV" {
@@ -205,6 +205,22 @@ fn append_adds_rows_and_refuses_an_interval_that_it_has() -> anyhow::Result<()> 
 }
 
 #[test]
+fn two_tables_may_be_made_of_one_step() -> anyhow::Result<()> {
+    let workspace = workspace()?;
+    workspace.write(
+        "numbers.sql",
+        "CREATE VIEW numbers AS SELECT value, value % 2 AS odd FROM generate_series(1, 6);\n\
+         ASSERT (SELECT count(*) FROM numbers) = 6;\n\
+         COPY numbers TO 'plain/';\nCOPY numbers TO 'parted/' PARTITIONED BY (odd);\n",
+    )?;
+    workspace.run(["run", "./numbers.sql"])?.expect(0, &[]);
+    for table in ["plain", "parted"] {
+        assert_eq!(rows(&workspace.path().join(table))?.len(), 6, "{table}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_row_that_cannot_be_read_ends_the_run_with_the_file_and_publishes_nothing() -> anyhow::Result<()>
 {
     let workspace = workspace()?;
@@ -217,13 +233,41 @@ fn a_row_that_cannot_be_read_ends_the_run_with_the_file_and_publishes_nothing() 
         before.changes(&Folder::of(&workspace.path().join("table"))?),
         [] as [String; 0]
     );
+    Ok(())
+}
+
+#[rstest]
+#[case::overwritten("overwrite")]
+#[case::replaced("replace")]
+fn a_file_that_is_gone_ends_the_run_with_its_name_and_publishes_nothing(
+    #[case] mode: &str,
+) -> anyhow::Result<()> {
+    let workspace = workspace()?;
+    publish(&workspace, mode, TWO_DAYS, FIRST)?;
+    let before = Folder::of(&workspace.path().join("table"))?;
     std::fs::remove_file(workspace.path().join("days.csv"))?;
-    workspace
-        .run(["run", "./days.sql", "--from", FIRST.0, "--to", FIRST.1])?
-        .expect(1, &["days.csv"]);
+    let outcome = workspace.run(["run", "./days.sql", "--from", FIRST.0, "--to", FIRST.1])?;
+    let changes = before.changes(&Folder::of(&workspace.path().join("table"))?);
+    assert!(changes.is_empty(), "{changes:?}: {}", outcome.all());
+    outcome.expect(1, &["days.csv"]);
+    Ok(())
+}
+
+#[test]
+fn rows_read_of_files_are_counted() -> anyhow::Result<()> {
+    let workspace = workspace()?;
+    workspace.write("orders.csv", ORDERS)?;
+    workspace.write(
+        "orders.sql",
+        "CREATE EXTERNAL TABLE orders STORED AS CSV LOCATION 'orders.csv' OPTIONS ('format.has_header' true);\n\
+         COPY (SELECT * FROM orders) TO 'copied/';\n",
+    )?;
+    let outcome = workspace.run(["run", "./orders.sql", "--output", "json"])?;
+    outcome.expect(0, &[]);
+    let counts = serde_json::from_str::<Value>(&outcome.stdout)?["run"]["counts"].take();
     assert_eq!(
-        before.changes(&Folder::of(&workspace.path().join("table"))?),
-        [] as [String; 0]
+        (&counts["read"], &counts["written"]),
+        (&Value::from(4), &Value::from(4))
     );
     Ok(())
 }

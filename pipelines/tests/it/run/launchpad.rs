@@ -4,14 +4,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context;
 use serde_json::Value;
-use standin::{Options, SAMPLE_END, SAMPLE_MEMBER, SAMPLE_START, Standin, Stats};
-use testkit::Workspace;
+use standin::{Options, SAMPLE_END, SAMPLE_START, Standin, Stats};
+use testkit::{Folder, Workspace};
 use tokio::runtime::Runtime;
 
 /// A running look-alike.
 #[derive(Debug)]
 pub(super) struct Launchpad {
     runtime: Runtime,
+    client: reqwest::Client,
     standin: Option<Standin>,
     address: SocketAddr,
 }
@@ -30,6 +31,7 @@ impl Launchpad {
         Ok(Self {
             address: standin.address(),
             standin: Some(standin),
+            client: reqwest::Client::new(),
             runtime,
         })
     }
@@ -84,6 +86,16 @@ impl Launchpad {
         Ok(workspace()?.with("LP_WEB_ROOT", self.root()))
     }
 
+    /// A workspace in which a month was published, and the files of its table.
+    pub(super) fn published_month(&self) -> anyhow::Result<(Workspace, Folder)> {
+        let workspace = self.workspace()?;
+        workspace
+            .run(run_between("2025-01-01", "2025-02-01", &[]))?
+            .expect(0, &[]);
+        let table = Folder::of(&workspace.path().join("events"))?;
+        Ok((workspace, table))
+    }
+
     /// The entry at `address`, a link or a path below the root; `None` when there is none to see.
     pub(super) fn entry(&self, address: &str) -> anyhow::Result<Option<Value>> {
         let address = if address.starts_with("http") {
@@ -92,7 +104,7 @@ impl Launchpad {
             format!("{}{address}", self.root())
         };
         let text = self.runtime.block_on(async {
-            let response = reqwest::get(&address).await?;
+            let response = self.client.get(&address).send().await?;
             match response.status().as_u16() {
                 200 => response.text().await.map(Some),
                 _ => Ok(None),
@@ -118,6 +130,14 @@ impl Launchpad {
     }
 }
 
+/// Checks that the table of events is what it was before, to the time of the last change.
+#[track_caller]
+pub(super) fn assert_untouched(workspace: &Workspace, before: &Folder) -> anyhow::Result<()> {
+    let changes = before.changes(&Folder::of(&workspace.path().join("events"))?);
+    assert!(changes.is_empty(), "{changes:?}");
+    Ok(())
+}
+
 /// A fresh folder for the binary.
 pub(super) fn workspace() -> anyhow::Result<Workspace> {
     Workspace::new(env!("CARGO_BIN_EXE_pipelines"))
@@ -125,14 +145,17 @@ pub(super) fn workspace() -> anyhow::Result<Workspace> {
 
 /// The command that reads the sample's member between two days, with further arguments.
 pub(super) fn run_between<'a>(from: &'a str, to: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    const MEMBER: &str = "member=ada-example";
-    debug_assert!(MEMBER.ends_with(SAMPLE_MEMBER));
-    let mut command = vec!["run", "launchpad_bugs"];
-    // Clap takes the last value of neither flag: a test that gives another member gives the only one.
-    if !more.iter().any(|argument| argument.starts_with("member=")) {
-        command.extend(["--set", MEMBER]);
-    }
-    command.extend(["--from", from, "--to", to]);
+    // The last value of a parameter is the one that counts, so that a test may name another member.
+    let mut command = vec![
+        "run",
+        "launchpad_bugs",
+        "--set",
+        "member=ada-example",
+        "--from",
+        from,
+        "--to",
+        to,
+    ];
     command.extend(more);
     command
 }

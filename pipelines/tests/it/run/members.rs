@@ -1,9 +1,8 @@
 //! Whose bugs are read: other spellings and former names, and people who are not to be seen.
 
 use rstest::rstest;
-use testkit::Folder;
 
-use super::launchpad::{Launchpad, run_year};
+use super::launchpad::{Launchpad, assert_untouched, run_year};
 use super::published::{assert_same, events};
 
 const BUGS: u32 = 40;
@@ -42,14 +41,11 @@ fn a_member_who_is_not_to_be_seen_is_explained(
     #[case] words: &[&str],
 ) -> anyhow::Result<()> {
     let server = Launchpad::with_bugs(BUGS)?;
-    let workspace = server.workspace()?;
-    workspace.run(run_year(&[]))?.expect(0, &[]);
-    let table = workspace.path().join("events");
-    let before = Folder::of(&table)?;
+    let (workspace, before) = server.published_month()?;
     let outcome = workspace.run(run_year(&["--set", &format!("member={member}")]))?;
     outcome.expect(1, &[member, "option `member`"]);
     outcome.expect(1, words);
-    assert_eq!(before.changes(&Folder::of(&table)?), [] as [String; 0]);
+    assert_untouched(&workspace, &before)?;
     workspace
         .run(["runs", "--state", "failed"])?
         .expect(0, &["launchpad_bugs", "failed"]);

@@ -10,6 +10,7 @@ use super::launchpad::{Launchpad, run_between};
 use super::published::events;
 
 /// The folder of recordings that lies beside the checkout.
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn recordings() -> Option<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let found = here

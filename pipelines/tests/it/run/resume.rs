@@ -12,12 +12,13 @@ use testkit::{Child, Folder, Workspace};
 use super::launchpad::{Launchpad, run_between, run_year};
 use super::published::{assert_same, contents, events};
 
-const SMALL_CHUNKS: [&str; 2] = ["--extract-chunk-size", "3"];
+/// One after the other, so that the ledger follows the records closely.
+const SMALL_CHUNKS: [&str; 4] = ["--extract-chunk-size", "2", "--max-concurrent-chunks", "1"];
 
 /// A server that is slow enough for a moment of a run to be met.
 fn slow() -> anyhow::Result<Launchpad> {
     let faults = Faults {
-        latency: Some(Duration::from_millis(4)),
+        latency: Some(Duration::from_millis(2)),
         ..Faults::default()
     };
     Launchpad::start(Options {
@@ -40,8 +41,21 @@ fn until(child: &mut Child, mut reached: impl FnMut() -> bool) -> anyhow::Result
     }
 }
 
+/// How many files there are below a folder.
 fn count(folder: &Path) -> usize {
-    Folder::of(folder).map_or(0, |folder| folder.len())
+    let Ok(items) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    items
+        .filter_map(Result::ok)
+        .map(|item| {
+            if item.path().is_dir() {
+                count(&item.path())
+            } else {
+                1
+            }
+        })
+        .sum()
 }
 
 #[test]
@@ -53,13 +67,20 @@ fn a_run_killed_at_any_moment_of_its_extraction_goes_on_and_asks_for_less() -> a
     let (expected, bytes) = (events(&table)?, contents(&table)?);
 
     let mut random = ChaCha8Rng::seed_from_u64(20);
-    let mut killed = 0;
-    for _ in 0..12 {
+    let (mut killed, mut kept) = (0, 0);
+    for round in 0..12 {
         let workspace = server.workspace()?;
         let (before, after) = (server.requests(), random.random_range(1..whole));
         let mut child = workspace.start(run_year(&SMALL_CHUNKS))?;
         until(&mut child, || server.requests() - before >= after)?;
         killed += usize::from(child.kill()?.code.is_none());
+        // Every third run is killed once more, soon after it went on.
+        if round % 3 == 0 {
+            let before = server.requests();
+            let mut child = workspace.start(run_year(&SMALL_CHUNKS))?;
+            until(&mut child, || server.requests() - before >= 5)?;
+            child.kill()?;
+        }
         let table = workspace.path().join("events");
         let landed = landed(&workspace)?;
         let before = server.requests();
@@ -67,7 +88,13 @@ fn a_run_killed_at_any_moment_of_its_extraction_goes_on_and_asks_for_less() -> a
         outcome.expect(0, &[]);
         let asked = server.requests() - before;
         if landed > 0 {
-            outcome.expect(0, &["attempt 2", "landed by an earlier attempt"]);
+            kept += 1;
+            let attempt = if round % 3 == 0 {
+                "attempt 3"
+            } else {
+                "attempt 2"
+            };
+            outcome.expect(0, &[attempt, "landed by an earlier attempt"]);
             assert!(
                 asked < whole,
                 "{landed} chunks had landed, yet it asked {asked} of {whole}: {}",
@@ -81,10 +108,58 @@ fn a_run_killed_at_any_moment_of_its_extraction_goes_on_and_asks_for_less() -> a
         );
     }
     assert!(killed >= 10, "only {killed} of 12 were still running");
+    assert!(kept >= 3, "only {kept} of 12 had something to go on from");
     Ok(())
 }
 
-/// Chunks that landed and that the ledger may name.
+#[test]
+fn a_chunk_that_is_whole_is_in_the_ledger_whether_or_not_another_follows() -> anyhow::Result<()> {
+    let mut server = slow()?;
+    let workspace = server.workspace()?;
+    // As many chunks at once as by default.
+    let mut child = workspace.start(run_year(&["--extract-chunk-size", "2"]))?;
+    let runs = workspace.path().join(".pipelines/runs");
+    assert!(
+        until(&mut child, || count_of(&runs, ".parquet") >= 3)?,
+        "it ended before"
+    );
+    // From now on nothing arrives, and a kill would come at a moment like any other.
+    let faults = Faults {
+        latency: Some(Duration::from_secs(600)),
+        ..Faults::default()
+    };
+    server.restart(Options {
+        bugs: 25,
+        faults,
+        ..Options::default()
+    })?;
+    let mut seen = Vec::new();
+    for _ in 0..40 {
+        let whole = count_of(&runs, ".parquet");
+        let entered = landed(&workspace)?;
+        assert!(child.runs()?, "it ended while it was looked at");
+        if entered >= whole {
+            return Ok(());
+        }
+        seen.push((entered, whole));
+    }
+    assert!(
+        seen.is_empty(),
+        "chunks in the ledger and whole ones: {seen:?}"
+    );
+    Ok(())
+}
+
+fn count_of(folder: &Path, ending: &str) -> usize {
+    Folder::of(folder).map_or(0, |folder| {
+        folder
+            .files()
+            .filter(|(path, _)| path.ends_with(ending))
+            .count()
+    })
+}
+
+/// How many chunks the ledger of the newest run has.
 fn landed(workspace: &Workspace) -> anyhow::Result<usize> {
     let runs = serde_json::from_str::<serde_json::Value>(
         &workspace.run(["runs", "--output", "json"])?.stdout,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use testkit::Folder;
 
 use super::launchpad::workspace;
-use super::published::{events, thousands};
+use super::published::{assert_same, events, thousands};
 
 #[test]
 fn the_sample_makes_a_table_of_the_counts_it_tells_and_a_second_run_changes_nothing()
@@ -190,5 +190,75 @@ fn memory_is_measured_at_every_landed_chunk() -> anyhow::Result<()> {
             "chunk {chunk} of {chunks}: {labels:?}"
         );
     }
+    Ok(())
+}
+
+#[test]
+fn the_table_is_the_same_under_the_least_memory() -> anyhow::Result<()> {
+    let (roomy, tight) = (workspace()?, workspace()?);
+    roomy.run(["run", "launchpad_bugs"])?.expect(0, &[]);
+    tight
+        .run([
+            "run",
+            "launchpad_bugs",
+            "--preset",
+            "low-memory",
+            "--memory",
+            "128MiB",
+        ])?
+        .expect(0, &[]);
+    assert_same(
+        &events(&tight.path().join("events"))?,
+        &events(&roomy.path().join("events"))?,
+    );
+    Ok(())
+}
+
+#[test]
+fn landed_records_are_removed_after_publishing_unless_they_are_to_be_kept() -> anyhow::Result<()> {
+    let workspace = workspace()?;
+    let runs = workspace.path().join(".pipelines/runs");
+    workspace.run(["run", "launchpad_bugs"])?.expect(0, &[]);
+    assert!(Folder::of(&runs)?.is_empty(), "{:?}", Folder::of(&runs)?);
+    workspace
+        .run(["run", "launchpad_bugs", "--keep-landing"])?
+        .expect(0, &[]);
+    assert!(
+        Folder::of(&runs)?
+            .files()
+            .any(|(path, _)| path.contains("landing/crawl/chunk-")),
+        "{:?}",
+        Folder::of(&runs)?
+    );
+    Ok(())
+}
+
+#[test]
+fn a_parameter_and_a_setting_may_come_from_the_environment_and_the_command_line_wins()
+-> anyhow::Result<()> {
+    let workspace = workspace()?
+        .with("PIPELINES_SET__DESTINATION", "elsewhere/")
+        .with("PIPELINES_EXTRACT_CHUNK_SIZE", "40");
+    let run = |more: &[&str]| -> anyhow::Result<Value> {
+        let mut command = vec!["run", "launchpad_bugs", "--output", "json"];
+        command.extend(more);
+        let outcome = workspace.run(command)?;
+        outcome.expect(0, &[]);
+        Ok(serde_json::from_str::<Value>(&outcome.stdout)?["run"].take())
+    };
+    let first = run(&[])?;
+    assert_eq!(first["parameters"]["destination"], "elsewhere/");
+    assert_eq!(first["settings"]["extract_chunk_size"]["value"], "40");
+    let second = run(&["--set", "destination=here/", "--extract-chunk-size", "30"])?;
+    assert_eq!(second["parameters"]["destination"], "here/");
+    assert_eq!(second["settings"]["extract_chunk_size"]["value"], "30");
+    assert!(
+        first["settings"]["extract_chunk_size"]["origin"]
+            != second["settings"]["extract_chunk_size"]["origin"]
+    );
+    assert_same(
+        &events(&workspace.path().join("elsewhere"))?,
+        &events(&workspace.path().join("here"))?,
+    );
     Ok(())
 }

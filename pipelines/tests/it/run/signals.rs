@@ -7,9 +7,10 @@ use rstest::rstest;
 use standin::{Faults, Options};
 use testkit::{Child, Folder, Outcome, Workspace, wait_for};
 
-use super::launchpad::{Launchpad, run_between, run_year};
+use super::launchpad::{Launchpad, assert_untouched, run_between, run_year};
 use super::published::{assert_same, events};
 
+/// So that something lands before the end.
 const SMALL_CHUNKS: [&str; 2] = ["--extract-chunk-size", "2"];
 
 fn server(latency: u64) -> anyhow::Result<Launchpad> {
@@ -24,19 +25,24 @@ fn server(latency: u64) -> anyhow::Result<Launchpad> {
     })
 }
 
-/// Starts a run and waits until so many requests were made.
-fn started(server: &Launchpad, workspace: &Workspace, requests: u64) -> anyhow::Result<Child> {
-    let before = server.requests();
+/// Starts a run and waits until the first chunk of its records has landed.
+fn started(workspace: &Workspace) -> anyhow::Result<Child> {
     let child = workspace.start(run_year(&SMALL_CHUNKS))?;
-    wait_for("requests", || {
-        (server.requests() - before >= requests).then_some(())
+    let runs = workspace.path().join(".pipelines/runs");
+    wait_for("a landed chunk", || {
+        // Files come and go while they are looked at.
+        let folder = Folder::of(&runs).ok()?;
+        folder
+            .files()
+            .any(|(path, _)| path.ends_with(".parquet"))
+            .then_some(())
     })?;
     Ok(child)
 }
 
 /// Starts a run and stops it in the middle.
-fn stopped(server: &Launchpad, workspace: &Workspace, signal: &str) -> anyhow::Result<Outcome> {
-    let child = started(server, workspace, 30)?;
+fn stopped(workspace: &Workspace, signal: &str) -> anyhow::Result<Outcome> {
+    let child = started(workspace)?;
     child.signal(signal)?;
     child.wait()
 }
@@ -57,13 +63,8 @@ fn the_first_signal_stops_cleanly_and_the_same_command_goes_on(
     #[case] code: i32,
 ) -> anyhow::Result<()> {
     let server = server(10)?;
-    let workspace = server.workspace()?;
-    workspace
-        .run(run_between("2025-01-01", "2025-02-01", &[]))?
-        .expect(0, &[]);
-    let table = workspace.path().join("events");
-    let before = Folder::of(&table)?;
-    let outcome = stopped(&server, &workspace, signal)?;
+    let (workspace, before) = server.published_month()?;
+    let outcome = stopped(&workspace, signal)?;
     outcome.expect(
         code,
         &[
@@ -72,7 +73,7 @@ fn the_first_signal_stops_cleanly_and_the_same_command_goes_on(
             "run the same command again",
         ],
     );
-    assert_eq!(before.changes(&Folder::of(&table)?), [] as [String; 0]);
+    assert_untouched(&workspace, &before)?;
     workspace
         .run(["runs", "--state", "cancelled"])?
         .expect(0, &["launchpad_bugs", "cancelled"]);
@@ -89,7 +90,10 @@ fn the_first_signal_stops_cleanly_and_the_same_command_goes_on(
     );
     let fresh = server.workspace()?;
     fresh.run(run_year(&[]))?.expect(0, &[]);
-    assert_same(&events(&table)?, &events(&fresh.path().join("events"))?);
+    assert_same(
+        &events(&workspace.path().join("events"))?,
+        &events(&fresh.path().join("events"))?,
+    );
     Ok(())
 }
 
@@ -97,7 +101,7 @@ fn the_first_signal_stops_cleanly_and_the_same_command_goes_on(
 fn the_second_signal_stops_at_once_and_the_run_still_goes_on() -> anyhow::Result<()> {
     let server = server(10)?;
     let workspace = server.workspace()?;
-    let child = started(&server, &workspace, 30)?;
+    let child = started(&workspace)?;
     // Both wait for the process when it wakes up, so the second is there before the clean stop is over.
     child.signal("STOP")?;
     child.signal("INT")?;
@@ -125,7 +129,7 @@ fn a_run_is_resumed_by_its_id_and_begun_anew_on_request() -> anyhow::Result<()> 
     fresh.run(run_year(&[]))?.expect(0, &[]);
     let whole = server.requests() - asked;
 
-    let outcome = stopped(&server, &workspace, "TERM")?;
+    let outcome = stopped(&workspace, "TERM")?;
     let run = run_of(&outcome)?;
     let beginning = &run[..run.len() - 4];
     let other = run_between("2025-01-01", "2025-02-01", &["--resume", beginning]);
@@ -143,7 +147,7 @@ fn a_run_is_resumed_by_its_id_and_begun_anew_on_request() -> anyhow::Result<()> 
         .expect(1, &[run, "cannot be resumed", "has published"]);
 
     let second = server.workspace()?;
-    let outcome = stopped(&server, &second, "TERM")?;
+    let outcome = stopped(&second, "TERM")?;
     let asked = server.requests();
     let anew = second.run(run_year(&["--restart"]))?;
     anew.expect(0, &[]);
