@@ -13,7 +13,7 @@ use datafusion::execution::memory_pool::{
 const MIB: usize = 1024 * 1024;
 
 /// Memory that a process holds before it reads a row: code, thread stacks, HTTP and TLS buffers, the run store.
-const RESIDENT_BASE: usize = 96 * MIB;
+const RESIDENT_BASE: usize = 128 * MIB;
 
 /// The pool never gets less than this: below it not even one sort makes progress.
 const SMALLEST_POOL: usize = 24 * MIB;

@@ -6,9 +6,10 @@ use super::Session;
 use super::exit::ExitStatus;
 use super::printer::{Output, bytes, count, thousands};
 use super::report;
-use crate::run::claim::open_store;
 use crate::run::error::RunError;
-use crate::store::{Owner, Processes, Run, RunDocument, RunFilter, RunState};
+use crate::store::{
+    Owner, Processes, Run, RunDocument, RunFilter, RunState, RunStore, SqliteRunStore, StoreError,
+};
 
 /// Which runs to list, or which one to show.
 #[derive(Debug, clap::Args)]
@@ -40,7 +41,10 @@ pub(super) async fn runs(
     session: &Session,
     arguments: &RunsArguments,
 ) -> Result<ExitStatus, RunError> {
-    let store = open_store(&session.state_dir()).await?;
+    let path = session.state_dir().join("state.db");
+    let Some(store) = SqliteRunStore::open_existing(&path).await? else {
+        return nothing_yet(session, arguments);
+    };
     if let Some(RunsCommand::Show { id }) = &arguments.command {
         let document = store.document(store.run(id).await?.id).await?;
         match session.global.output {
@@ -58,9 +62,7 @@ pub(super) async fn runs(
     if session.global.output == Output::Json {
         report::json(session.printer, &runs)?;
     } else if runs.is_empty() {
-        session
-            .printer
-            .say("no runs yet; begin with: pipelines run launchpad_bugs");
+        session.printer.say(NO_RUNS);
     } else {
         let rows = runs.iter().map(|run| {
             Ok([
@@ -89,6 +91,26 @@ pub(super) async fn runs(
     }
     Ok(ExitStatus::Success)
 }
+
+/// Looking where nothing was run leaves nothing behind.
+fn nothing_yet(session: &Session, arguments: &RunsArguments) -> Result<ExitStatus, RunError> {
+    match (&arguments.command, session.global.output) {
+        (Some(RunsCommand::Show { id }), _) => Err(RunError::Store(StoreError::NotFound {
+            wanted: id.clone(),
+            near: Vec::new(),
+        })),
+        (None, Output::Json) => {
+            report::json(session.printer, &Vec::<Run>::new())?;
+            Ok(ExitStatus::Success)
+        }
+        (None, Output::Text) => {
+            session.printer.say(NO_RUNS);
+            Ok(ExitStatus::Success)
+        }
+    }
+}
+
+const NO_RUNS: &str = "no runs yet; begin with: pipelines run launchpad_bugs";
 
 fn observed(run: &Run) -> Result<RunState, RunError> {
     let processes = Processes::of_this_machine()?;

@@ -42,6 +42,17 @@ pub enum RunError {
     /// The bundled sample cannot be served.
     #[error("cannot start the bundled sample")]
     Sample(#[source] standin::Error),
+    /// A source of files has none.
+    #[error("the source `{table}` has no file at {location}; nothing was published")]
+    NoFiles {
+        /// The source table.
+        table: String,
+        /// Where it was looked for.
+        location: String,
+        /// What the file system said.
+        #[source]
+        source: Option<Box<DataFusionError>>,
+    },
     /// A source cannot be opened.
     #[error("cannot open the source `{table}`: {problem}")]
     Open {
@@ -205,8 +216,9 @@ impl RunError {
     }
 
     fn is_disk_full(&self) -> bool {
-        matches!(self, Self::Store(StoreError::DiskFull { .. }))
-            || self.causes().any(|cause| {
+        self.causes().any(|cause| {
+            matches!(cause.downcast_ref::<StoreError>(), Some(StoreError::DiskFull { .. }))
+                ||
                 cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
                     // Spill files are written by the engine, which hands the cause on as text.
                     || cause.downcast_ref::<DataFusionError>().is_some_and(|e| e.to_string().contains("No space left on device"))

@@ -68,12 +68,23 @@ pub async fn extract(
         cancel: stop.clone(),
         metrics: Arc::clone(&metrics),
     };
-    let outcome = land_all(run, source, extract, control, &mut landing, &gate).await;
+    let mut measured = landing.totals().chunks;
+    let outcome = land_all(
+        run,
+        source,
+        extract,
+        control,
+        &mut landing,
+        &gate,
+        &mut measured,
+    )
+    .await;
     stop.cancel();
     // What came before an error is worth keeping: the next attempt goes on from there.
     let landed = landing.finish().await;
     outcome?;
     let landed = landed?;
+    measure(run, &mut measured, landed.chunks).await?;
     run.snapshot(&format!("extract {source} end")).await?;
     Ok(Extracted {
         landed,
@@ -83,6 +94,15 @@ pub async fn extract(
     })
 }
 
+/// Keeps a measurement of memory for each chunk that landed since the last one.
+async fn measure(run: &RunContext, measured: &mut u64, landed: u64) -> Result<(), RunError> {
+    while *measured < landed {
+        *measured += 1;
+        run.snapshot(&format!("chunk {measured}")).await?;
+    }
+    Ok(())
+}
+
 async fn land_all(
     run: &RunContext,
     source: &str,
@@ -90,15 +110,20 @@ async fn land_all(
     control: Control,
     landing: &mut Landing,
     gate: &crate::memory::MemoryGate,
+    measured: &mut u64,
 ) -> Result<(), RunError> {
     let mut units = extract.units(control);
-    let mut chunks = landing.totals().chunks;
     loop {
         let unit = tokio::select! {
             biased;
             () = run.cancel.cancelled() => return Err(run.interrupted()),
             () = gate.flush_wanted() => {
                 landing.finish().await?;
+                continue;
+            }
+            whole = landing.whole() => {
+                landing.enter(whole?).await?;
+                measure(run, measured, landing.totals().chunks).await?;
                 continue;
             }
             unit = units.next() => unit,
@@ -127,10 +152,7 @@ async fn land_all(
         if !whole {
             landing.add(unit).await?;
         }
-        if landing.totals().chunks > chunks {
-            chunks = landing.totals().chunks;
-            run.snapshot(&format!("chunk {chunks}")).await?;
-        }
+        measure(run, measured, landing.totals().chunks).await?;
     }
 }
 

@@ -226,18 +226,40 @@ impl Landing {
         self.totals
     }
 
-    /// Waits for the oldest chunk under way and enters it: entries keep their order whichever is written first.
-    async fn settle_oldest(&mut self) -> Result<(), LandingError> {
-        let Some(writing) = self.writing.pop_front() else {
-            return Ok(());
+    /// The oldest chunk under way, once it is whole; never when none is under way. May be dropped while it waits; what it
+    /// gives goes to [`Landing::enter`].
+    ///
+    /// # Errors
+    /// As [`Landing::add`].
+    pub async fn whole(&mut self) -> Result<(Chunk, u64), LandingError> {
+        let Some(writing) = self.writing.front_mut() else {
+            return std::future::pending().await;
         };
-        let (chunk, records) = writing.await??;
+        let written = writing.await;
+        self.writing.pop_front();
+        written?
+    }
+
+    /// Enters a whole chunk in the ledger.
+    ///
+    /// # Errors
+    /// As [`Landing::add`].
+    pub async fn enter(&mut self, (chunk, records): (Chunk, u64)) -> Result<(), LandingError> {
         self.store
             .append_chunks(self.attempt, std::slice::from_ref(&chunk))
             .await?;
         self.gate.written(records);
         self.totals.add(&chunk);
         Ok(())
+    }
+
+    /// Waits for the oldest chunk under way and enters it: entries keep their order whichever is written first.
+    async fn settle_oldest(&mut self) -> Result<(), LandingError> {
+        let Some(writing) = self.writing.pop_front() else {
+            return Ok(());
+        };
+        let written = writing.await??;
+        self.enter(written).await
     }
 }
 

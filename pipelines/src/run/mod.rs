@@ -197,6 +197,9 @@ fn identity_parameters(prepared: &Prepared, environment: &Environment) -> BTreeM
             environment.get("LP_WEB_ROOT").unwrap_or("production")
         };
         parameters.insert(String::from("LP_WEB_ROOT"), String::from(root));
+        if let Some(version) = environment.get("LP_API_VERSION") {
+            parameters.insert(String::from("LP_API_VERSION"), String::from(version));
+        }
     }
     parameters
 }

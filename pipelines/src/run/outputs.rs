@@ -32,6 +32,8 @@ pub struct OpenOutput {
     pub output: Output,
     /// Where the table is.
     pub location: String,
+    /// What its query reads in place.
+    reads: String,
     staging: Staging,
 }
 
@@ -119,6 +121,7 @@ pub async fn open(
     run: &RunContext,
     output: Output,
     schema: &Schema,
+    reads: &str,
 ) -> Result<OpenOutput, RunError> {
     let location = table_location(&output);
     let failed = |source| RunError::Table {
@@ -139,6 +142,7 @@ pub async fn open(
         .await
         .map_err(failed)?;
     Ok(OpenOutput {
+        reads: String::from(reads),
         output,
         location,
         staging,
@@ -209,8 +213,12 @@ impl OpenOutput {
     }
 
     fn query_failed(&self, error: DataFusionError) -> RunError {
+        let mut doing = format!("the query of the output `{}`", name(&self.output));
+        if !self.reads.is_empty() {
+            doing = format!("{doing}, which reads {},", self.reads);
+        }
         RunError::Engine {
-            doing: format!("the query of the output `{}`", name(&self.output)),
+            doing,
             source: Box::new(error),
         }
     }
@@ -271,6 +279,7 @@ impl StagedOutput {
         let config = ListingTableConfig::new(url)
             .with_listing_options(options)
             .with_schema(Arc::new(stored));
+        ctx.deregister_table(relation.value.as_str())?;
         ctx.register_table(
             relation.value.as_str(),
             Arc::new(ListingTable::try_new(config)?),
@@ -291,6 +300,7 @@ impl StagedOutput {
             output,
             location,
             staging,
+            ..
         } = self.open;
         let failed = |source| RunError::Table {
             location: location.clone(),

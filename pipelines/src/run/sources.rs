@@ -17,6 +17,7 @@ use datafusion::datasource::listing::{
 };
 use datafusion::logical_expr::{CreateExternalTable, DdlStatement, LogicalPlan};
 use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
 use secrecy::SecretString;
 
 use super::error::RunError;
@@ -225,6 +226,46 @@ async fn register_files(ctx: &SessionContext, source: &Source) -> Result<(), Dat
     let plan = LogicalPlan::Ddl(DdlStatement::CreateExternalTable(Box::new(create)));
     ctx.execute_logical_plan(plan).await?;
     Ok(())
+}
+
+/// Makes sure that every source of files has at least one: an empty listing would read as an empty table, and publishing
+/// that could replace a full one.
+///
+/// # Errors
+/// [`RunError::NoFiles`] with the table and its location.
+pub async fn require_files(ctx: &SessionContext, sources: &[Source]) -> Result<(), RunError> {
+    for source in sources.iter().filter(|source| source.kind.is_files()) {
+        let missing = |cause| RunError::NoFiles {
+            table: source.name.clone(),
+            location: source.location.clone(),
+            source: cause,
+        };
+        let found = first_file(ctx, &source.location).await;
+        match found {
+            Ok(true) => {}
+            Ok(false) => return Err(missing(None)),
+            Err(error) => return Err(missing(Some(Box::new(error)))),
+        }
+    }
+    Ok(())
+}
+
+async fn first_file(ctx: &SessionContext, location: &str) -> Result<bool, DataFusionError> {
+    let url = ListingTableUrl::parse(location)?;
+    let store = ctx.runtime_env().object_store(&url)?;
+    let state = ctx.state();
+    let mut files = url.list_all_files(&state, store.as_ref(), "").await?;
+    Ok(files.try_next().await?.is_some())
+}
+
+/// What the sources that are read in place are, for the message of a query that fails over one of them.
+pub fn places(sources: &[Source]) -> String {
+    let places: Vec<String> = sources
+        .iter()
+        .filter(|source| source.kind.is_files())
+        .map(|source| format!("`{}` from {}", source.name, source.location))
+        .collect();
+    places.join(", ")
 }
 
 /// `path` from the root of the file system, without looking at it.

@@ -263,10 +263,12 @@ fn order(
         .map(|name| (name, ascending))
         .chain(declared)
         .chain(key.iter().map(|name| (name, ascending)))
+        // A merge leaves each key once, which decides every order that ends with it; wide columns stay out of the sort.
         .chain(
             schema
                 .fields()
                 .iter()
+                .filter(|_| !merge)
                 .map(|field| (field.name(), ascending)),
         );
     let mut order: Vec<(usize, SortOptions)> = Vec::new();

@@ -65,11 +65,19 @@ pub(super) async fn write(
 }
 
 /// Accounts what is held; gives the watched keys up if that makes it fit.
+/// A key watch of up to this many bytes is kept whatever the pool says.
+const SMALL_WATCH: usize = 8 << 20;
+
 fn account(reservation: &MemoryReservation, writer: &PartitionWriter, keys: &mut KeyWatch) {
     if reservation
         .try_resize(writer.memory() + keys.memory())
         .is_ok()
     {
+        return;
+    }
+    // The sort below may have filled the pool. A small watch costs less than the second pass that giving it up brings.
+    if keys.memory() <= SMALL_WATCH {
+        reservation.resize(writer.memory() + keys.memory());
         return;
     }
     if keys.memory() > 0 {

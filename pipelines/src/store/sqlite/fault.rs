@@ -12,6 +12,7 @@ mod code {
     pub(super) const LOCKED: i32 = 6;
     pub(super) const READONLY: i32 = 8;
     pub(super) const IOERR: i32 = 10;
+    pub(super) const IOERR_SHMSIZE: i32 = IOERR | (19 << 8);
     pub(super) const CORRUPT: i32 = 11;
     pub(super) const FULL: i32 = 13;
     pub(super) const CANTOPEN: i32 = 14;
@@ -33,6 +34,10 @@ enum Fault {
 
 impl Fault {
     const fn of_code(extended: i32) -> Self {
+        // The shared-memory file cannot be given its size: there is no room for it.
+        if extended == code::IOERR_SHMSIZE {
+            return Self::DiskFull;
+        }
         match extended & 0xff {
             code::PERM | code::READONLY | code::AUTH => Self::Unwritable,
             code::BUSY | code::LOCKED => Self::Busy,

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, Utc};
+use sqlx::Connection;
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
@@ -88,10 +89,23 @@ impl SqliteRunStore {
         &self,
         operation: &'static str,
     ) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        self.writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(self.fault(operation))
+        match self.writer.begin_with("BEGIN IMMEDIATE").await {
+            // A commit that failed for want of space leaves the connection's count of open transactions wrong for
+            // good. SQLite itself has rolled back, so a new connection goes on from there.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                let spoilt = self.writer.acquire().await.map_err(self.fault(operation))?;
+                spoilt
+                    .detach()
+                    .close_hard()
+                    .await
+                    .map_err(self.fault(operation))?;
+                self.writer
+                    .begin_with("BEGIN IMMEDIATE")
+                    .await
+                    .map_err(self.fault(operation))
+            }
+            begun => begun.map_err(self.fault(operation)),
+        }
     }
 
     async fn commit(

@@ -23,7 +23,7 @@ fn the_sample_makes_a_table_of_the_counts_it_tells_and_a_second_run_changes_noth
             "--set member=",
             &format!("{} records", thousands(rows)),
             &format!(
-                "{} rows of `events`: {} files",
+                "{} rows of `events`: {} files added",
                 thousands(rows),
                 files.len()
             ),
@@ -51,7 +51,7 @@ fn the_sample_makes_a_table_of_the_counts_it_tells_and_a_second_run_changes_noth
         0,
         &[
             "nothing changed",
-            "0 added",
+            "0 files added",
             &format!("{} rows", thousands(rows)),
         ],
     );
