@@ -3,7 +3,7 @@
 //! The `pipelines` command, the scheduler and the executor all build their DataFusion sessions here, from one list
 //! of functions and one memory budget, so that a query means the same thing wherever it runs.
 //!
-//! Owns: the session ([`session`]), the registration list ([`functions`]), the memory budget ([`Budget`]).
+//! Owns: the session ([`session()`]), the registration list ([`register_functions`]), the memory budget ([`Budget`]).
 //! Does not own: the command line, the state of a run, tables, sources.
 
 mod budget;
