@@ -75,6 +75,8 @@ counters! {
     narrowings,
     /// Rows of the list seen, those of a unit already known included.
     items_listed,
+    /// Distinct units found in the list so far.
+    units_found,
     /// Units finished and handed on, in whole or quarantined.
     units_done,
     /// Units left out because an earlier attempt landed them.

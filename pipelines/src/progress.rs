@@ -73,6 +73,8 @@ struct Stage {
     name: &'static str,
     since: Instant,
     said: Instant,
+    /// Whether the line drawn last had a total; `None` before the first.
+    measured: Option<bool>,
     source: Source,
 }
 
@@ -122,19 +124,13 @@ impl Progress {
 
     /// The stage `name` begins; `status` tells at any moment how far it is.
     pub fn stage(&self, name: &'static str, status: impl Fn() -> Status + Send + Sync + 'static) {
-        let style = match status().total {
-            Some(_) => "  {prefix:<9} {bar:24.cyan/dim} {percent:>3}% {msg}",
-            None => "  {prefix:<9} {spinner:.cyan} {msg}",
-        };
-        if let Ok(style) = ProgressStyle::with_template(style) {
-            self.bar.set_style(style);
-        }
         self.bar.set_prefix(name);
         let now = Instant::now();
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = Some(Stage {
             name,
             since: now,
             said: now,
+            measured: None,
             source: Arc::new(status),
         });
     }
@@ -171,6 +167,17 @@ fn draw(stage: &mut Stage, mode: ProgressMode, bar: &ProgressBar, printer: Print
     };
     match mode {
         ProgressMode::Bar => {
+            // A total often becomes known only when the stage is under way.
+            if stage.measured != Some(status.total.is_some()) {
+                stage.measured = Some(status.total.is_some());
+                let style = match status.total {
+                    Some(_) => "  {prefix:<9} {bar:24.cyan/dim} {percent:>3}% {msg}",
+                    None => "  {prefix:<9} {spinner:.cyan} {msg}",
+                };
+                if let Ok(style) = ProgressStyle::with_template(style) {
+                    bar.set_style(style);
+                }
+            }
             if let Some(total) = status.total {
                 bar.set_length(total);
             }

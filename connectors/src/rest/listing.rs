@@ -142,6 +142,7 @@ impl Crawl {
         if !seen.insert(hash_of(key.as_bytes())) {
             return None;
         }
+        self.client.metrics().units_found().increment();
         if (self.control.landed)(&key) {
             self.client.metrics().units_skipped().increment();
             return None;

@@ -155,12 +155,14 @@ async fn extract_all(
             let seen = metrics.snapshot();
             Status {
                 done: seen.units_done + seen.units_skipped,
-                total: seen.items_total,
+                // The list tells its rows, of which several may be of one item: as many as in what was read of it.
+                total: seen
+                    .items_total
+                    .filter(|_| seen.items_listed > 0)
+                    .map(|rows| (rows * seen.units_found).div_ceil(seen.items_listed)),
                 detail: format!(
-                    "{} of {}, {} landed   {}{}   RSS {} of {}",
-                    thousands(seen.units_done + seen.units_skipped),
-                    seen.items_total
-                        .map_or_else(|| String::from("?"), thousands),
+                    "{}, {} landed   {}{}   RSS {} of {}",
+                    count(seen.units_done + seen.units_skipped, "item"),
                     count(seen.entries_landed, "record"),
                     count(seen.requests, "request"),
                     if seen.retries > 0 {
