@@ -260,8 +260,8 @@ pub struct RunSettings {
 /// The share of the available memory that is the ceiling when nothing is said.
 const DEFAULT_MEMORY: MemoryLimit = MemoryLimit::Percent(50);
 
-/// Below this the program itself does not fit.
-const SMALLEST_MEMORY: u64 = 128 << 20;
+/// Below this the program itself, about 90 MiB of it touched code, does not fit.
+const SMALLEST_MEMORY: u64 = 192 << 20;
 
 impl RunSettings {
     /// Resolves the settings; `available` is the memory that the process may use, bytes.

@@ -23,7 +23,7 @@ use super::published::events;
 #[case::flags_that_contradict(&["run", "launchpad_bugs", "--resume", "--restart"], 2, &["--resume", "--restart"])]
 #[case::a_setting_of_the_wrong_kind(&["run", "launchpad_bugs", "--memory", "lots", "--set", "member=ada-example", "--from", "2025-01-01", "--to", "2026-01-01"], 3, &["--memory", "lots"])]
 #[case::an_unknown_preset(&["run", "launchpad_bugs", "--preset", "fast", "--set", "member=ada-example", "--from", "2025-01-01", "--to", "2026-01-01"], 3, &["--preset", "fast", "low-memory"])]
-#[case::too_little_memory(&["run", "launchpad_bugs", "--memory", "1MiB", "--set", "member=ada-example", "--from", "2025-01-01", "--to", "2026-01-01"], 3, &["too small", "128"])]
+#[case::too_little_memory(&["run", "launchpad_bugs", "--memory", "1MiB", "--set", "member=ada-example", "--from", "2025-01-01", "--to", "2026-01-01"], 3, &["too small", "192"])]
 fn a_wrong_request_is_refused_before_anything_is_asked_for(
     #[case] command: &[&str],
     #[case] code: i32,

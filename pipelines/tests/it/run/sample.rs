@@ -204,7 +204,7 @@ fn the_table_is_the_same_under_the_least_memory() -> anyhow::Result<()> {
             "--preset",
             "low-memory",
             "--memory",
-            "128MiB",
+            "192MiB",
         ])?
         .expect(0, &[]);
     assert_same(
