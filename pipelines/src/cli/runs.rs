@@ -64,19 +64,19 @@ pub(super) async fn runs(
     } else if runs.is_empty() {
         session.printer.say(NO_RUNS);
     } else {
+        let processes = Processes::of_this_machine()?;
         let rows = runs.iter().map(|run| {
-            Ok([
+            [
                 run.id.to_string(),
                 run.pipeline.clone(),
-                observed(run)?.to_string(),
+                observed(run, &processes).to_string(),
                 run.started_at.format("%Y-%m-%d %H:%M:%S").to_string(),
                 took(run),
                 thousands(run.counts.written),
                 thousands(run.counts.quarantined),
                 run.peak_memory_bytes.map_or_else(String::new, bytes),
-            ])
+            ]
         });
-        let rows = rows.collect::<Result<Vec<_>, RunError>>()?;
         let header = [
             "RUN",
             "PIPELINE",
@@ -112,10 +112,9 @@ fn nothing_yet(session: &Session, arguments: &RunsArguments) -> Result<ExitStatu
 
 const NO_RUNS: &str = "no runs yet; begin with: pipelines run launchpad_bugs";
 
-fn observed(run: &Run) -> Result<RunState, RunError> {
-    let processes = Processes::of_this_machine()?;
+fn observed(run: &Run, processes: &Processes) -> RunState {
     let now = chrono::Utc::now();
-    Ok(run.observed_state(&|owner: &Owner| processes.is_alive(owner, now)))
+    run.observed_state(&|owner: &Owner| processes.is_alive(owner, now))
 }
 
 fn took(run: &Run) -> String {
@@ -134,7 +133,11 @@ fn show(session: &Session, document: &RunDocument) -> Result<(), RunError> {
     let mut facts = vec![
         ["run", &run.id.to_string()].map(String::from),
         ["pipeline", &run.pipeline].map(String::from),
-        ["state", observed(run)?.as_str()].map(String::from),
+        [
+            "state",
+            observed(run, &Processes::of_this_machine()?).as_str(),
+        ]
+        .map(String::from),
         ["attempt", &run.attempt.to_string()].map(String::from),
         ["started", &run.started_at.to_rfc3339()].map(String::from),
         ["took", &took(run)].map(String::from),

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::Utc;
 use tokio_util::sync::CancellationToken;
@@ -120,7 +119,7 @@ impl Heartbeat {
     /// Begins.
     pub fn start(store: Arc<dyn RunStore>, attempt: RunAttempt, cancel: CancellationToken) -> Self {
         Self(tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(HEARTBEAT_INTERVAL.min(Duration::from_secs(10)));
+            let mut ticks = tokio::time::interval(HEARTBEAT_INTERVAL);
             loop {
                 ticks.tick().await;
                 match store.heartbeat(attempt, Utc::now()).await {
