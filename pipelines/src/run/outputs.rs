@@ -322,12 +322,9 @@ impl StagedOutput {
         })
     }
 
-    /// As [`OpenOutput::abandon`].
-    ///
-    /// # Errors
-    /// As [`OpenOutput::abandon`].
-    pub async fn abandon(self) -> Result<(), RunError> {
-        self.open.abandon().await
+    /// The output without what was staged of it, to be abandoned.
+    pub fn into_open(self) -> OpenOutput {
+        self.open
     }
 }
 

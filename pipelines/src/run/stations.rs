@@ -61,7 +61,7 @@ pub(super) async fn execute(
         let open = outputs::open(run, output.clone(), &schema, &reads).await;
         match open {
             Ok(open) => opened.push((open, plan.clone())),
-            Err(error) => return Err(give_back(opened, error).await),
+            Err(error) => return Err(give_back(only_outputs(opened), error).await),
         }
         schemas.insert(outputs::name(output), schema);
     }
@@ -76,7 +76,7 @@ pub(super) async fn execute(
     .await?;
 
     if let Err(error) = extract_all(run, extracted, counts).await {
-        return Err(give_back(opened, error).await);
+        return Err(give_back(only_outputs(opened), error).await);
     }
     let staged = write_all(run, bound, &ctx, budget, opened).await?;
     if extracted.is_empty() {
@@ -84,26 +84,27 @@ pub(super) async fn execute(
     }
     match check_all(run, bound, &ctx, &staged, &schemas, counts).await {
         Ok(()) => publish_all(run, prepared, &ctx, staged, counts).await,
-        Err(error) => {
-            for output in staged {
-                output.abandon().await.unwrap_or_else(
-                    |error| tracing::warn!(error = %chain(&error), "staging remains"),
-                );
-            }
-            Err(error)
-        }
+        Err(error) => Err(give_back(
+            staged.into_iter().map(StagedOutput::into_open).collect(),
+            error,
+        )
+        .await),
     }
 }
 
 /// Lets go of outputs after `error`; what goes wrong with that is only worth a line in the log.
-async fn give_back<T>(opened: Vec<(OpenOutput, T)>, error: RunError) -> RunError {
-    for (output, _) in opened {
+async fn give_back(opened: Vec<OpenOutput>, error: RunError) -> RunError {
+    for output in opened {
         output
             .abandon()
             .await
             .unwrap_or_else(|error| tracing::warn!(error = %chain(&error), "staging remains"));
     }
     error
+}
+
+fn only_outputs(opened: Vec<(OpenOutput, LogicalPlan)>) -> Vec<OpenOutput> {
+    opened.into_iter().map(|(output, _)| output).collect()
 }
 
 /// The division of the run's memory ceiling.
@@ -240,19 +241,15 @@ async fn write_all(
         match outcome {
             Ok(output) => staged.push(output),
             Err((error, open)) => {
-                failure = Some(give_back(vec![(*open, ())], error).await);
+                failure = Some(give_back(vec![*open], error).await);
                 break;
             }
         }
     }
     if let Some(error) = failure {
-        for output in staged {
-            output
-                .abandon()
-                .await
-                .unwrap_or_else(|error| tracing::warn!(error = %chain(&error), "staging remains"));
-        }
-        return Err(give_back(waiting.collect(), error).await);
+        let staged = staged.into_iter().map(StagedOutput::into_open);
+        let left = staged.chain(waiting.map(|(open, _)| open)).collect();
+        return Err(give_back(left, error).await);
     }
     run.snapshot("write end").await?;
     let (rows, bytes) = staged
