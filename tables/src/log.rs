@@ -137,12 +137,15 @@ pub(crate) struct AddedFile {
     #[serde(flatten)]
     pub(crate) file: DataFile,
     pub(crate) staged: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) upload: String,
 }
 
 impl AddedFile {
     pub(crate) fn expected(&self) -> Expected {
         Expected {
             staged: self.staged.clone(),
+            upload: self.upload.clone(),
             bytes: self.file.bytes,
             sha256: self.file.sha256.clone(),
         }

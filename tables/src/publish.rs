@@ -39,8 +39,8 @@ pub struct Change {
     pub bytes_written: u64,
     /// What a merge did to rows; `None` in other modes.
     pub merge: Option<MergeCounts>,
-    /// The staged files of `added`, in the same order.
-    staged: Vec<String>,
+    /// Keys and uploads of the staged files of `added`, in the same order.
+    staged: Vec<(String, String)>,
 }
 
 /// What a merge does to rows, over the partitions whose files change.
@@ -68,7 +68,7 @@ impl Change {
     fn add(&mut self, file: StagedFile) {
         self.rows_written += file.rows;
         self.bytes_written += file.bytes;
-        self.staged.push(file.staged.clone());
+        self.staged.push((file.staged.clone(), file.upload.clone()));
         self.added.push(file.into_data_file());
     }
 
@@ -222,7 +222,11 @@ fn record(staging: &Staging, change: Change, info: CommitInfo) -> Result<Record>
         .added
         .into_iter()
         .zip(change.staged)
-        .map(|(file, staged)| AddedFile { file, staged })
+        .map(|(file, (staged, upload))| AddedFile {
+            file,
+            staged,
+            upload,
+        })
         .collect();
     let record = Record {
         version: 0,

@@ -92,11 +92,25 @@ pub enum StoreError {
     },
 }
 
+/// A file that is going to be staged: what a storage must know before the first byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageTarget {
+    /// Key in the staging area; names the file in the run.
+    pub staged: String,
+    /// The key under which it will be published, if it is. A storage may begin an upload to that key, as long as
+    /// readers see nothing of it.
+    pub published: String,
+    /// Whether the file is read before it is published: by checks, or by a merge. Otherwise it need not be readable.
+    pub readable: bool,
+}
+
 /// A staged file as its writer knows it: what is checked before a commit is decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
     /// Key in the staging area.
     pub staged: String,
+    /// What [`StagedUpload::finish`] gave: the storage's own note of how to complete the file. Any process can.
+    pub upload: String,
     /// Size in bytes.
     pub bytes: u64,
     /// SHA-256 of the bytes, in hexadecimal.
@@ -141,7 +155,7 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Begins a staged file. It must not exist yet: two writers of one key are a defect and the second one fails, at
     /// the latest when it finishes.
-    async fn stage(&self, key: &str) -> StoreResult<Box<dyn StagedUpload>>;
+    async fn stage(&self, target: &StageTarget) -> StoreResult<Box<dyn StagedUpload>>;
 
     /// Makes staged files durable and checks size and digest of each.
     async fn seal(&self, files: &[Expected]) -> StoreResult<()>;
@@ -176,8 +190,9 @@ pub trait StagedUpload: fmt::Debug + Send {
     /// Appends bytes.
     async fn write(&mut self, content: Bytes) -> StoreResult<()>;
 
-    /// Appends the last bytes and closes the file. It is not durable before [`Store::seal`].
-    async fn finish(&mut self, rest: Bytes) -> StoreResult<()>;
+    /// Appends the last bytes and closes the file. It is not durable before [`Store::seal`]. Gives what
+    /// [`Store::complete`] needs beside the keys, as text for the commit record; empty where it needs nothing.
+    async fn finish(&mut self, rest: Bytes) -> StoreResult<String>;
 }
 
 /// The exclusive lock of a table; given back on drop.

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use url::Url;
 
-use super::{Expected, Lock, StagedUpload, Store, StoreError, StoreResult};
+use super::{Expected, Lock, StageTarget, StagedUpload, Store, StoreError, StoreResult};
 use files::{
     at, blocking, create_folders, create_new, for_each, names_in, parent_of, remove_file,
     sync_folder, up_to, url_of, verify,
@@ -198,8 +198,8 @@ impl Store for LocalStore {
         .await
     }
 
-    async fn stage(&self, key: &str) -> StoreResult<Box<dyn StagedUpload>> {
-        Ok(Box::new(LocalUpload::new(self.staged_path(key))))
+    async fn stage(&self, target: &StageTarget) -> StoreResult<Box<dyn StagedUpload>> {
+        Ok(Box::new(LocalUpload::new(self.staged_path(&target.staged))))
     }
 
     async fn seal(&self, files: &[Expected]) -> StoreResult<()> {

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use super::{Ordinals, StagedFile, WriteSpec, bytes_of};
 use crate::error::Error;
 use crate::options::TableOptions;
-use crate::store::{StagedUpload, StoreError};
+use crate::store::{StageTarget, StagedUpload, StoreError};
 
 /// Rows that are encoded at once; a multiple of the encoder's own batches.
 const CHUNK_ROWS: usize = 8192;
@@ -232,12 +232,17 @@ impl OpenFile {
     async fn create(spec: &WriteSpec, partition: &str, ordinals: &Ordinals) -> Result<Self> {
         let ordinal = ordinals.next(partition);
         let name = format!("part-{ordinal:05}-{}.parquet", spec.token);
-        let staged = if partition.is_empty() {
-            format!("{}/{name}", spec.folder)
+        let published = if partition.is_empty() {
+            name.clone()
         } else {
-            format!("{}/{partition}/{name}", spec.folder)
+            format!("{partition}/{name}")
         };
-        let upload = spec.store.stage(&staged).await.map_err(external)?;
+        let target = StageTarget {
+            staged: format!("{}/{published}", spec.folder),
+            published,
+            readable: spec.readable,
+        };
+        let upload = spec.store.stage(&target).await.map_err(external)?;
         let properties = spec.encode.properties.clone();
         let writer =
             ArrowWriter::try_new(Vec::new(), Arc::clone(&spec.file_schema), Some(properties))?;
@@ -250,7 +255,7 @@ impl OpenFile {
             group_rows: 0,
             ordinal,
             name,
-            staged,
+            staged: target.staged,
         })
     }
 
@@ -264,11 +269,12 @@ impl OpenFile {
     async fn finish(mut self, partition: &str) -> Result<StagedFile> {
         self.writer.finish()?;
         let rest = self.take_encoded()?;
-        self.upload.finish(rest).await.map_err(external)?;
+        let upload = self.upload.finish(rest).await.map_err(external)?;
         Ok(StagedFile {
             partition: partition.to_owned(),
             name: self.name,
             staged: self.staged,
+            upload,
             ordinal: self.ordinal,
             rows: self.rows,
             bytes: self.bytes,

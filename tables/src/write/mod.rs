@@ -58,6 +58,8 @@ pub struct StagedFile {
     pub name: String,
     /// Its key in the staging area.
     pub staged: String,
+    /// What the storage needs to publish it, beside its keys; empty on the local filesystem.
+    pub upload: String,
     /// The how manieth file of its partition it is in this run, from 0.
     pub ordinal: u32,
     /// Rows in it.
@@ -93,6 +95,8 @@ pub(crate) struct WriteSpec {
     store: Arc<dyn Store>,
     token: String,
     folder: String,
+    /// Whether the staged files are read before they are published.
+    readable: bool,
     /// The columns of the input, after [`plan`] brought them to the table's types.
     schema: SchemaRef,
     /// Put before the path that the partition columns give: the partition whose rows these are.
@@ -168,6 +172,7 @@ impl WriteSpec {
             store,
             token: token.to_owned(),
             folder: String::new(),
+            readable: true,
             prefix: String::new(),
             partition: PartitionColumns::new([]),
             file_schema: Arc::clone(&schema),
@@ -388,10 +393,11 @@ impl Ordinals {
     }
 }
 
-const COLUMNS: [(&str, DataType, bool); 8] = [
+const COLUMNS: [(&str, DataType, bool); 9] = [
     ("partition", DataType::Utf8, false),
     ("name", DataType::Utf8, false),
     ("staged", DataType::Utf8, false),
+    ("upload", DataType::Utf8, false),
     ("ordinal", DataType::UInt32, false),
     ("rows", DataType::UInt64, false),
     ("bytes", DataType::UInt64, false),
@@ -421,6 +427,7 @@ fn to_rows(files: &[StagedFile]) -> Result<RecordBatch> {
             text(|file| &file.partition),
             text(|file| &file.name),
             text(|file| &file.staged),
+            text(|file| &file.upload),
             Arc::new(UInt32Array::from_iter_values(
                 files.iter().map(|file| file.ordinal),
             )),
@@ -461,11 +468,12 @@ pub(crate) fn read_rows(batches: &[RecordBatch]) -> Result<Vec<StagedFile>> {
                 partition: text(0, row),
                 name: text(1, row),
                 staged: text(2, row),
-                ordinal: batch.column(3).as_primitive::<UInt32Type>().value(row),
-                rows: number(4, row),
-                bytes: number(5, row),
-                sha256: text(6, row),
-                repeated_keys: batch.column(7).is_valid(row).then(|| number(7, row)),
+                upload: text(3, row),
+                ordinal: batch.column(4).as_primitive::<UInt32Type>().value(row),
+                rows: number(5, row),
+                bytes: number(6, row),
+                sha256: text(7, row),
+                repeated_keys: batch.column(8).is_valid(row).then(|| number(8, row)),
             });
         }
     }

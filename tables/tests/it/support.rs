@@ -19,7 +19,9 @@ use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use sha2::{Digest, Sha256};
-use tables::store::{Expected, LocalStore, Lock, StagedUpload, Store, StoreError, StoreResult};
+use tables::store::{
+    Expected, LocalStore, Lock, StageTarget, StagedUpload, Store, StoreError, StoreResult,
+};
 use tables::{
     Change, Commit, CommitInfo, Interval, PublishMode, SortKey, Staging, Table, TableOptions,
 };
@@ -407,8 +409,8 @@ impl Store for FaultStore {
         self.faults.call("delete", self.inner.delete(key)).await
     }
 
-    async fn stage(&self, key: &str) -> StoreResult<Box<dyn StagedUpload>> {
-        let inner = self.faults.call("stage", self.inner.stage(key)).await?;
+    async fn stage(&self, target: &StageTarget) -> StoreResult<Box<dyn StagedUpload>> {
+        let inner = self.faults.call("stage", self.inner.stage(target)).await?;
         Ok(Box::new(FaultUpload {
             inner,
             faults: Arc::clone(&self.faults),
@@ -481,7 +483,7 @@ impl StagedUpload for FaultUpload {
         self.faults.call("write", self.inner.write(content)).await
     }
 
-    async fn finish(&mut self, rest: Bytes) -> StoreResult<()> {
+    async fn finish(&mut self, rest: Bytes) -> StoreResult<String> {
         self.faults.call("finish", self.inner.finish(rest)).await
     }
 }

@@ -82,9 +82,11 @@ impl StagedUpload for LocalUpload {
         }
     }
 
-    async fn finish(&mut self, rest: Bytes) -> StoreResult<()> {
+    async fn finish(&mut self, rest: Bytes) -> StoreResult<String> {
         self.pending.extend_from_slice(&rest);
-        self.flush(true).await
+        self.flush(true).await?;
+        // The key says it all.
+        Ok(String::new())
     }
 }
 
