@@ -5,6 +5,7 @@ use std::fmt;
 
 use datafusion::error::DataFusionError;
 
+use crate::contract::Contract;
 use crate::lease::LeaseHolder;
 use crate::log::Interval;
 use crate::options::OptionProblem;
@@ -33,15 +34,19 @@ pub enum Error {
         /// All problems, in the order of the options.
         problems: Vec<OptionProblem>,
     },
-    /// The rows of this run have another schema than the table. Found before any row is read.
+    /// The rows of this run have another schema than the table, and its contract does not allow that. Found before any
+    /// row is read.
     #[error(
-        "the schema of table {table} is fixed and the rows of this run differ from it: {}; change the query, or \
-         publish with mode 'replace', which sets a new schema",
-        List(differences)
+        "the rows of this run do not have the schema of table {table}, and contract '{contract}' does not allow: {}; \
+         {}",
+        List(differences),
+        contract.way_out()
     )]
     SchemaChanged {
         /// The table's location.
         table: String,
+        /// The contract of the run.
+        contract: Contract,
         /// Every difference, by column.
         differences: Vec<SchemaDifference>,
     },
@@ -130,13 +135,17 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The files hold another number of rows than were read. Always a defect of the writer.
-    #[error("the writer read {read} rows but its files hold {written}; nothing was published")]
+    /// Rows came in that are neither in a file nor discarded by the contract. Always a defect of the writer.
+    #[error(
+        "the writer read {read} rows but its files hold {written} and it discarded {discarded}; nothing was published"
+    )]
     RowsLost {
         /// Rows that came in.
         read: u64,
         /// Rows in the files.
         written: u64,
+        /// Rows that the contract left out.
+        discarded: u64,
     },
     /// A control file is not what was written there: truncated, edited, or damaged by the disk.
     #[error(

@@ -20,6 +20,7 @@
 //!
 //! What a user sees of it is in `docs/tables.md`.
 
+mod contract;
 mod error;
 pub mod layout;
 mod lease;
@@ -34,14 +35,15 @@ pub mod store;
 mod table;
 mod write;
 
+pub use contract::{Contract, SchemaChange};
 pub use error::{Error, Result};
 pub use lease::LeaseHolder;
 pub use log::{Commit, DataFile, Interval, Totals};
-pub use options::{Compression, OptionProblem, PublishMode, SortKey, TableOptions};
+pub use options::{Compression, KeyScope, OptionProblem, PublishMode, SortKey, TableOptions};
 pub use publish::{Change, CommitInfo, MergeCounts};
 pub use recover::Recovery;
 pub use schema::{SchemaDifference, TableSchema};
-pub use staging::Staging;
+pub use staging::{Staged, Staging};
 pub use store::StoreError;
 pub use table::Table;
 pub use write::{PartitionedWriteExec, StagedFile};

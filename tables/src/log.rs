@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::contract::SchemaChange;
 use crate::error::{Error, Result};
 use crate::options::PublishMode;
 use crate::schema::{ColumnRecord, TableSchema};
@@ -106,8 +107,10 @@ pub struct Commit {
     pub cursors: serde_json::Value,
     /// Rows that the run read from its sources, as the run counted them.
     pub rows_read: Option<u64>,
-    /// The table's fixed schema and partition columns.
+    /// The table's schema and partition columns.
     pub schema: TableSchema,
+    /// What this commit changed in the schema of the table; empty if nothing, and in the first one.
+    pub schema_changes: Vec<SchemaChange>,
     /// Every file of the table, by path.
     pub files: Vec<DataFile>,
     /// Sums over `files` (T-2).
@@ -176,6 +179,11 @@ pub(crate) struct Record {
     pub(crate) rows_read: Option<u64>,
     pub(crate) partition_by: Vec<String>,
     pub(crate) columns: Vec<ColumnRecord>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) schema_changes: Vec<SchemaChange>,
+    /// Rows that the run left out because they do not fit the schema.
+    #[serde(default)]
+    pub(crate) rows_discarded: u64,
     pub(crate) totals: Totals,
     pub(crate) added: Vec<AddedFile>,
     pub(crate) removed: Vec<String>,
@@ -419,6 +427,7 @@ impl State {
             cursors: record.cursors,
             rows_read: record.rows_read,
             schema,
+            schema_changes: record.schema_changes,
             files,
             totals,
             intervals: self.intervals,

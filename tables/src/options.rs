@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::parquet::basic::{Compression as ParquetCompression, GzipLevel, ZstdLevel};
 use serde::{Deserialize, Serialize};
 
+use crate::contract::Contract;
 use crate::layout::can_partition;
 use crate::schema::{TableSchema, can_sort};
 
@@ -24,6 +25,22 @@ pub enum PublishMode {
     Replace,
     /// Inserts or updates by key within the partitions that this run touches.
     Merge,
+}
+
+/// Where a key is unique, and so which published row an arriving one replaces in [`PublishMode::Merge`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum KeyScope {
+    /// In its partition. The same key in two partitions is two rows.
+    #[default]
+    Partition,
+    /// In the whole table: a row that arrives in another partition than its published version removes that version.
+    Table,
+}
+
+impl KeyScope {
+    /// Every scope with its name in pipelines.
+    pub const NAMES: [(&'static str, Self); 2] =
+        [("partition", Self::Partition), ("table", Self::Table)];
 }
 
 impl PublishMode {
@@ -152,7 +169,7 @@ impl FromStr for Compression {
     }
 }
 
-/// One column of the order of rows within a partition.
+/// One column of an order of rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SortKey {
     /// The column's name.
@@ -183,6 +200,13 @@ pub struct TableOptions {
     pub mode: PublishMode,
     /// The columns that identify a row; needed by [`PublishMode::Merge`], otherwise unused.
     pub key: Vec<String>,
+    /// Which of several arriving rows with one key [`PublishMode::Merge`] keeps: the one that comes last in this order;
+    /// rows that it leaves equal are told apart by `sort`, then by the other columns. Otherwise unused. Default: none.
+    pub order: Vec<SortKey>,
+    /// Where `key` is unique; otherwise unused. Default: [`KeyScope::Partition`].
+    pub key_scope: KeyScope,
+    /// What happens when the rows have another schema than the table. Default: [`Contract::Evolve`].
+    pub contract: Contract,
     /// The order of rows within a partition. When given, files are byte-identical for the same rows. Default: none,
     /// except that `merge` then orders by the key.
     pub sort: Vec<SortKey>,
@@ -202,6 +226,9 @@ impl Default for TableOptions {
             partition_by: Vec::new(),
             mode: PublishMode::Overwrite,
             key: Vec::new(),
+            order: Vec::new(),
+            key_scope: KeyScope::Partition,
+            contract: Contract::Evolve,
             sort: Vec::new(),
             compression: Compression::Zstd(ZSTD_LEVEL),
             row_group_rows: 1 << 20,
@@ -262,7 +289,8 @@ impl TableOptions {
         }));
         self.validate_partition_by(&table, &names, &mut problems);
         self.validate_key(&names, &mut problems);
-        self.validate_sort(&table, &names, &mut problems);
+        validate_order("order", &self.order, &table, &names, &mut problems);
+        validate_order("sort", &self.sort, &table, &names, &mut problems);
         if let Err(reason) = self.compression.to_parquet() {
             problems.push(problem("compression", None, reason, &[]));
         }
@@ -326,22 +354,23 @@ impl TableOptions {
             problems.push(problem("key", None, reason, &[]));
         }
     }
+}
 
-    fn validate_sort(
-        &self,
-        table: &TableSchema,
-        names: &[String],
-        problems: &mut Vec<OptionProblem>,
-    ) {
-        let columns: Vec<String> = self.sort.iter().map(|key| key.column.clone()).collect();
-        check_columns("sort", &columns, names, problems);
-        for column in columns {
-            if let Ok(field) = table.columns().field_with_name(&column)
-                && !can_sort(field.data_type())
-            {
-                let reason = format!("type {} has no order", field.data_type());
-                problems.push(problem("sort", Some(&column), reason, &[]));
-            }
+fn validate_order(
+    option: &'static str,
+    order: &[SortKey],
+    table: &TableSchema,
+    names: &[String],
+    problems: &mut Vec<OptionProblem>,
+) {
+    let columns: Vec<String> = order.iter().map(|key| key.column.clone()).collect();
+    check_columns(option, &columns, names, problems);
+    for column in columns {
+        if let Ok(field) = table.columns().field_with_name(&column)
+            && !can_sort(field.data_type())
+        {
+            let reason = format!("type {} has no order", field.data_type());
+            problems.push(problem(option, Some(&column), reason, &[]));
         }
     }
 }

@@ -13,12 +13,13 @@ use chrono::Utc;
 use datafusion::prelude::SessionContext;
 use tracing::info;
 
+use crate::contract::SchemaChange;
 use crate::error::{Error, Result};
 use crate::log::{self, AddedFile, Commit, DataFile, Interval, Record, Totals};
-use crate::merge::merge_partition;
-use crate::options::PublishMode;
+use crate::merge;
+use crate::options::{KeyScope, PublishMode};
 use crate::recover::roll_forward;
-use crate::staging::Staging;
+use crate::staging::{Staged, Staging};
 use crate::store::Expected;
 use crate::write::StagedFile;
 
@@ -37,19 +38,29 @@ pub struct Change {
     pub rows_written: u64,
     /// Bytes in `added`.
     pub bytes_written: u64,
+    /// Rows that the run read and did not stage, because contract `discard_row` left them out.
+    pub rows_discarded: u64,
     /// What a merge did to rows; `None` in other modes.
     pub merge: Option<MergeCounts>,
+    /// Published files that are rewritten only because a column gets a wider type; they are in `removed` too.
+    pub rewritten: u64,
+    /// What changes in the schema of the table.
+    pub schema_changes: Vec<SchemaChange>,
     /// Keys and uploads of the staged files of `added`, in the same order.
     staged: Vec<(String, String)>,
 }
 
-/// What a merge does to rows, over the partitions whose files change.
+/// What a merge does to rows, over the partitions whose files change. Every arriving row whose partition changes is
+/// inserted, an update, moved, or a dropped duplicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MergeCounts {
-    /// Rows whose key was not published in their partition.
+    /// Rows whose key was not published: the table has so many rows more.
     pub inserted: u64,
-    /// Published rows replaced by an arriving row with their key.
+    /// Published rows replaced by an arriving row with their key in their partition.
     pub updated: u64,
+    /// Published rows that went because their key arrived in another partition; only where a key is unique in the whole
+    /// table.
+    pub moved: u64,
     /// Arriving rows dropped because another arriving row with their key won, over all partitions.
     pub duplicates_dropped: u64,
 }
@@ -57,7 +68,7 @@ pub struct MergeCounts {
 impl Change {
     /// Whether the table would hold the same files as before.
     pub fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.removed.is_empty()
+        self.added.is_empty() && self.removed.is_empty() && self.schema_changes.is_empty()
     }
 
     /// Sums over the files that would be added.
@@ -104,19 +115,16 @@ pub struct CommitInfo {
 pub(crate) async fn prepare(
     staging: &Staging,
     ctx: &SessionContext,
-    files: Vec<StagedFile>,
+    staged: Staged,
 ) -> Result<Change> {
     let mut change = Change {
-        rows_staged: files.iter().map(|file| file.rows).sum(),
+        rows_staged: staged.rows(),
+        rows_discarded: staged.rows_discarded,
+        schema_changes: staging.agreed.changes.clone(),
         ..Change::default()
     };
-    let mut produced: BTreeMap<String, Vec<StagedFile>> = BTreeMap::new();
-    for file in files {
-        produced
-            .entry(file.partition.clone())
-            .or_default()
-            .push(file);
-    }
+    let produced = by_partition(staged.files);
+    let widened = staging.agreed.widened;
     let mut published: BTreeMap<&str, Vec<DataFile>> = BTreeMap::new();
     for file in staging.base.iter().flat_map(|base| &base.files) {
         published
@@ -125,36 +133,97 @@ pub(crate) async fn prepare(
             .push(file.clone());
     }
     match staging.options.mode {
-        PublishMode::Append => produced
-            .into_values()
-            .flatten()
-            .for_each(|file| change.add(file)),
+        PublishMode::Append => {
+            for (partition, files) in produced {
+                // Rows of both in the same files, so that no two files of a partition have one name.
+                match published.remove(partition.as_str()) {
+                    Some(old) if widened => {
+                        let files = merge::rewrite(staging, ctx, &partition, &old, &files).await?;
+                        change.rewritten += old.len() as u64;
+                        change.replace(old, files);
+                    }
+                    _ => files.into_iter().for_each(|file| change.add(file)),
+                }
+            }
+        }
         mode @ (PublishMode::Overwrite | PublishMode::Replace) => {
             for (partition, files) in produced {
                 let old = published.remove(partition.as_str()).unwrap_or_default();
                 change.replace(old, files);
             }
             if mode == PublishMode::Replace {
-                change.removed.extend(published.into_values().flatten());
+                change
+                    .removed
+                    .extend(std::mem::take(&mut published).into_values().flatten());
             }
         }
         PublishMode::Merge => {
-            let mut counts = MergeCounts::default();
-            for (partition, files) in produced {
-                let old = published.remove(partition.as_str()).unwrap_or_default();
-                let merged = merge_partition(staging, ctx, &partition, &old, files).await?;
-                let changes = change.added.len() + change.removed.len();
-                change.replace(old, merged.files);
-                counts.duplicates_dropped += merged.duplicates_dropped;
-                if change.added.len() + change.removed.len() > changes {
-                    counts.inserted += merged.inserted;
-                    counts.updated += merged.updated;
-                }
-            }
-            change.merge = Some(counts);
+            merge_into(staging, ctx, produced, &mut published, &mut change).await?;
+        }
+    }
+    if widened {
+        // What is left is touched by nothing else. Readers of several files take a column's type from any of them, so
+        // no file may keep the narrower one.
+        for (partition, old) in published {
+            let files = merge::rewrite(staging, ctx, partition, &old, &[]).await?;
+            change.rewritten += old.len() as u64;
+            change.replace(old, files);
         }
     }
     Ok(change)
+}
+
+async fn merge_into(
+    staging: &Staging,
+    ctx: &SessionContext,
+    mut produced: BTreeMap<String, Vec<StagedFile>>,
+    published: &mut BTreeMap<&str, Vec<DataFile>>,
+    change: &mut Change,
+) -> Result<()> {
+    let mut counts = MergeCounts::default();
+    let mut moved = BTreeMap::new();
+    if staging.options.key_scope == KeyScope::Table && !staging.schema.partition_by().is_empty() {
+        let files: Vec<&DataFile> = published.values().flatten().collect();
+        let resolved = merge::resolve_table_wide(staging, ctx, produced, &files).await?;
+        counts.duplicates_dropped = resolved.duplicates_dropped;
+        produced = by_partition(resolved.winners);
+        moved = by_partition(resolved.moved);
+    }
+    let partitions: BTreeSet<String> = produced.keys().chain(moved.keys()).cloned().collect();
+    let work = partitions
+        .into_iter()
+        .map(|partition| merge::Work {
+            published: published.remove(partition.as_str()).unwrap_or_default(),
+            arrived: produced.remove(&partition).unwrap_or_default(),
+            moved: moved.remove(&partition).unwrap_or_default(),
+            partition,
+        })
+        .collect();
+    for merged in merge::merge(staging, ctx, work).await? {
+        let changes = change.added.len() + change.removed.len();
+        change.replace(merged.published, merged.files);
+        counts.duplicates_dropped += merged.duplicates_dropped;
+        if change.added.len() + change.removed.len() > changes {
+            counts.inserted += merged.inserted;
+            counts.updated += merged.updated;
+            counts.moved += merged.moved;
+        }
+    }
+    // In its new partition a moved row was counted as new.
+    counts.inserted = counts.inserted.saturating_sub(counts.moved);
+    change.merge = Some(counts);
+    Ok(())
+}
+
+fn by_partition(files: Vec<StagedFile>) -> BTreeMap<String, Vec<StagedFile>> {
+    let mut partitions: BTreeMap<String, Vec<StagedFile>> = BTreeMap::new();
+    for file in files {
+        partitions
+            .entry(file.partition.clone())
+            .or_default()
+            .push(file);
+    }
+    partitions
 }
 
 pub(crate) async fn publish(staging: &Staging, change: Change, info: CommitInfo) -> Result<Commit> {
@@ -242,6 +311,8 @@ fn record(staging: &Staging, change: Change, info: CommitInfo) -> Result<Record>
         rows_read: info.rows_read,
         partition_by: staging.schema.partition_by().to_vec(),
         columns: staging.schema.to_record(),
+        schema_changes: change.schema_changes,
+        rows_discarded: change.rows_discarded,
         totals: Totals::default(),
         added,
         removed: change.removed.into_iter().map(|file| file.path).collect(),

@@ -70,6 +70,14 @@ impl TableSchema {
         Arc::new(Schema::new(fields))
     }
 
+    /// A schema with these columns, which are normalized.
+    pub(crate) fn of(columns: Vec<FieldRef>, partition_by: &[String]) -> Self {
+        Self {
+            columns: Arc::new(Schema::new(columns)),
+            partition_by: partition_by.to_vec(),
+        }
+    }
+
     pub(crate) fn is_partition(&self, column: &str) -> bool {
         self.partition_by.iter().any(|name| name == column)
     }
@@ -77,10 +85,23 @@ impl TableSchema {
     /// What keeps rows of `incoming` (normalized) out of this table. Another order of the columns is no difference,
     /// and neither is a type that widens to the table's without loss.
     pub fn differences(&self, incoming: &Schema) -> Vec<SchemaDifference> {
+        self.differences_unless(incoming, widens)
+    }
+
+    /// Every difference but the order of the columns.
+    pub(crate) fn exact_differences(&self, incoming: &Schema) -> Vec<SchemaDifference> {
+        self.differences_unless(incoming, |run, table| run == table)
+    }
+
+    fn differences_unless(
+        &self,
+        incoming: &Schema,
+        same: impl Fn(&DataType, &DataType) -> bool,
+    ) -> Vec<SchemaDifference> {
         let mut differences = Vec::new();
         for field in self.columns.fields() {
             match incoming.field_with_name(field.name()) {
-                Ok(other) if widens(other.data_type(), field.data_type()) => {}
+                Ok(other) if same(other.data_type(), field.data_type()) => {}
                 Ok(other) => differences.push(SchemaDifference {
                     column: field.name().clone(),
                     table: Some(field.data_type().clone()),
@@ -141,7 +162,7 @@ impl fmt::Display for SchemaDifference {
 }
 
 /// The one spelling of a type in files, or why it cannot be stored.
-fn normalize(data_type: &DataType) -> Result<DataType, String> {
+pub(crate) fn normalize(data_type: &DataType) -> Result<DataType, String> {
     Ok(match data_type {
         DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
         DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
@@ -206,7 +227,7 @@ fn normalize_map(entries: &FieldRef, sorted: bool) -> Result<DataType, String> {
 }
 
 /// Whether every value of `from` is a value of `to`, so that the rows can be cast without loss.
-fn widens(from: &DataType, to: &DataType) -> bool {
+pub(crate) fn widens(from: &DataType, to: &DataType) -> bool {
     use DataType::{Decimal128, Float16, Float32, Float64};
     if from == to {
         return true;

@@ -9,6 +9,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 
+use crate::contract::Agreement;
 use crate::error::{Error, Result};
 use crate::lease::Lease;
 use crate::log::Commit;
@@ -30,7 +31,29 @@ pub struct Staging {
     pub(crate) token: String,
     pub(crate) options: TableOptions,
     pub(crate) schema: TableSchema,
+    pub(crate) agreed: Agreement,
     pub(crate) base: Option<Commit>,
+}
+
+/// What executing the plan of [`Staging::write_plan`] staged.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Staged {
+    /// The files.
+    pub files: Vec<StagedFile>,
+    /// Rows that are in none of them, because contract `discard_row` left them out.
+    pub rows_discarded: u64,
+}
+
+impl Staged {
+    /// Rows in the files.
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(|file| file.rows).sum()
+    }
+
+    /// Bytes of the files.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
 }
 
 impl Staging {
@@ -40,7 +63,7 @@ impl Staging {
         run_id: String,
         token: String,
         options: TableOptions,
-        schema: TableSchema,
+        agreed: Agreement,
         base: Option<Commit>,
     ) -> Self {
         Self {
@@ -49,12 +72,14 @@ impl Staging {
             run_id,
             token,
             options,
-            schema,
+            schema: agreed.schema.clone(),
+            agreed,
             base,
         }
     }
 
-    /// The schema that is written: the table's, or this run's own if the table is new or replaced with another.
+    /// The schema that is written: the table's with what this run changes in it, or this run's own if the table is new
+    /// or replaced with another.
     pub fn schema(&self) -> &TableSchema {
         &self.schema
     }
@@ -84,6 +109,7 @@ impl Staging {
             &self.schema,
             &self.options,
         )
+        .discarding(&self.agreed.checked)
     }
 
     fn write_error(&self, source: datafusion::error::DataFusionError) -> Error {
@@ -98,8 +124,9 @@ impl Staging {
     /// # Errors
     /// [`Error::StagedFile`] if a file is reported twice, or is not of this run: then the rows must not be published,
     /// because some would be there twice.
-    pub fn staged(&self, batches: &[RecordBatch]) -> Result<Vec<StagedFile>> {
-        let files = write::read_rows(batches).map_err(|source| self.write_error(source))?;
+    pub fn staged(&self, batches: &[RecordBatch]) -> Result<Staged> {
+        let (files, rows_discarded) =
+            write::read_rows(batches).map_err(|source| self.write_error(source))?;
         let folder = format!("{}/", write::rows_folder(&self.token));
         let mut seen = HashMap::new();
         for file in &files {
@@ -118,7 +145,10 @@ impl Staging {
                 ));
             }
         }
-        Ok(files)
+        Ok(Staged {
+            files,
+            rows_discarded,
+        })
     }
 
     /// The folder of the rows this run staged, laid out as the table is, for checks before publishing. It exists once
@@ -134,15 +164,15 @@ impl Staging {
         })
     }
 
-    /// Works out what publishing these files would change, and makes the replacement files of a `merge`. Publishes
-    /// nothing; may be repeated only after [`Staging::abandon`] and a new run.
+    /// Works out what publishing these files would change, and makes the files that replace published ones: those of a
+    /// `merge`, and all others if a column gets a wider type. Publishes nothing; may be repeated only after [`Staging::abandon`] and a new run.
     ///
-    /// `ctx` gives the memory pool and the temporary folder of the merge.
+    /// `ctx` gives the memory pool and the temporary folder for that.
     ///
     /// # Errors
     /// [`Error::Merge`] with the engine's error as its source.
-    pub async fn prepare(&self, ctx: &SessionContext, files: Vec<StagedFile>) -> Result<Change> {
-        publish::prepare(self, ctx, files).await
+    pub async fn prepare(&self, ctx: &SessionContext, staged: Staged) -> Result<Change> {
+        publish::prepare(self, ctx, staged).await
     }
 
     /// Publishes the change, all or nothing, with the cursors in the same decision, and ends the run.

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use tracing::info;
 use url::Url;
 
+use crate::contract::{Agreement, Contract, agree};
 use crate::error::{Error, Result};
 use crate::lease::Lease;
 use crate::log::{self, Commit, Intent};
@@ -132,7 +133,7 @@ impl Table {
         let lease = Lease::acquire(store.as_ref(), run_id, self.committed_epoch().await?).await?;
         recover(store, &lease).await?;
         let base = self.current().await?;
-        let table_schema = self.agree(base.as_ref(), &options, incoming).await?;
+        let agreed = self.agree(base.as_ref(), &options, incoming).await?;
 
         let epoch = lease.epoch();
         let token = token(run_id, epoch);
@@ -147,34 +148,32 @@ impl Table {
             run_id.to_owned(),
             token,
             options,
-            table_schema,
+            agreed,
             base,
         ))
     }
 
-    /// The schema that the run writes: the table's if there is one, else the run's own.
+    /// The schema that the run writes: the table's, as far as the contract of the run lets it change.
     async fn agree(
         &self,
         base: Option<&Commit>,
         options: &TableOptions,
         run: TableSchema,
-    ) -> Result<TableSchema> {
+    ) -> Result<Agreement> {
         let Some(base) = base else {
             return match self.store.any_published().await? {
                 Some(example) => Err(Error::ForeignFiles {
                     table: self.location().to_owned(),
                     example,
                 }),
-                None => Ok(run),
+                None => Ok(Agreement::new_schema(None, run)),
             };
         };
         let same_folders = base.schema.partition_by() == run.partition_by();
-        let differences = base.schema.differences(run.columns());
-        if same_folders && differences.is_empty() {
-            return Ok(base.schema.clone());
-        }
-        if options.mode == PublishMode::Replace {
-            return Ok(run);
+        let replaces = options.mode == PublishMode::Replace && options.contract == Contract::Evolve;
+        let fits = same_folders && base.schema.differences(run.columns()).is_empty();
+        if replaces && !fits {
+            return Ok(Agreement::new_schema(Some(&base.schema), run));
         }
         if !same_folders {
             return Err(Error::PartitioningChanged {
@@ -183,10 +182,17 @@ impl Table {
                 run_columns: run.partition_by().to_vec(),
             });
         }
-        Err(Error::SchemaChanged {
-            table: self.location().to_owned(),
-            differences,
-        })
+        let agreed = agree(&base.schema, &run, options.contract).map_err(|differences| {
+            Error::SchemaChanged {
+                table: self.location().to_owned(),
+                contract: options.contract,
+                differences,
+            }
+        })?;
+        for change in &agreed.changes {
+            info!(table = self.location(), %change, "the schema of the table is going to change");
+        }
+        Ok(agreed)
     }
 
     async fn committed_epoch(&self) -> Result<u64> {

@@ -41,7 +41,7 @@ pub struct OpenOutput {
 #[derive(Debug)]
 pub struct StagedOutput {
     open: OpenOutput,
-    files: Vec<tables::StagedFile>,
+    staged: tables::Staged,
     scanned: u64,
 }
 
@@ -161,9 +161,9 @@ impl OpenOutput {
         plan: &LogicalPlan,
     ) -> Result<StagedOutput, (RunError, Box<Self>)> {
         match self.files(run, ctx, plan).await {
-            Ok((files, scanned)) => Ok(StagedOutput {
+            Ok((staged, scanned)) => Ok(StagedOutput {
                 open: self,
-                files,
+                staged,
                 scanned,
             }),
             Err(error) => Err((error, Box::new(self))),
@@ -175,7 +175,7 @@ impl OpenOutput {
         run: &RunContext,
         ctx: &SessionContext,
         plan: &LogicalPlan,
-    ) -> Result<(Vec<tables::StagedFile>, u64), RunError> {
+    ) -> Result<(tables::Staged, u64), RunError> {
         let physical = ctx
             .state()
             .create_physical_plan(plan)
@@ -190,11 +190,11 @@ impl OpenOutput {
             () = run.cancel.cancelled() => return Err(run.interrupted()),
             batches = collect(Arc::clone(&writing), ctx.task_ctx()) => batches.map_err(|error| self.query_failed(error))?,
         };
-        let files = self
+        let staged = self
             .staging
             .staged(&batches)
             .map_err(|error| self.table_failed(error))?;
-        Ok((files, scanned_rows(writing.as_ref())))
+        Ok((staged, scanned_rows(writing.as_ref())))
     }
 
     /// Lets go of the table; what was staged is removed.
@@ -239,9 +239,7 @@ impl StagedOutput {
 
     /// Rows and bytes that were staged.
     pub fn size(&self) -> (u64, u64) {
-        self.files.iter().fold((0, 0), |(rows, bytes), file| {
-            (rows + file.rows, bytes + file.bytes)
-        })
+        (self.staged.rows(), self.staged.bytes())
     }
 
     /// Makes the staged rows readable in `ctx` under the name of the view that they came from.
@@ -306,7 +304,7 @@ impl StagedOutput {
             location: location.clone(),
             source: Box::new(source),
         };
-        let change = staging.prepare(ctx, self.files).await.map_err(failed)?;
+        let change = staging.prepare(ctx, self.staged).await.map_err(failed)?;
         let commit = staging
             .publish(change.clone(), info)
             .await

@@ -20,9 +20,10 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
     InputDistributionRequirements, Partitioning, PlanProperties, ReplaceChildrenOptions,
 };
+use futures::future::ready;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{Ordinals, StagedFile, WriteSpec, gathered, row_schema, sorted, to_rows};
+use super::{Ordinals, StagedFile, WriteSpec, discard, gathered, row_schema, sorted, to_rows};
 use crate::error::Error;
 
 /// Writes its input into staged Parquet files, one partition of the table per folder, and gives one row per file when
@@ -144,12 +145,22 @@ impl ExecutionPlan for PartitionedWriteExec {
             );
         }
         let counters = Counters::new(&self.metrics, partition);
-        let counted = counters.rows_read.clone();
+        let (read, discarded) = (counters.rows_read.clone(), counters.rows_discarded.clone());
+        let (schema, checked) = (Arc::clone(&self.spec.schema), !self.spec.checked.is_empty());
         let input = self.input.execute(partition, Arc::clone(&context))?;
         let input = RecordBatchStreamAdapter::new(
-            input.schema(),
-            input.inspect_ok(move |batch| {
-                counted.add(batch.num_rows());
+            Arc::clone(&schema),
+            input.and_then(move |batch| {
+                read.add(batch.num_rows());
+                let kept = if checked {
+                    discard::fitting(&batch, &schema)
+                } else {
+                    Ok(batch.clone())
+                };
+                if let Ok(kept) = &kept {
+                    discarded.add(batch.num_rows() - kept.num_rows());
+                }
+                ready(kept)
             }),
         );
         let reservation =
@@ -163,7 +174,7 @@ impl ExecutionPlan for PartitionedWriteExec {
                 gathered::write(input, &spec, &ordinals, &reservation, streams).await?
             };
             counters.check(&files)?;
-            to_rows(&files)
+            to_rows(&files, counters.rows_discarded.value() as u64)
         };
         Ok(Box::pin(RecordBatchStreamAdapter::new(
             row_schema(),
@@ -179,6 +190,7 @@ impl ExecutionPlan for PartitionedWriteExec {
 /// What one stream read and wrote.
 struct Counters {
     rows_read: Count,
+    rows_discarded: Count,
     rows_written: Count,
     files_written: Count,
     bytes_written: Count,
@@ -189,21 +201,24 @@ impl Counters {
         let counter = |name: &'static str| MetricBuilder::new(metrics).counter(name, partition);
         Self {
             rows_read: counter("rows_read"),
+            rows_discarded: counter("rows_discarded"),
             rows_written: counter("rows_written"),
             files_written: counter("files_written"),
             bytes_written: counter("bytes_written"),
         }
     }
 
-    /// Every row that came in is in a file, and none twice.
+    /// Every row that came in is in a file or was discarded, and none twice.
     fn check(&self, files: &[StagedFile]) -> Result<()> {
         let rows: u64 = files.iter().map(|file| file.rows).sum();
         let bytes: u64 = files.iter().map(|file| file.bytes).sum();
         let read = self.rows_read.value() as u64;
-        if rows != read {
+        let discarded = self.rows_discarded.value() as u64;
+        if rows + discarded != read {
             return Err(DataFusionError::from(Error::RowsLost {
                 read,
                 written: rows,
+                discarded,
             }));
         }
         self.rows_written

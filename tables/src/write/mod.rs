@@ -11,6 +11,7 @@
 //! accounted where it is held. A thread of its own per file would escape both. Only the disk is waited for elsewhere
 //! (`store::local` writes on the blocking pool).
 
+mod discard;
 mod encoder;
 mod exec;
 mod gathered;
@@ -24,12 +25,11 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type, UInt64Type};
-use datafusion::common::{internal_err, plan_err};
+use datafusion::common::internal_err;
 use datafusion::error::Result;
-use datafusion::physical_expr::expressions::{CastExpr, Column};
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{Distribution, LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
-use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
@@ -74,6 +74,21 @@ pub struct StagedFile {
 }
 
 impl StagedFile {
+    /// No file: what a row of the operator's output says when it only counts discarded rows.
+    fn none() -> Self {
+        Self {
+            partition: String::new(),
+            name: String::new(),
+            staged: String::new(),
+            upload: String::new(),
+            ordinal: 0,
+            rows: 0,
+            bytes: 0,
+            sha256: String::new(),
+            repeated_keys: None,
+        }
+    }
+
     pub(crate) fn into_data_file(self) -> DataFile {
         let path = if self.partition.is_empty() {
             self.name
@@ -106,6 +121,8 @@ pub(crate) struct WriteSpec {
     file_columns: Vec<usize>,
     order: Vec<(usize, SortOptions)>,
     watched_key: Vec<usize>,
+    /// Columns whose values may not fit; see [`discard`].
+    checked: Vec<String>,
     encode: EncodeOptions,
 }
 
@@ -148,6 +165,18 @@ impl WriteSpec {
         }
     }
 
+    /// The same, into another folder of the run's staging area: rows that are not published as they are.
+    pub(crate) fn into_folder(mut self, folder: &str) -> Self {
+        self.folder = format!("{}/{folder}", self.token);
+        self
+    }
+
+    /// Leaves rows out in which a value of these columns does not fit the table's type, and counts them.
+    pub(crate) fn discarding(mut self, columns: &[String]) -> Self {
+        self.checked = columns.to_vec();
+        self
+    }
+
     /// The rows of one partition, without its columns, into `folder` of the run's staging area.
     pub(crate) fn of_partition(
         store: Arc<dyn Store>,
@@ -180,6 +209,7 @@ impl WriteSpec {
             file_columns: Vec::new(),
             order: Vec::new(),
             watched_key: Vec::new(),
+            checked: Vec::new(),
             encode: EncodeOptions::new(options),
         }
     }
@@ -302,7 +332,7 @@ pub(crate) fn plan(
     input: Arc<dyn ExecutionPlan>,
     spec: WriteSpec,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let mut input = to_schema(input, &spec.schema)?;
+    let mut input = discard::to_schema(input, &spec.schema, &spec.checked)?;
     if let Some(ordering) = spec.ordering() {
         let streams = input.output_partitioning().partition_count();
         if streams > 1 {
@@ -323,42 +353,6 @@ pub(crate) fn plan(
         }
     }
     Ok(Arc::new(PartitionedWriteExec::new(input, Arc::new(spec))))
-}
-
-fn to_schema(input: Arc<dyn ExecutionPlan>, schema: &SchemaRef) -> Result<Arc<dyn ExecutionPlan>> {
-    let from = input.schema();
-    if let Some(extra) = from
-        .fields()
-        .iter()
-        .find(|field| schema.index_of(field.name()).is_err())
-    {
-        return plan_err!(
-            "the plan has a column {} that the table does not have",
-            extra.name()
-        );
-    }
-    let mut expressions = Vec::with_capacity(schema.fields().len());
-    let mut same = from.fields().len() == schema.fields().len();
-    for (position, field) in schema.fields().iter().enumerate() {
-        let Ok(index) = from.index_of(field.name()) else {
-            return plan_err!(
-                "the plan has no column {}, which the table has",
-                field.name()
-            );
-        };
-        let mut expression: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), index));
-        same &= index == position;
-        if from.field(index).data_type() != field.data_type() {
-            same = false;
-            expression = Arc::new(CastExpr::new(expression, field.data_type().clone(), None));
-        }
-        expressions.push((expression, field.name().clone()));
-    }
-    if same {
-        Ok(input)
-    } else {
-        Ok(Arc::new(ProjectionExec::try_new(expressions, input)?))
-    }
 }
 
 /// The bytes of these rows. Batches are often slices of a larger one; counting all of that for each of them would give
@@ -393,7 +387,7 @@ impl Ordinals {
     }
 }
 
-const COLUMNS: [(&str, DataType, bool); 9] = [
+const COLUMNS: [(&str, DataType, bool); 10] = [
     ("partition", DataType::Utf8, false),
     ("name", DataType::Utf8, false),
     ("staged", DataType::Utf8, false),
@@ -403,6 +397,7 @@ const COLUMNS: [(&str, DataType, bool); 9] = [
     ("bytes", DataType::UInt64, false),
     ("sha256", DataType::Utf8, false),
     ("repeated_keys", DataType::UInt64, true),
+    ("discarded", DataType::UInt64, false),
 ];
 
 /// The columns of the operator's output: one row per staged file.
@@ -414,7 +409,12 @@ fn row_schema() -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn to_rows(files: &[StagedFile]) -> Result<RecordBatch> {
+/// One row per file, and one without a name for the rows that were discarded, if any were.
+fn to_rows(files: &[StagedFile], discarded: u64) -> Result<RecordBatch> {
+    let mut files = files.to_vec();
+    if discarded > 0 {
+        files.push(StagedFile::none());
+    }
     let text = |get: fn(&StagedFile) -> &str| {
         Arc::new(StringArray::from_iter_values(files.iter().map(get)))
     };
@@ -437,15 +437,21 @@ fn to_rows(files: &[StagedFile]) -> Result<RecordBatch> {
             Arc::new(UInt64Array::from_iter(
                 files.iter().map(|file| file.repeated_keys),
             )),
+            Arc::new(UInt64Array::from_iter_values(
+                files
+                    .iter()
+                    .map(|file| if file.name.is_empty() { discarded } else { 0 }),
+            )),
         ],
     )?;
     Ok(batch)
 }
 
-/// Reads the operator's output, whatever process made it.
-pub(crate) fn read_rows(batches: &[RecordBatch]) -> Result<Vec<StagedFile>> {
+/// Reads the operator's output, whatever process made it: the staged files, and how many rows were discarded.
+pub(crate) fn read_rows(batches: &[RecordBatch]) -> Result<(Vec<StagedFile>, u64)> {
     let expected = row_schema();
     let mut files = Vec::new();
+    let mut discarded = 0;
     for batch in batches {
         if batch.schema().fields() != expected.fields() {
             return internal_err!(
@@ -464,6 +470,10 @@ pub(crate) fn read_rows(batches: &[RecordBatch]) -> Result<Vec<StagedFile>> {
             batch.column(column).as_primitive::<UInt64Type>().value(row)
         };
         for row in 0..batch.num_rows() {
+            discarded += number(9, row);
+            if text(1, row).is_empty() {
+                continue;
+            }
             files.push(StagedFile {
                 partition: text(0, row),
                 name: text(1, row),
@@ -477,5 +487,5 @@ pub(crate) fn read_rows(batches: &[RecordBatch]) -> Result<Vec<StagedFile>> {
             });
         }
     }
-    Ok(files)
+    Ok((files, discarded))
 }

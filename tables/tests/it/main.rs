@@ -8,5 +8,8 @@ mod partitions;
 mod readers;
 mod recovery;
 mod refusals;
+mod rows;
+mod schema_changes;
 mod support;
+mod table_keys;
 mod writers;

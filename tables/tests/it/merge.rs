@@ -50,7 +50,8 @@ async fn arriving_keys_update_or_insert_and_untouched_partitions_keep_their_file
         Some(MergeCounts {
             inserted: 2,
             updated: 1,
-            duplicates_dropped: 0
+            duplicates_dropped: 0,
+            ..MergeCounts::default()
         })
     );
     assert_eq!(
@@ -117,7 +118,8 @@ async fn the_greatest_row_of_a_repeated_key_wins_in_new_and_in_published_partiti
             Some(MergeCounts {
                 inserted: 2,
                 updated: 1,
-                duplicates_dropped: 3
+                duplicates_dropped: 3,
+                ..MergeCounts::default()
             })
         );
         staging.publish(change, info(2)).await?;
@@ -242,7 +244,8 @@ async fn a_merge_under_a_small_memory_pool_gives_the_same_table() -> TestResult 
             Some(MergeCounts {
                 inserted: 30_000,
                 updated: 60_000,
-                duplicates_dropped: 10_000
+                duplicates_dropped: 10_000,
+                ..MergeCounts::default()
             }),
             "memory {memory:?}"
         );

@@ -54,9 +54,9 @@ async fn another_schema_is_refused_before_any_row_is_read_with_the_difference() 
     assert_eq!(
         error.to_string(),
         format!(
-            "the schema of table {} is fixed and the rows of this run differ from it: column id is Int64 in the \
-             table, Utf8 in the run; column note (Utf8) of the table is missing in the run; column text (Utf8) of the \
-             run is not in the table; change the query, or publish with mode 'replace', which sets a new schema",
+            "the rows of this run do not have the schema of table {}, and contract 'evolve' does not allow: column id \
+             is Int64 in the table, Utf8 in the run; column note (Utf8) of the table is missing in the run; change the \
+             query, or publish with mode 'replace', which sets a new schema",
             folder.display()
         )
     );

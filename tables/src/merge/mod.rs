@@ -1,0 +1,253 @@
+//! Merging arriving rows into published ones: copy on write. Owns which row wins, which published rows go, and how much
+//! memory that takes; the files are written by `write` and published like any others.
+//!
+//! - A published row goes when a row with its key arrives: in its partition, or anywhere if the key is the table's
+//!   (`table_wide`).
+//! - Among arriving rows with one key the winner is chosen by values alone (`winners`), never by the order of arrival.
+//! - NULL in a key equals NULL, so that a rerun replaces its own rows.
+//!
+//! Only touched partitions are read and written. The plans are the engine's and spill their sorts; the keys of a join are
+//! held in memory. A merge that exhausts the memory pool is tried again in one stream, then with joins that sort instead.
+
+mod files;
+mod partition;
+mod table_wide;
+mod winners;
+
+use std::time::Duration;
+
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::MemoryLimit;
+use datafusion::prelude::SessionContext;
+use futures::{StreamExt, stream};
+use tracing::warn;
+
+use crate::error::{Error, Result};
+use crate::log::DataFile;
+use crate::staging::Staging;
+use crate::write::StagedFile;
+
+use partition::{Merge, Outcome};
+pub(crate) use table_wide::resolve as resolve_table_wide;
+
+/// Rows in a batch when memory is short.
+const FRUGAL_BATCH_ROWS: usize = 1024;
+/// Partitions merged at a time where memory allows: each is encoded by one thread.
+const PARTITIONS_AT_A_TIME: usize = 2;
+/// How often, and after which pause, is looked whether a failed plan gave its memory back.
+const GIVE_BACK_LOOKS: usize = 100;
+const GIVE_BACK_PAUSE: Duration = Duration::from_millis(5);
+/// The memory pool must hold so many row groups for that: an encoder holds one, the joins and sorts before it want more.
+const ROOM_FOR_ROW_GROUPS: usize = 8;
+
+/// What is to be merged in one partition.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) partition: String,
+    /// Its files in the newest commit.
+    pub(crate) published: Vec<DataFile>,
+    /// The rows that arrive in it.
+    pub(crate) arrived: Vec<StagedFile>,
+    /// Keys of published rows of it that arrive in other partitions, as `table_wide` found them.
+    pub(crate) moved: Vec<StagedFile>,
+}
+
+/// The files of a partition after a merge, and what it did.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    pub(crate) published: Vec<DataFile>,
+    pub(crate) files: Vec<StagedFile>,
+    pub(crate) inserted: u64,
+    pub(crate) updated: u64,
+    pub(crate) moved: u64,
+    pub(crate) duplicates_dropped: u64,
+}
+
+/// How much a plan may ask for; each is tried when the one before exhausted the memory pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    /// As the session is set.
+    Usual,
+    /// One stream and small batches, and one step after the other: fewer operators share the memory pool, and each asks
+    /// for less at a time.
+    OneStream,
+    /// The same with joins that sort both sides, which spill, instead of holding the keys of one.
+    SortedJoins,
+}
+
+impl Attempt {
+    const ALL: [Self; 3] = [Self::Usual, Self::OneStream, Self::SortedJoins];
+
+    /// Ends the names of the staging folders: the attempt before may have begun files.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Usual => "",
+            Self::OneStream => "-again",
+            Self::SortedJoins => "-sorted",
+        }
+    }
+
+    fn session(self, ctx: &SessionContext) -> SessionContext {
+        let state = ctx.state();
+        let config = state.config().clone();
+        let config = match self {
+            Self::Usual => return ctx.clone(),
+            Self::OneStream => config.with_target_partitions(1),
+            Self::SortedJoins => {
+                // The planner takes a sort-merge join only for several streams.
+                let mut config = config.with_target_partitions(2);
+                config.options_mut().optimizer.prefer_hash_join = false;
+                config
+            }
+        };
+        SessionContext::new_with_state(
+            SessionStateBuilder::new_from_existing(state)
+                .with_config(config.with_batch_size(FRUGAL_BATCH_ROWS))
+                .build(),
+        )
+    }
+}
+
+/// The same session with joins that hold the keys of one side: only those tell a scan which keys can match, so that it
+/// leaves out files by their footers.
+fn with_hash_joins(ctx: &SessionContext) -> SessionContext {
+    let state = ctx.state();
+    let mut config = state.config().clone();
+    config.options_mut().optimizer.prefer_hash_join = true;
+    SessionContext::new_with_state(
+        SessionStateBuilder::new_from_existing(state)
+            .with_config(config)
+            .build(),
+    )
+}
+
+fn is_exhausted(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+}
+
+/// Merges the partitions, two at a time if the memory pool has room for that. In the order of `work`.
+pub(crate) async fn merge(
+    staging: &Staging,
+    ctx: &SessionContext,
+    work: Vec<Work>,
+) -> Result<Vec<Merged>> {
+    let mut done = Vec::with_capacity(work.len());
+    let mut running = stream::iter(
+        work.into_iter()
+            .map(|work| first_attempt(staging, ctx, work)),
+    )
+    .buffered(at_a_time(staging, ctx));
+    while let Some((work, outcome)) = running.next().await {
+        done.push((work, outcome?));
+    }
+    drop(running);
+    let mut merged = Vec::with_capacity(done.len());
+    for (work, outcome) in done {
+        merged.push(match outcome {
+            Some(merged) => merged.of(work),
+            // One by one, now that nothing else holds memory.
+            None => again(staging, ctx, &work).await?.of(work),
+        });
+    }
+    Ok(merged)
+}
+
+/// `None` in place of an outcome if memory did not suffice.
+async fn first_attempt(
+    staging: &Staging,
+    ctx: &SessionContext,
+    work: Work,
+) -> (Work, Result<Option<Outcome>>) {
+    let outcome = Merge::new(staging, ctx.clone(), &work.partition, Attempt::Usual)
+        .run(&work)
+        .await;
+    let outcome = match outcome {
+        Ok(outcome) => Ok(Some(outcome)),
+        Err(error) if is_exhausted(&error) => {
+            warn!(partition = work.partition, %error, "the merge did not fit in memory; it is tried again alone");
+            Ok(None)
+        }
+        Err(error) => Err(failed(staging, &work.partition, error)),
+    };
+    (work, outcome)
+}
+
+async fn again(staging: &Staging, ctx: &SessionContext, work: &Work) -> Result<Outcome> {
+    memory_given_back(ctx).await;
+    let merge = Merge::new(
+        staging,
+        Attempt::OneStream.session(ctx),
+        &work.partition,
+        Attempt::OneStream,
+    );
+    let outcome = match merge.run(work).await {
+        Err(error) if is_exhausted(&error) => {
+            warn!(partition = work.partition, %error, "the keys do not fit in memory; the merge is tried again with joins that sort");
+            memory_given_back(ctx).await;
+            let ctx = Attempt::SortedJoins.session(ctx);
+            Merge::new(staging, ctx, &work.partition, Attempt::SortedJoins)
+                .run(work)
+                .await
+        }
+        outcome => outcome,
+    };
+    outcome.map_err(|error| failed(staging, &work.partition, error))
+}
+
+/// The tasks of a plan that failed end a moment after it did, and hold memory until then. Waits for that, but not for
+/// memory that others of the process hold.
+async fn memory_given_back(ctx: &SessionContext) {
+    let pool = &ctx.runtime_env().memory_pool;
+    for _ in 0..GIVE_BACK_LOOKS {
+        if pool.reserved() == 0 {
+            return;
+        }
+        tokio::time::sleep(GIVE_BACK_PAUSE).await;
+    }
+}
+
+/// Writes the rows of published files again, with the table's present schema, and `arrived` rows among them.
+pub(crate) async fn rewrite(
+    staging: &Staging,
+    ctx: &SessionContext,
+    partition: &str,
+    published: &[DataFile],
+    arrived: &[StagedFile],
+) -> Result<Vec<StagedFile>> {
+    let usual = Merge::new(staging, ctx.clone(), partition, Attempt::Usual);
+    let written = match usual.rewrite(published, arrived).await {
+        Err(error) if is_exhausted(&error) => {
+            memory_given_back(ctx).await;
+            let ctx = Attempt::OneStream.session(ctx);
+            Merge::new(staging, ctx, partition, Attempt::OneStream)
+                .rewrite(published, arrived)
+                .await
+        }
+        written => written,
+    };
+    written.map_err(|error| failed(staging, partition, error))
+}
+
+fn failed(staging: &Staging, partition: &str, source: DataFusionError) -> Error {
+    Error::Merge {
+        table: staging.store.location().to_owned(),
+        partition: partition.to_owned(),
+        source,
+    }
+}
+
+fn at_a_time(staging: &Staging, ctx: &SessionContext) -> usize {
+    let room = match ctx.runtime_env().memory_pool.memory_limit() {
+        MemoryLimit::Finite(bytes) => {
+            bytes / staging.options.row_group_bytes >= ROOM_FOR_ROW_GROUPS
+        }
+        MemoryLimit::Infinite | MemoryLimit::Unknown => true,
+    };
+    let streams = ctx.state().config().target_partitions();
+    if room {
+        PARTITIONS_AT_A_TIME.min(streams).max(1)
+    } else {
+        1
+    }
+}
