@@ -66,13 +66,32 @@ pub(super) fn summary(printer: Printer, finished: &Finished) {
         ));
         if let Some(merge) = change
             .merge
-            .filter(|merge| merge.updated + merge.duplicates_dropped > 0)
+            .filter(|merge| merge.updated + merge.moved + merge.duplicates_dropped > 0)
         {
+            let moved = match merge.moved {
+                0 => String::new(),
+                moved => format!("{} moved from another partition, ", thousands(moved)),
+            };
             printer.say(format_args!(
-                "  merged       {} new, {} updated, {} given twice",
+                "  merged       {} new, {} updated, {moved}{} given twice",
                 thousands(merge.inserted),
                 thousands(merge.updated),
                 thousands(merge.duplicates_dropped)
+            ));
+        }
+        if change.rows_discarded > 0 {
+            printer.say(format_args!(
+                "  discarded    {} with a value that does not fit the table's type",
+                count(change.rows_discarded, "row")
+            ));
+        }
+        for changed in &change.schema_changes {
+            printer.say(format_args!("  schema       {changed}"));
+        }
+        if change.rewritten > 0 {
+            printer.say(format_args!(
+                "  rewritten    {} for the wider type",
+                count(change.rewritten, "file")
             ));
         }
         printer.say(format_args!(

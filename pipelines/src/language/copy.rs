@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
-use tables::{Compression, PublishMode};
+use tables::{Compression, Contract, KeyScope, PublishMode};
 
 use super::cursor::{Cursor, Parsed};
 use super::diagnostic::Report;
@@ -27,7 +27,8 @@ pub struct SortKey {
     pub column: Name,
     /// Largest first.
     pub descending: bool,
-    /// NULL before everything else. Unless said: last when ascending, first when descending.
+    /// NULL before everything else. Unless said: in `sort` last when ascending and first when descending, in `order`
+    /// always, so that a value wins over none.
     pub nulls_first: bool,
 }
 
@@ -35,6 +36,13 @@ pub struct SortKey {
 pub const OUTPUT_OPTIONS: &[(&str, &str, &str)] = &[
     ("publish", "append, overwrite, replace, merge", "overwrite"),
     ("key", "columns: 'a, b'", "none; `merge` needs it"),
+    (
+        "order",
+        "columns: 'a, b DESC NULLS LAST'",
+        "none; `merge` uses it",
+    ),
+    ("key_scope", "partition, table", "partition"),
+    ("contract", "evolve, freeze, discard_row", "evolve"),
     ("sort", "columns: 'a, b DESC NULLS LAST'", "none"),
     (
         "compression",
@@ -52,6 +60,12 @@ pub struct OutputOptions {
     pub publish: PublishMode,
     /// The columns whose values identify a row.
     pub key: Vec<Name>,
+    /// The order whose last row is kept when a run brings several rows with one key.
+    pub order: Vec<SortKey>,
+    /// Where the key is unique.
+    pub key_scope: KeyScope,
+    /// What happens when the rows have another schema than the table.
+    pub contract: Contract,
     /// The order of rows within a partition.
     pub sort: Vec<SortKey>,
     /// The codec of the Parquet files.
@@ -214,7 +228,9 @@ fn resolve_options(
 ) -> OutputOptions {
     let mut options = OutputOptions::default();
     let mut merge_at = None;
+    let mut mode_unknown = false;
     let mut key_given = false;
+    let mut of_merge = Vec::new();
     for (key, entry) in by_key(&statement.options, report) {
         if !OUTPUT_OPTIONS.iter().any(|(name, _, _)| *name == key) {
             let names = OUTPUT_OPTIONS.iter().map(|(name, _, _)| *name);
@@ -239,8 +255,29 @@ fn resolve_options(
         if key == "publish" && text.eq_ignore_ascii_case("merge") {
             merge_at = Some(entry.value_span);
         }
+        if matches!(key, "order" | "key_scope") {
+            of_merge.push((key, entry.key.span));
+        }
         if let Err(error) = set(&mut options, key, &text, entry, report) {
+            // A mode that is not understood may have been meant to be `merge`.
+            mode_unknown |= key == "publish";
             report.push(describe(&error, entry, report));
+        }
+    }
+    if merge_at.is_none() && !mode_unknown {
+        for (key, span) in of_merge {
+            report.push(
+                report
+                    .error_at(
+                        span,
+                        format!("option `{key}` has a meaning for publish 'merge' only"),
+                    )
+                    .with_help(if key == "order" {
+                        "for the order of rows in the files use `sort`"
+                    } else {
+                        "say publish 'merge' with the option `key`, or leave it out"
+                    }),
+            );
         }
     }
     if let Some(span) = merge_at
@@ -269,13 +306,21 @@ fn set(
             let expected = "append, overwrite, replace or merge";
             options.publish = choice("publish", text, expected, &PublishMode::NAMES)?;
         }
+        "key_scope" => {
+            options.key_scope = choice("key_scope", text, "partition or table", &KeyScope::NAMES)?;
+        }
+        "contract" => {
+            let expected = "evolve, freeze or discard_row";
+            options.contract = choice("contract", text, expected, &Contract::NAMES)?;
+        }
         "key" => {
-            options.key = read_sort_keys(text, entry, false, report)
+            options.key = read_sort_keys(text, entry, Directions::None, report)
                 .into_iter()
                 .map(|key| key.column)
                 .collect();
         }
-        "sort" => options.sort = read_sort_keys(text, entry, true, report),
+        "sort" => options.sort = read_sort_keys(text, entry, Directions::OfSql, report),
+        "order" => options.order = read_sort_keys(text, entry, Directions::NullFirst, report),
         "compression" => options.compression = Some(compression(text)?),
         "row_group_rows" => options.row_group_rows = Some(count("row_group_rows", text)?),
         "target_file_size" => {
@@ -305,9 +350,25 @@ fn compression(text: &str) -> Result<Compression, OptionError> {
     })
 }
 
+/// What may stand behind the columns of a list, and where NULL comes if nothing does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Directions {
+    /// Columns only.
+    None,
+    /// NULL last when ascending, first when descending.
+    OfSql,
+    /// NULL first.
+    NullFirst,
+}
+
 /// Reads `a, b DESC NULLS LAST` out of a string. Places point into the string where it stands in the
 /// text as it is, else at the whole value.
-fn read_sort_keys(text: &str, entry: &Entry, ordered: bool, report: &mut Report) -> Vec<SortKey> {
+fn read_sort_keys(
+    text: &str,
+    entry: &Entry,
+    directions: Directions,
+    report: &mut Report,
+) -> Vec<SortKey> {
     let name = entry.key.value.as_str();
     let Some(mut cursor) = cursor_into(text, entry, report) else {
         report.error(
@@ -316,7 +377,7 @@ fn read_sort_keys(text: &str, entry: &Entry, ordered: bool, report: &mut Report)
         );
         return Vec::new();
     };
-    let keys = match read_keys(&mut cursor, ordered) {
+    let keys = match read_keys(&mut cursor, directions) {
         Ok(keys) => keys,
         Err(mistake) => {
             report.push(*mistake);
@@ -328,7 +389,8 @@ fn read_sort_keys(text: &str, entry: &Entry, ordered: bool, report: &mut Report)
     keys
 }
 
-fn read_keys(cursor: &mut Cursor, ordered: bool) -> Parsed<Vec<SortKey>> {
+fn read_keys(cursor: &mut Cursor, directions: Directions) -> Parsed<Vec<SortKey>> {
+    let ordered = directions != Directions::None;
     let mut keys = Vec::new();
     loop {
         let column = cursor.name("a column")?;
@@ -349,7 +411,7 @@ fn read_keys(cursor: &mut Cursor, ordered: bool) -> Parsed<Vec<SortKey>> {
         keys.push(SortKey {
             column,
             descending,
-            nulls_first: nulls_first.unwrap_or(descending),
+            nulls_first: nulls_first.unwrap_or(descending || directions == Directions::NullFirst),
         });
         if cursor.peek().token == Token::EOF {
             return Ok(keys);

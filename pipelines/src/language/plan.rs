@@ -259,9 +259,11 @@ fn check_columns(output: &Output, plan: &LogicalPlan, report: &mut Report) {
         .collect();
     let options = &output.options;
     let sort: Vec<&Name> = options.sort.iter().map(|key| &key.column).collect();
-    let lists: [(&str, Vec<&Name>); 3] = [
+    let order: Vec<&Name> = options.order.iter().map(|key| &key.column).collect();
+    let lists: [(&str, Vec<&Name>); 4] = [
         ("PARTITIONED BY", output.partition_by.iter().collect()),
         ("option `key`", options.key.iter().collect()),
+        ("option `order`", order),
         ("option `sort`", sort),
     ];
     for (place, names) in lists {

@@ -82,6 +82,9 @@ pub fn table_options(output: &Output, settings: &RunSettings) -> TableOptions {
         partition_by: texts(&output.partition_by),
         mode: options.publish,
         key: texts(&options.key),
+        order: options.order.iter().map(sort_key).collect(),
+        key_scope: options.key_scope,
+        contract: options.contract,
         sort: options.sort.iter().map(sort_key).collect(),
         compression: options.compression.unwrap_or(defaults.compression),
         row_group_rows: options

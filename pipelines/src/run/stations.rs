@@ -324,6 +324,7 @@ async fn publish_all(
         let info = outputs::commit_info(&prepared.bound, counts.read);
         let done = output.publish(ctx, info).await?;
         counts.written += rows;
+        tell_changes(run, &done, counts).await?;
         run.store
             .record_output(run.attempt, &recorded(&done))
             .await?;
@@ -344,6 +345,36 @@ async fn publish_all(
     )
     .await?;
     Ok(published)
+}
+
+/// What a reader of the run's record must know beside the counts of files.
+async fn tell_changes(
+    run: &RunContext,
+    output: &Published,
+    counts: &mut Counts,
+) -> Result<(), RunError> {
+    let (change, name) = (&output.change, &output.name);
+    let mut count_as = |word: &str, rows: u64| {
+        if rows > 0 {
+            *counts.other.entry(String::from(word)).or_default() += rows;
+        }
+    };
+    count_as("discarded", change.rows_discarded);
+    if let Some(merge) = change.merge {
+        count_as("moved", merge.moved);
+    }
+    for changed in &change.schema_changes {
+        run.warn(format!("the schema of `{name}` changed: {changed}"))
+            .await?;
+    }
+    if change.rows_discarded > 0 {
+        run.warn(format!(
+            "{} of `{name}` left out, because a value does not fit the table's type",
+            count(change.rows_discarded, "row")
+        ))
+        .await?;
+    }
+    Ok(())
 }
 
 fn recorded(output: &Published) -> store::Output {

@@ -172,7 +172,7 @@ COPY events TO 'events/' STORED AS CSV OPTIONS (publsh 'merge', key 'id');"
     8 | COPY events TO 'events/' STORED AS CSV OPTIONS (publsh 'merge', key 'id');
       |                                                 ^^^^^^
       = did you mean `publish`?
-      = help: options of an output: publish, key, sort, compression, row_group_rows, target_file_size
+      = help: options of an output: publish, key, order, key_scope, contract, sort, compression, row_group_rows, target_file_size
     ");
 }
 
@@ -653,6 +653,56 @@ CREATE EXTERNAL TABLE j STORED AS CSV LOCATION 'j/' OPTIONS (a column_name + 1);
 }
 
 #[test]
+fn options_of_merging_and_contracts_are_checked() {
+    assert_snapshot!(mistakes_before_output(
+        "CREATE VIEW w AS SELECT 1 AS id, 2 AS n;
+COPY w TO 'a/' OPTIONS (order 'n', key_scope 'table');
+COPY w TO 'b/' OPTIONS (publish merge, key 'id', order 'n DESC NULLS FRIST', key_scope 'tabel');
+COPY w TO 'c/' OPTIONS (publish 'mrge', key 'id', order 'n, n', contract 'discard_rows');"
+    ), @r"
+    bugs.sql:2:25: option `order` has a meaning for publish 'merge' only
+      |
+    2 | COPY w TO 'a/' OPTIONS (order 'n', key_scope 'table');
+      |                         ^^^^^
+      = help: for the order of rows in the files use `sort`
+
+    bugs.sql:2:36: option `key_scope` has a meaning for publish 'merge' only
+      |
+    2 | COPY w TO 'a/' OPTIONS (order 'n', key_scope 'table');
+      |                                    ^^^^^^^^^
+      = help: say publish 'merge' with the option `key`, or leave it out
+
+    bugs.sql:3:70: expected `LAST`, found `FRIST`
+      |
+    3 | COPY w TO 'b/' OPTIONS (publish merge, key 'id', order 'n DESC NULLS FRIST', key_scope 'tabel');
+      |                                                                      ^^^^^
+
+    bugs.sql:3:88: option `key_scope` cannot be `tabel`: expected partition or table
+      |
+    3 | COPY w TO 'b/' OPTIONS (publish merge, key 'id', order 'n DESC NULLS FRIST', key_scope 'tabel');
+      |                                                                                        ^^^^^^^
+      = did you mean `table`?
+
+    bugs.sql:4:33: option `publish` cannot be `mrge`: expected append, overwrite, replace or merge
+      |
+    4 | COPY w TO 'c/' OPTIONS (publish 'mrge', key 'id', order 'n, n', contract 'discard_rows');
+      |                                 ^^^^^^
+      = did you mean `merge`?
+
+    bugs.sql:4:61: column `n` is twice in option `order`
+      |
+    4 | COPY w TO 'c/' OPTIONS (publish 'mrge', key 'id', order 'n, n', contract 'discard_rows');
+      |                                                             ^
+
+    bugs.sql:4:74: option `contract` cannot be `discard_rows`: expected evolve, freeze or discard_row
+      |
+    4 | COPY w TO 'c/' OPTIONS (publish 'mrge', key 'id', order 'n, n', contract 'discard_rows');
+      |                                                                          ^^^^^^^^^^^^^^
+      = did you mean `discard_row`?
+    ");
+}
+
+#[test]
 fn outputs_are_checked() {
     assert_snapshot!(mistakes_before_output(
         "COPY v TO 'a/';
@@ -737,7 +787,7 @@ COPY w TO 'i/' PARTITION BY (n);"
       |
     8 | COPY w TO 'g/' OPTIONS (sort 'id DESC NULLS FIRST, ', partitions 5);
       |                                                       ^^^^^^^^^^
-      = help: options of an output: publish, key, sort, compression, row_group_rows, target_file_size
+      = help: options of an output: publish, key, order, key_scope, contract, sort, compression, row_group_rows, target_file_size
 
     bugs.sql:9:8: expected `TO`, found `FROM`
       |

@@ -13,6 +13,7 @@ mod readers;
 mod replay;
 mod resume;
 mod sample;
+mod schema_changes;
 mod signals;
 mod surroundings;
 mod windows;
