@@ -1,12 +1,13 @@
-//! Real processes for tests of the whole product; never shipped.
+//! Real processes and services for tests of the whole product; never shipped.
 //!
-//! Owns starting the product's binaries in a folder of their own, reading what they say, and stopping them. What is
-//! expected of them is the tests'.
+//! Owns starting the product's binaries in a folder of their own, reading what they say, and stopping them, and the
+//! services that they talk to. What is expected of them is the tests'.
 
 mod command;
 mod folder;
 mod process;
 mod python;
+pub mod s3;
 
 pub use command::{Outcome, Workspace};
 pub use folder::Folder;
