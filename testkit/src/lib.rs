@@ -8,8 +8,10 @@ mod folder;
 mod process;
 mod python;
 pub mod s3;
+mod services;
 
 pub use command::{Outcome, Workspace};
 pub use folder::Folder;
 pub use process::{Child, wait_for};
 pub use python::Python;
+pub use services::Service;

@@ -54,13 +54,21 @@ impl Child {
     /// # Errors
     /// When it ends or the deadline passes before.
     pub fn first_line(&mut self) -> anyhow::Result<String> {
-        wait_for("the first line of output", || {
+        let line = wait_for("the first line of output", || {
             if let Some((line, _)) = self.stdout.seen().split_once('\n') {
-                return Some(String::from(line));
+                return Some(Some(String::from(line)));
             }
-            None
-        })
-        .with_context(|| format!("it said: {}", self.stderr.seen()))
+            // It may have ended between the two looks; what it said is complete only now.
+            let ended = !matches!(self.child.try_wait(), Ok(None));
+            ended.then(|| {
+                self.stdout
+                    .all()
+                    .split_once('\n')
+                    .map(|(line, _)| line.to_owned())
+            })
+        });
+        line.and_then(|line| line.context("it ended without a line of output"))
+            .with_context(|| format!("it said: {}", self.stderr.seen()))
     }
 
     /// What it said on standard error so far.

@@ -1,6 +1,6 @@
-//! The Python of the tests: a virtual environment with DuckDB, pyarrow and launchpadlib, made by `scripts/test`.
+//! The Python of the tests: a virtual environment with what `scripts/python-requirements.txt` names, made by `scripts/test`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
@@ -22,14 +22,11 @@ impl Python {
                 interpreter: interpreter.into(),
             }));
         }
-        if std::env::var_os("SPILLWAY_REQUIRE_SERVICES").is_some() {
-            bail!("SPILLWAY_TEST_PYTHON is not set; run the tests with scripts/test");
-        }
-        #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-        {
-            eprintln!("SKIPPED: SPILLWAY_TEST_PYTHON is not set; run the tests with scripts/test");
-        }
-        Ok(None)
+        missing("SPILLWAY_TEST_PYTHON").map(|()| None)
+    }
+
+    pub(crate) fn interpreter(&self) -> &Path {
+        &self.interpreter
     }
 
     /// Runs a script with arguments and returns what it printed.
@@ -51,4 +48,19 @@ impl Python {
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
+}
+
+/// Says that a test is skipped because `variable` is not set.
+///
+/// # Errors
+/// When the tests are told to require it.
+pub(crate) fn missing(variable: &str) -> anyhow::Result<()> {
+    if std::env::var_os("SPILLWAY_REQUIRE_SERVICES").is_some() {
+        bail!("{variable} is not set; run the tests with scripts/test");
+    }
+    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
+    {
+        eprintln!("SKIPPED: {variable} is not set; run the tests with scripts/test");
+    }
+    Ok(())
 }

@@ -27,8 +27,16 @@ pub(crate) fn store(server: &S3Server, retries: usize) -> Arc<AmazonS3> {
 }
 
 pub(crate) fn builder(server: &S3Server, retries: usize) -> AmazonS3Builder {
+    builder_of(server.bucket(), server.environment(), retries)
+}
+
+pub(crate) fn builder_of(
+    bucket: &str,
+    environment: Vec<(String, String)>,
+    retries: usize,
+) -> AmazonS3Builder {
     let mut builder = AmazonS3Builder::new()
-        .with_bucket_name(server.bucket())
+        .with_bucket_name(bucket)
         .with_client_options(ClientOptions::new().with_allow_http(true))
         .with_retry(RetryConfig {
             backoff: BackoffConfig {
@@ -39,7 +47,7 @@ pub(crate) fn builder(server: &S3Server, retries: usize) -> AmazonS3Builder {
             max_retries: retries,
             retry_timeout: Duration::from_secs(60),
         });
-    for (name, value) in server.environment() {
+    for (name, value) in environment {
         let key: AmazonS3ConfigKey = name.to_lowercase().parse().unwrap();
         builder = builder.with_config(key, value);
     }

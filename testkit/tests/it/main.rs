@@ -5,3 +5,4 @@ mod s3_faults;
 mod s3_garage;
 mod s3_objects;
 mod s3_uploads;
+mod services;
