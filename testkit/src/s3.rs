@@ -99,6 +99,10 @@ pub struct PendingUpload {
     pub bytes: usize,
 }
 
+/// What a bucket held at a moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot(Bucket);
+
 /// A running server; stopped, with all it holds, when dropped.
 #[derive(Debug)]
 pub struct S3Server {
@@ -212,6 +216,16 @@ impl S3Server {
                 bytes: upload.parts.values().map(|part| part.bytes.len()).sum(),
             })
             .collect()
+    }
+
+    /// What the bucket holds now, to go back to with [`S3Server::restore`]. Cheap: bytes are shared.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(self.lock().clone())
+    }
+
+    /// Lets the bucket hold what it held then: objects with their times, and unfinished uploads.
+    pub fn restore(&self, snapshot: &Snapshot) {
+        *self.lock() = snapshot.0.clone();
     }
 
     /// The requests that arrived since the start or the last [`S3Server::reset`], refused ones among them.

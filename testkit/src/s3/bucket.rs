@@ -33,7 +33,7 @@ pub(super) struct Headers {
     pub(super) metadata: HashMap<String, String>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Upload {
     pub(super) begun: SystemTime,
     headers: Headers,
@@ -55,7 +55,7 @@ pub(super) struct Condition {
     pub(super) if_none_match: Option<ETagCondition>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Bucket {
     behaviour: Behaviour,
     objects: BTreeMap<String, Object>,

@@ -53,6 +53,8 @@ pub enum Refusal {
     Unavailable,
     /// Status 503, `SlowDown`.
     SlowDown,
+    /// Status 400, `InvalidRequest`: clients do not repeat it.
+    InvalidRequest,
     /// Status 403, `AccessDenied`: clients do not repeat it.
     AccessDenied,
     /// Status 200 with an error as the body, which S3 can answer to completions and copies.
@@ -87,6 +89,8 @@ pub(super) enum Kind {
 pub struct Fault {
     kind: Kind,
     number: Option<usize>,
+    /// With a number: all later requests too, whatever they ask for.
+    onwards: bool,
     operation: Option<Operation>,
     key: Option<String>,
     times: usize,
@@ -98,6 +102,7 @@ impl Fault {
         Self {
             kind,
             number: None,
+            onwards: false,
             operation: None,
             key: None,
             times: usize::MAX,
@@ -148,6 +153,14 @@ impl Fault {
         self
     }
 
+    /// Begins with the request of this number, and goes on with every later one.
+    #[must_use]
+    pub fn from(mut self, number: usize) -> Self {
+        self.number = Some(number);
+        self.onwards = true;
+        self
+    }
+
     /// Only requests of this operation.
     #[must_use]
     pub fn on(mut self, operation: Operation) -> Self {
@@ -183,6 +196,7 @@ impl fmt::Debug for Fault {
         f.debug_struct("Fault")
             .field("kind", &kind)
             .field("number", &self.number)
+            .field("onwards", &self.onwards)
             .field("operation", &self.operation)
             .field("key", &self.key)
             .field("times", &self.times)
@@ -293,11 +307,13 @@ impl Armed {
     fn fits(&self, request: &Request) -> bool {
         let Fault {
             number,
+            onwards,
             operation,
             key,
             ..
         } = &self.fault;
         let begun = match (number, &self.target) {
+            (Some(number), _) if *onwards => request.number >= *number,
             (Some(_), Some(target)) => *target == request.target,
             (Some(number), None) => *number == request.number,
             (None, _) => true,

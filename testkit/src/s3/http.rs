@@ -129,6 +129,7 @@ fn refuse(how: Refusal) -> Result<HttpResponse, io::Error> {
         Refusal::InternalError => error(S3ErrorCode::InternalError, said),
         Refusal::Unavailable => error(S3ErrorCode::ServiceUnavailable, said),
         Refusal::SlowDown => error(S3ErrorCode::SlowDown, said),
+        Refusal::InvalidRequest => error(S3ErrorCode::InvalidRequest, said),
         Refusal::AccessDenied => error(S3ErrorCode::AccessDenied, said),
         Refusal::ErrorInBody => {
             let mut reply = error(S3ErrorCode::InternalError, said)?;

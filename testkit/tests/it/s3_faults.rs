@@ -189,6 +189,36 @@ async fn a_fault_with_a_number_meets_that_request_and_its_repeats_and_no_other()
 }
 
 #[tokio::test]
+async fn a_fault_from_a_number_on_meets_every_later_request() {
+    let server = server(Behaviour::default());
+    let fault = server.inject(Fault::refuse(Refusal::InvalidRequest).from(1));
+    let s3 = store(&server, 4);
+    s3.put(&Path::from("a"), "1".into()).await.unwrap();
+    s3.put(&Path::from("b"), "1".into()).await.unwrap_err();
+    s3.get(&Path::from("a")).await.unwrap_err();
+    assert_eq!((fault.fired(), server.requests().len()), (2, 3));
+}
+
+#[tokio::test]
+async fn a_bucket_goes_back_to_what_it_was() {
+    let server = server(Behaviour::default());
+    let s3 = store(&server, 0);
+    let path = Path::from("a");
+    let id = s3.create_multipart(&path).await.unwrap();
+    let part = s3.put_part(&path, &id, 0, "1".into()).await.unwrap();
+    let before = server.snapshot();
+    s3.complete_multipart(&path, &id, vec![part.clone()])
+        .await
+        .unwrap();
+    server.restore(&before);
+    assert_eq!(
+        (server.objects("").len(), server.pending_uploads().len()),
+        (0, 1)
+    );
+    s3.complete_multipart(&path, &id, vec![part]).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_held_request_waits_and_others_do_not() {
     let server = Arc::new(server(Behaviour::default()));
     for (fault, there) in [(Fault::hold_before(), false), (Fault::hold_after(), true)] {
