@@ -9,6 +9,7 @@
 mod budget;
 mod functions;
 mod session;
+mod storage;
 
 pub use budget::{Budget, JoinStrategy};
 pub use functions::{FunctionNames, function_names, register_functions};

@@ -9,9 +9,11 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use tables::StorageOptions;
 
 use crate::budget::{Budget, JoinStrategy};
 use crate::functions::register_functions;
+use crate::storage::Registry;
 
 /// What a session is built from.
 #[derive(Debug, Clone)]
@@ -67,7 +69,7 @@ pub fn session_state_over(config: SessionConfig, options: &SessionOptions) -> Re
     Ok(state)
 }
 
-/// The memory pool and the spill folder of the budget.
+/// The memory pool and the spill folder of the budget, and object stores as the environment of this process says.
 ///
 /// # Errors
 /// When the spill folder cannot be made.
@@ -78,6 +80,7 @@ pub fn runtime(options: &SessionOptions) -> Result<Arc<RuntimeEnv>> {
     RuntimeEnvBuilder::new()
         .with_memory_pool(options.budget.pool())
         .with_disk_manager_builder(disk)
+        .with_object_store_registry(Arc::new(Registry::new(StorageOptions::from_environment())))
         .build_arc()
 }
 

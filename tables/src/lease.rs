@@ -2,12 +2,14 @@
 //! holder. Owns `lease.json`; does not decide what the holder does.
 //!
 //! The lock keeps two live runs apart; the epoch makes sure that a run which lost its lock without noticing (someone
-//! deleted the control folder) cannot commit (T-4).
+//! deleted the control folder) cannot commit (T-4). Where the lock is one that a paused run can lose, recovery fences
+//! that run off (`recover`).
 
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use crate::error::{Error, Result};
 use crate::log::{from_json, full_path, to_json};
@@ -102,6 +104,18 @@ impl Lease {
         self.record.epoch
     }
 
+    /// Whether a holder before this one cannot act any more; otherwise it must be fenced off.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.lock.is_exclusive()
+    }
+
+    /// Gives the lease back. A failure is no failure of the run: the lease is free when its time is over.
+    pub(crate) async fn release(&self, store: &dyn Store) {
+        if let Err(error) = self.lock.release().await {
+            warn!(table = store.location(), %error, "could not give the lease back");
+        }
+    }
+
     /// # Errors
     /// [`Error::LeaseLost`] if another run may have taken the lease (T-4).
     pub(crate) async fn check(&self, store: &dyn Store) -> Result<()> {
@@ -112,10 +126,14 @@ impl Lease {
         {
             return Ok(());
         }
-        Err(Error::LeaseLost {
+        Err(self.lost(store))
+    }
+
+    pub(crate) fn lost(&self, store: &dyn Store) -> Error {
+        Error::LeaseLost {
             table: store.location().to_owned(),
             epoch: self.record.epoch,
-        })
+        }
     }
 }
 

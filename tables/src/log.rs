@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -117,6 +118,9 @@ pub struct Commit {
     pub totals: Totals,
     /// Every interval that is committed to the table since it was last replaced as a whole.
     pub intervals: Vec<Interval>,
+    /// The longest time that readers could see a partition with both its new and its old files, while this very call
+    /// published; `None` if every partition changed in one step, and when the commit was read from the log.
+    pub window: Option<Duration>,
     pub(crate) epoch: u64,
 }
 
@@ -142,6 +146,9 @@ pub(crate) struct AddedFile {
     pub(crate) staged: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) upload: String,
+    /// A published file of this path is replaced, in one step.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) replaces: bool,
 }
 
 impl AddedFile {
@@ -187,6 +194,9 @@ pub(crate) struct Record {
     pub(crate) totals: Totals,
     pub(crate) added: Vec<AddedFile>,
     pub(crate) removed: Vec<String>,
+    /// The run that this record keeps from committing under its number. Such a record changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fences: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) snapshot: Option<Snapshot>,
 }
@@ -218,6 +228,46 @@ impl Intent {
 }
 
 impl Record {
+    /// A record that takes `base`'s next number and changes nothing, so that `fenced`, which might be about to commit
+    /// under that number, cannot.
+    pub(crate) fn fence(
+        number: u64,
+        base: Option<&Commit>,
+        fenced: &str,
+        token: String,
+        epoch: u64,
+    ) -> Self {
+        let record = Self {
+            version: VERSION,
+            number,
+            run_id: base.map_or_else(|| "recovery".to_owned(), |base| base.run_id.clone()),
+            token,
+            epoch,
+            // A mode that leaves the files and the intervals as they are.
+            mode: PublishMode::Append,
+            interval: None,
+            committed_at: Utc::now(),
+            plan_fingerprint: base.and_then(|base| base.plan_fingerprint.clone()),
+            cursors: base.map_or(serde_json::Value::Null, |base| base.cursors.clone()),
+            rows_read: None,
+            rows_discarded: 0,
+            schema_changes: Vec::new(),
+            partition_by: base.map_or_else(Vec::new, |base| base.schema.partition_by().to_vec()),
+            columns: base.map_or_else(Vec::new, |base| base.schema.to_record()),
+            totals: Totals::default(),
+            added: Vec::new(),
+            removed: Vec::new(),
+            fences: Some(fenced.to_owned()),
+            snapshot: None,
+        };
+        record.complete(base)
+    }
+
+    /// Whether there is no table yet: all records so far are fences of runs that would have made it.
+    fn precedes_the_table(&self) -> bool {
+        self.fences.is_some() && self.columns.is_empty()
+    }
+
     /// Fills in what follows from the state before (`base`) and the change: totals, and a snapshot where one is due.
     pub(crate) fn complete(mut self, base: Option<&Commit>) -> Self {
         self.version = VERSION;
@@ -226,7 +276,7 @@ impl Record {
         let files: Vec<DataFile> = state.files.into_values().collect();
         self.totals = Totals::of(&files);
         let delta = self.added.len() + self.removed.len();
-        if self.number == 1 || self.number.is_multiple_of(SNAPSHOT_EVERY) || delta >= files.len() {
+        if base.is_none() || self.number.is_multiple_of(SNAPSHOT_EVERY) || delta >= files.len() {
             self.snapshot = Some(Snapshot {
                 files,
                 intervals: state.intervals,
@@ -333,9 +383,13 @@ pub(crate) fn full_path(store: &dyn Store, key: &str) -> String {
     format!("{key} in the control folder of {}", store.location())
 }
 
-/// The state after commit `number`: that record, and those before it back to the last snapshot.
-pub(crate) async fn read_state(store: &dyn Store, number: u64) -> Result<Commit> {
+/// The state after commit `number`: that record, and those before it back to the last snapshot. `None` if no commit
+/// has made the table yet.
+pub(crate) async fn read_state(store: &dyn Store, number: u64) -> Result<Option<Commit>> {
     let mut records = vec![read_record(store, number).await?];
+    if records.iter().all(Record::precedes_the_table) {
+        return Ok(None);
+    }
     while let Some(oldest) = records.last()
         && oldest.snapshot.is_none()
     {
@@ -352,7 +406,7 @@ pub(crate) async fn read_state(store: &dyn Store, number: u64) -> Result<Commit>
     for record in records.iter().rev() {
         state.apply(record);
     }
-    state.into_commit(store, records.swap_remove(0))
+    state.into_commit(store, records.swap_remove(0)).map(Some)
 }
 
 /// The files and intervals of a table while records are applied to it.
@@ -431,6 +485,7 @@ impl State {
             files,
             totals,
             intervals: self.intervals,
+            window: None,
             epoch: record.epoch,
         })
     }

@@ -48,6 +48,8 @@ pub struct Change {
     pub schema_changes: Vec<SchemaChange>,
     /// Keys and uploads of the staged files of `added`, in the same order.
     staged: Vec<(String, String)>,
+    /// Paths in `added` under which a file is published now, which will be replaced in one step.
+    replaced: BTreeSet<String>,
 }
 
 /// What a merge does to rows, over the partitions whose files change. Every arriving row whose partition changes is
@@ -71,6 +73,11 @@ impl Change {
         self.added.is_empty() && self.removed.is_empty() && self.schema_changes.is_empty()
     }
 
+    /// How many files of `added` take the place, and the name, of a published one in one step.
+    pub fn replaced(&self) -> usize {
+        self.replaced.len()
+    }
+
     /// Sums over the files that would be added.
     pub fn totals(&self) -> Totals {
         Totals::of(&self.added)
@@ -86,7 +93,23 @@ impl Change {
     /// Takes the produced files of one partition, except where a published one has the same bytes.
     fn replace(&mut self, published: Vec<DataFile>, produced: Vec<StagedFile>) {
         let mut published = published;
+        let mut others = Vec::new();
         for file in produced {
+            // Written for the name of the published file, to take its place in one step.
+            match published.iter().position(|old| old.path == file.path()) {
+                Some(position) => {
+                    let old = published.remove(position);
+                    if old.sha256 == file.sha256 && old.bytes == file.bytes {
+                        self.unchanged.push(old);
+                    } else {
+                        self.replaced.insert(old.path);
+                        self.add(file);
+                    }
+                }
+                None => others.push(file),
+            }
+        }
+        for file in others {
             let same = published
                 .iter()
                 .position(|old| old.sha256 == file.sha256 && old.bytes == file.bytes);
@@ -266,8 +289,10 @@ pub(crate) async fn publish(staging: &Staging, change: Change, info: CommitInfo)
         rows = record.totals.rows,
         "committed"
     );
-    roll_forward(store, &record).await?;
-    record.into_commit(base, store)
+    let window = roll_forward(store, &record).await?;
+    let mut commit = record.into_commit(base, store)?;
+    commit.window = window;
+    Ok(commit)
 }
 
 fn record(staging: &Staging, change: Change, info: CommitInfo) -> Result<Record> {
@@ -280,7 +305,7 @@ fn record(staging: &Staging, change: Change, info: CommitInfo) -> Result<Record>
     if let Some(file) = change
         .added
         .iter()
-        .find(|file| names.contains(file.path.as_str()))
+        .find(|file| names.contains(file.path.as_str()) && !change.replaced.contains(&file.path))
     {
         return Err(Error::StagedFile {
             path: file.path.clone(),
@@ -292,6 +317,7 @@ fn record(staging: &Staging, change: Change, info: CommitInfo) -> Result<Record>
         .into_iter()
         .zip(change.staged)
         .map(|(file, (staged, upload))| AddedFile {
+            replaces: change.replaced.contains(&file.path),
             file,
             staged,
             upload,
@@ -299,7 +325,7 @@ fn record(staging: &Staging, change: Change, info: CommitInfo) -> Result<Record>
         .collect();
     let record = Record {
         version: 0,
-        number: base.map_or(0, |base| base.number) + 1,
+        number: staging.base_number + 1,
         run_id: staging.run_id.clone(),
         token: staging.token.clone(),
         epoch: staging.lease.epoch(),
@@ -316,6 +342,7 @@ fn record(staging: &Staging, change: Change, info: CommitInfo) -> Result<Record>
         totals: Totals::default(),
         added,
         removed: change.removed.into_iter().map(|file| file.path).collect(),
+        fences: None,
         snapshot: None,
     };
     Ok(record.complete(base))
@@ -341,6 +368,9 @@ async fn decide(staging: &Staging, record: &Record) -> Result<()> {
         }
         Ok(None) => {
             return Err(match put {
+                // A request that the storage took and did not answer may still be on its way to take effect. Where the
+                // next run fences it off, nothing may be dropped before.
+                Err(error) if !staging.lease.is_exclusive() => undecided(error.into()),
                 Err(error) => error.into(),
                 // Taken a moment ago, gone now: someone else is at work in the control folder.
                 Ok(_) => Error::LeaseLost {

@@ -1,14 +1,17 @@
 //! Bringing a table to rest after a run that did not end by itself: a decided commit is carried out, everything else
-//! that was staged is dropped. Owns roll-forward, which publishing uses too; decides nothing.
+//! that was staged is dropped. Owns roll-forward, which publishing uses too, and the fence that keeps a run which is not
+//! known to be dead from deciding; decides nothing itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use futures::{StreamExt, TryStreamExt, stream};
 use tracing::{info, warn};
 
 use crate::error::{Error, Result};
 use crate::lease::Lease;
-use crate::log::{self, Intent, Record};
+use crate::log::{self, AddedFile, Intent, Newest, Record};
 use crate::store::{Store, StoreResult};
 
 /// What recovery found and did. Equal to the default if the table was at rest.
@@ -28,48 +31,43 @@ impl Recovery {
 }
 
 /// Recovers under a lease. Idempotent: it may be cut off at any call and run again by any process (T-6).
-pub(crate) async fn recover(store: &Arc<dyn Store>, _lease: &Lease) -> Result<Recovery> {
+pub(crate) async fn recover(store: &Arc<dyn Store>, lease: &Lease) -> Result<Recovery> {
+    let store = store.as_ref();
     let mut recovery = Recovery::default();
-    let newest = log::newest(store.as_ref()).await?;
-    if let Some(newest) = newest
-        && !newest.done
+    let mut newest = log::newest(store).await?;
+    if let Some(found) = newest
+        && !found.done
     {
-        let record = log::read_record(store.as_ref(), newest.number).await?;
-        warn!(
-            table = store.location(),
-            commit = newest.number,
-            run_id = record.run_id,
-            "finishing a commit"
-        );
-        roll_forward(store.as_ref(), &record).await?;
-        recovery.rolled_forward = Some(newest.number);
+        finish(store, found.number, &mut recovery).await?;
     }
-    // Whatever is staged now belongs to no commit: decided ones are in place, and no other run is alive.
-    let mut leftovers: BTreeSet<String> = store.list_staged().await?.into_iter().collect();
-    let intents = store.list("intents").await?;
-    leftovers.extend(
-        intents
-            .iter()
-            .filter_map(|name| name.strip_suffix(".json"))
-            .map(str::to_owned),
-    );
+    let mut leftovers: BTreeMap<String, Leftover> = BTreeMap::new();
+    for name in store.list("intents").await? {
+        let Some(token) = name.strip_suffix(".json") else {
+            continue;
+        };
+        let key = log::intent_key(token);
+        let content = store.read(&key).await?.unwrap_or_default();
+        // A damaged intent is no reason to keep what it announced.
+        let intent = log::from_json::<Intent>(&key, &content).ok();
+        leftovers.insert(token.to_owned(), Leftover::Announced(intent));
+    }
+    if !lease.is_exclusive() {
+        fence(store, lease, &leftovers, &mut newest, &mut recovery).await?;
+    }
+    // Whatever is staged now belongs to no commit: decided ones are in place, and no other run can decide one.
+    for token in store.list_staged().await? {
+        leftovers.entry(token).or_insert(Leftover::Staged);
+    }
     let committed = match newest {
         Some(newest) if !leftovers.is_empty() => {
-            Some(log::read_record(store.as_ref(), newest.number).await?.token)
+            Some(log::read_record(store, newest.number).await?.token)
         }
         _ => None,
     };
-    for token in leftovers {
-        let key = log::intent_key(&token);
-        let content = store.read(&key).await?.unwrap_or_default();
-        store.abort(&token).await?;
-        store.delete(&key).await?;
+    for (token, leftover) in leftovers {
+        drop_attempt(store, &token).await?;
         if committed.as_ref() != Some(&token) {
-            // A damaged intent is no reason to keep what it announced: nothing of it was decided.
-            let intent = log::from_json::<Intent>(&key, &content);
-            recovery
-                .dropped
-                .push(intent.map_or(token, |intent| intent.run_id));
+            recovery.dropped.push(leftover.run_id().unwrap_or(token));
         }
     }
     store.sweep().await?;
@@ -84,14 +82,132 @@ pub(crate) async fn recover(store: &Arc<dyn Store>, _lease: &Lease) -> Result<Re
     Ok(recovery)
 }
 
+/// What a run left: its intent, if it can be read, or staged files alone.
+#[derive(Debug)]
+enum Leftover {
+    Announced(Option<Intent>),
+    Staged,
+}
+
+impl Leftover {
+    fn run_id(self) -> Option<String> {
+        match self {
+            Self::Announced(Some(intent)) => Some(intent.run_id),
+            Self::Announced(None) | Self::Staged => None,
+        }
+    }
+
+    /// Whether the run might still commit, being the one that makes the record after `newest`.
+    fn may_decide(&self, newest: u64) -> bool {
+        match self {
+            Self::Announced(Some(intent)) => intent.base >= newest,
+            Self::Announced(None) => true,
+            // Files without an intent were staged after their run was fenced off.
+            Self::Staged => false,
+        }
+    }
+}
+
+async fn finish(store: &dyn Store, number: u64, recovery: &mut Recovery) -> Result<()> {
+    let record = log::read_record(store, number).await?;
+    warn!(
+        table = store.location(),
+        commit = number,
+        run_id = record.run_id,
+        "finishing a commit"
+    );
+    roll_forward(store, &record).await?;
+    recovery.rolled_forward = Some(number);
+    Ok(())
+}
+
+/// Makes sure that no run which announced itself can commit any more (T-4). Such a run may be paused anywhere, even right
+/// before the put that decides, with all its checks behind it; all it can do then is to create the next record. So that
+/// record is created here, and changes nothing. If it is there already, that run has committed, and is finished instead.
+async fn fence(
+    store: &dyn Store,
+    lease: &Lease,
+    leftovers: &BTreeMap<String, Leftover>,
+    newest: &mut Option<Newest>,
+    recovery: &mut Recovery,
+) -> Result<()> {
+    loop {
+        let number = newest.map_or(0, |newest| newest.number);
+        let fenced: Vec<String> = leftovers
+            .iter()
+            .filter(|(_, leftover)| leftover.may_decide(number))
+            .map(|(token, leftover)| match leftover {
+                Leftover::Announced(Some(intent)) => intent.run_id.clone(),
+                _ => token.clone(),
+            })
+            .collect();
+        if fenced.is_empty() {
+            return Ok(());
+        }
+        // A recovery that was itself paused and lost its lease must not fence off the run that has it now.
+        lease.check(store).await?;
+        let base = match newest {
+            Some(newest) => log::read_state(store, newest.number).await?,
+            None => None,
+        };
+        let next = number + 1;
+        let token = format!("fence-{}", uuid::Uuid::new_v4());
+        let record = Record::fence(
+            next,
+            base.as_ref(),
+            &fenced.join(", "),
+            token,
+            lease.epoch(),
+        );
+        let key = log::record_key(next);
+        let put = store
+            .put_if_absent(&key, log::to_json(&key, &record)?)
+            .await;
+        let won = match &put {
+            Ok(true) => true,
+            // An answer may be lost on the way: whose record is it?
+            Ok(false) | Err(_) => match store.read(&key).await? {
+                Some(content) => {
+                    let found: Record = log::from_json(&log::full_path(store, &key), &content)?;
+                    found.token == record.token
+                }
+                None => {
+                    put?;
+                    return Err(lease.lost(store));
+                }
+            },
+        };
+        *newest = Some(Newest {
+            number: next,
+            done: won,
+        });
+        if won {
+            store
+                .put_if_absent(&log::done_key(next), bytes::Bytes::new())
+                .await?;
+            info!(
+                table = store.location(),
+                commit = next,
+                fenced = fenced.join(", "),
+                "fenced off a run that did not end"
+            );
+        } else {
+            finish(store, next, recovery).await?;
+        }
+    }
+}
+
 /// Carries a decided commit out and marks it done. May be repeated from any point.
 ///
 /// New files come before old ones go: a reader may see rows twice for a moment, never not at all.
 ///
+/// Gives the longest time that readers could see a partition with both its new and its old files; `None` if every
+/// partition changed in one step.
+///
 /// # Errors
 /// [`Error::RollForward`]: the commit stands, and the next run finishes it.
-pub(crate) async fn roll_forward(store: &dyn Store, record: &Record) -> Result<()> {
-    put_in_place(store, record)
+pub(crate) async fn roll_forward(store: &dyn Store, record: &Record) -> Result<Option<Duration>> {
+    let window = put_in_place(store, record)
         .await
         .map_err(|source| Error::RollForward {
             table: store.location().to_owned(),
@@ -99,48 +215,123 @@ pub(crate) async fn roll_forward(store: &dyn Store, record: &Record) -> Result<(
             source,
         })?;
     clear(store, &record.token).await;
-    Ok(())
+    Ok(window)
 }
 
 /// Drops the traces of a run that has nothing left to do. A failure is no failure of the run: the commit, if any, is
 /// done, and the next recovery drops them as well.
 pub(crate) async fn clear(store: &dyn Store, token: &str) {
-    let cleared = async {
-        store.abort(token).await?;
-        store.delete(&log::intent_key(token)).await
-    };
-    if let Err(error) = cleared.await {
+    if let Err(error) = drop_attempt(store, token).await {
         warn!(table = store.location(), %error, "could not clear the staging area; the next run will");
     }
 }
 
-async fn put_in_place(store: &dyn Store, record: &Record) -> StoreResult<()> {
-    let mut folders = BTreeSet::new();
-    for added in &record.added {
-        store.complete(&added.expected(), &added.file.path).await?;
-        folders.insert(added.file.partition().to_owned());
+/// Drops what a run staged, then its intent: as long as that is there, the rest is looked for.
+pub(crate) async fn drop_attempt(store: &dyn Store, token: &str) -> StoreResult<()> {
+    store.abort(token).await?;
+    store.delete(&log::intent_key(token)).await
+}
+
+/// The files of one partition, or of several that are put in place together.
+#[derive(Debug, Default)]
+struct Group {
+    new: Vec<AddedFile>,
+    /// These replace a published file in one step.
+    replacing: Vec<AddedFile>,
+    removed: Vec<String>,
+}
+
+impl Group {
+    /// Whether a partition changes in more than one step, so that readers can see it in between.
+    fn is_torn(&self) -> bool {
+        let partitions = |files: &[AddedFile]| -> BTreeSet<String> {
+            files
+                .iter()
+                .map(|added| added.file.partition().to_owned())
+                .collect()
+        };
+        let (new, replacing) = (partitions(&self.new), partitions(&self.replacing));
+        let removed = self.removed.iter().map(|path| partition_of(path));
+        !new.is_disjoint(&replacing)
+            || removed
+                .into_iter()
+                .any(|partition| new.contains(partition) || replacing.contains(partition))
     }
-    // New files must be durable before the first old one goes.
-    let new_folders: Vec<String> = folders.iter().cloned().collect();
-    if !new_folders.is_empty() {
-        store.settle(&new_folders).await?;
+}
+
+async fn put_in_place(store: &dyn Store, record: &Record) -> StoreResult<Option<Duration>> {
+    let parallel = store.parallel_partitions();
+    // One after the other, all new files are made durable at once: cheaper than once for each partition.
+    let group_of = |path: &str| {
+        let partition = if parallel > 1 { partition_of(path) } else { "" };
+        partition.to_owned()
+    };
+    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+    for added in &record.added {
+        let group = groups.entry(group_of(&added.file.path)).or_default();
+        let files = if added.replaces {
+            &mut group.replacing
+        } else {
+            &mut group.new
+        };
+        files.push(added.clone());
     }
     // T-5: only files that a record names are ever removed.
-    let mut old_folders = BTreeSet::new();
     for path in &record.removed {
-        store.remove(path).await?;
-        old_folders.insert(
-            path.rsplit_once('/')
-                .map_or("", |(partition, _)| partition)
-                .to_owned(),
-        );
+        let group = groups.entry(group_of(path)).or_default();
+        group.removed.push(path.clone());
     }
-    let old_folders: Vec<String> = old_folders.into_iter().collect();
-    if !old_folders.is_empty() {
-        store.settle(&old_folders).await?;
-    }
+    let groups: Vec<Group> = groups.into_values().collect();
+    let window = stream::iter(groups)
+        .map(|group| put_group(store, group))
+        .buffer_unordered(parallel)
+        .try_fold(
+            None,
+            |longest, window| async move { Ok(window.max(longest)) },
+        )
+        .await?;
     store
         .put_if_absent(&log::done_key(record.number), bytes::Bytes::new())
         .await?;
-    Ok(())
+    Ok(window)
+}
+
+/// New files come first, then those that replace one, then the old ones go: a reader may see rows twice for a moment,
+/// never not at all. Each step is durable before the next begins.
+async fn put_group(store: &dyn Store, group: Group) -> StoreResult<Option<Duration>> {
+    let begun = Instant::now();
+    let torn = group.is_torn();
+    for files in [group.new, group.replacing] {
+        let folders = folders_of(files.iter().map(|added| added.file.path.as_str()));
+        stream::iter(files)
+            .map(|added| async move { store.complete(&added.expected(), &added.file.path).await })
+            .buffer_unordered(store.parallel_partitions())
+            .try_collect::<()>()
+            .await?;
+        settle(store, &folders).await?;
+    }
+    let folders = folders_of(group.removed.iter().map(String::as_str));
+    stream::iter(group.removed)
+        .map(|path| async move { store.remove(&path).await })
+        .buffer_unordered(store.parallel_partitions())
+        .try_collect::<()>()
+        .await?;
+    settle(store, &folders).await?;
+    Ok(torn.then(|| begun.elapsed()))
+}
+
+async fn settle(store: &dyn Store, folders: &[String]) -> StoreResult<()> {
+    if folders.is_empty() {
+        return Ok(());
+    }
+    store.settle(folders).await
+}
+
+fn folders_of<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let folders: BTreeSet<&str> = paths.map(partition_of).collect();
+    folders.into_iter().map(str::to_owned).collect()
+}
+
+fn partition_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(partition, _)| partition)
 }

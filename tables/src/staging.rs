@@ -2,20 +2,20 @@
 //! publishing or abandoning. Owns the life of a run; the writing is `write`, the decision `publish`.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
+use url::Url;
 
 use crate::contract::Agreement;
 use crate::error::{Error, Result};
 use crate::lease::Lease;
 use crate::log::Commit;
-use crate::options::TableOptions;
+use crate::options::{PublishMode, TableOptions};
 use crate::publish::{self, Change, CommitInfo};
-use crate::recover::clear;
+use crate::recover::{clear, drop_attempt};
 use crate::schema::TableSchema;
 use crate::store::Store;
 use crate::write::{self, StagedFile, WriteSpec};
@@ -33,6 +33,10 @@ pub struct Staging {
     pub(crate) schema: TableSchema,
     pub(crate) agreed: Agreement,
     pub(crate) base: Option<Commit>,
+    /// The newest record when the run began; its own is the next.
+    pub(crate) base_number: u64,
+    /// Whether somebody reads the staged rows before they are published.
+    readable: bool,
 }
 
 /// What executing the plan of [`Staging::write_plan`] staged.
@@ -57,6 +61,10 @@ impl Staged {
 }
 
 impl Staging {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one run, named at one place"
+    )]
     pub(crate) fn new(
         store: Arc<dyn Store>,
         lease: Lease,
@@ -65,6 +73,7 @@ impl Staging {
         options: TableOptions,
         agreed: Agreement,
         base: Option<Commit>,
+        base_number: u64,
     ) -> Self {
         Self {
             store,
@@ -75,7 +84,16 @@ impl Staging {
             schema: agreed.schema.clone(),
             agreed,
             base,
+            base_number,
+            readable: true,
         }
+    }
+
+    /// Says that nobody will read the staged rows before they are published: then a storage may keep them where they
+    /// cannot be read, which saves it a copy of each file. A `merge` reads them itself and is not affected. To be said
+    /// before [`Staging::write_plan`].
+    pub fn rows_are_not_read(&mut self) {
+        self.readable = self.options.mode == PublishMode::Merge;
     }
 
     /// The schema that is written: the table's with what this run changes in it, or this run's own if the table is new
@@ -110,6 +128,8 @@ impl Staging {
             &self.options,
         )
         .discarding(&self.agreed.checked)
+        .readable(self.readable)
+        .replacing(self.base.as_ref(), self.options.mode)
     }
 
     fn write_error(&self, source: datafusion::error::DataFusionError) -> Error {
@@ -151,17 +171,21 @@ impl Staging {
         })
     }
 
-    /// The folder of the rows this run staged, laid out as the table is, for checks before publishing. It exists once
-    /// a file is staged. In `merge` these are the arriving rows.
+    /// The folder of the rows this run staged, laid out as the table is, for checks before publishing; `ctx` can open
+    /// it afterwards. It exists once a file is staged. In `merge` these are the arriving rows.
     ///
     /// # Errors
-    /// [`Error::Store`] if the storage is not a local filesystem.
-    pub fn staged_dir(&self) -> Result<PathBuf> {
-        let url = self.store.staged_url(&write::rows_folder(&self.token))?;
-        url.to_file_path().map_err(|()| Error::UnsupportedLocation {
-            location: url.to_string(),
-            reason: "staged rows are not in a local folder".to_owned(),
-        })
+    /// [`Error::Store`] if the folder has no URL. After [`Staging::rows_are_not_read`] the folder may be empty.
+    pub fn staged_url(&self, ctx: &SessionContext) -> Result<Url> {
+        self.open_to(ctx);
+        Ok(self.store.staged_url(&write::rows_folder(&self.token))?)
+    }
+
+    /// Makes the table's storage known to a session.
+    fn open_to(&self, ctx: &SessionContext) {
+        if let Some((url, store)) = self.store.object_store() {
+            ctx.runtime_env().register_object_store(&url, store);
+        }
     }
 
     /// Works out what publishing these files would change, and makes the files that replace published ones: those of a
@@ -172,6 +196,7 @@ impl Staging {
     /// # Errors
     /// [`Error::Merge`] with the engine's error as its source.
     pub async fn prepare(&self, ctx: &SessionContext, staged: Staged) -> Result<Change> {
+        self.open_to(ctx);
         publish::prepare(self, ctx, staged).await
     }
 
@@ -191,6 +216,7 @@ impl Staging {
         ) {
             clear(self.store.as_ref(), &self.token).await;
         }
+        self.lease.release(self.store.as_ref()).await;
         published
     }
 
@@ -199,10 +225,8 @@ impl Staging {
     /// # Errors
     /// [`Error::Store`] if files could not be deleted; the next run tries again.
     pub async fn abandon(self) -> Result<()> {
-        self.store.abort(&self.token).await?;
-        self.store
-            .delete(&crate::log::intent_key(&self.token))
-            .await?;
-        Ok(())
+        let dropped = drop_attempt(self.store.as_ref(), &self.token).await;
+        self.lease.release(self.store.as_ref()).await;
+        Ok(dropped?)
     }
 }

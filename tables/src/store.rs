@@ -10,18 +10,27 @@
 //! | staged | `<parent>/.<name>.spillway/staging/<key>` | only this crate, and checks before publishing |
 //! | published | `<parent>/<name>/<key>` | every reader |
 //!
+//! On an object store the same three are keys of a bucket, and a staged file that nobody reads before it is published is
+//! an unfinished upload to its published key instead.
+//!
 //! The staging area is never below the table: readers that list the table must not find unfinished files.
 
 mod local;
+mod object;
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use object_store::ObjectStore;
 use url::Url;
 
+use crate::storage::ObjectFault;
+
 pub use local::LocalStore;
+pub use object::BucketStore;
 
 /// The result of a storage call.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -84,6 +93,27 @@ pub enum StoreError {
         /// The control folder.
         control: String,
     },
+    /// An object store did not do what it was asked, after all repetitions.
+    #[error("cannot {action} {location}: {fault}")]
+    Object {
+        /// What was tried.
+        action: &'static str,
+        /// The object, with its bucket.
+        location: String,
+        /// Why, and what to do.
+        fault: ObjectFault,
+        /// What the storage said.
+        #[source]
+        source: Box<object_store::Error>,
+    },
+    /// There can be no table at that location, or not with this storage.
+    #[error("cannot use {location}: {reason}")]
+    Unusable {
+        /// The location.
+        location: String,
+        /// Why not, and what would do.
+        reason: String,
+    },
     /// The process is shutting down and did not carry the call out, or not to its end.
     #[error("cannot {action}: the process is shutting down")]
     Interrupted {
@@ -102,6 +132,8 @@ pub struct StageTarget {
     pub published: String,
     /// Whether the file is read before it is published: by checks, or by a merge. Otherwise it need not be readable.
     pub readable: bool,
+    /// About how large it may get, in bytes; an upload is cut into parts accordingly.
+    pub expected_bytes: u64,
 }
 
 /// A staged file as its writer knows it: what is checked before a commit is decided.
@@ -130,11 +162,31 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// A published file as a reader can open it.
     fn published_url(&self, key: &str) -> StoreResult<Url>;
 
+    /// The object store that [`Store::staged_url`] and [`Store::published_url`] are in, and the URL under which a session
+    /// must know it; `None` where every session can open them anyway.
+    fn object_store(&self) -> Option<(Url, Arc<dyn ObjectStore>)> {
+        None
+    }
+
+    /// Whether [`Store::complete`] may replace a published file in one step, so that readers see the old or the new one.
+    /// `readable` is that of the staged file. Known after [`Store::prepare`].
+    fn replaces_in_place(&self, readable: bool) -> bool {
+        let _ = readable;
+        false
+    }
+
+    /// How many partitions may be put in place at a time. Above one, completions and removals are durable when they
+    /// return, and [`Store::settle`] does nothing.
+    fn parallel_partitions(&self) -> usize {
+        1
+    }
+
     /// Makes the control area ready and checks that publishing into the table can work.
     async fn prepare(&self) -> StoreResult<()>;
 
-    /// Tries to take the table's exclusive lock; `None` while another live process, or another run of this one, has
-    /// it. It is given back when the guard is dropped, and by the system when the process dies.
+    /// Tries to take the table's lock; `None` while another live process, or another run of this one, has it. It is
+    /// given back by [`Lock::release`], on a best effort when the guard is dropped, and when the process dies: at once
+    /// where the system sees to it, after a while where it is a lease.
     async fn lock(&self) -> StoreResult<Option<Box<dyn Lock>>>;
 
     /// The content of a control object, `None` if there is none.
@@ -195,9 +247,20 @@ pub trait StagedUpload: fmt::Debug + Send {
     async fn finish(&mut self, rest: Bytes) -> StoreResult<String>;
 }
 
-/// The exclusive lock of a table; given back on drop.
+/// The lock of a table; given back on drop, where that can be done at once.
 #[async_trait]
 pub trait Lock: fmt::Debug + Send + Sync {
+    /// Whether a process that had the lock before cannot act any more, because only its death gives the lock away. A
+    /// lease can be taken from a process that was merely paused: whoever takes it must fence that process off.
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+
+    /// Gives the lock back, so that another run need not wait. May be repeated.
+    async fn release(&self) -> StoreResult<()> {
+        Ok(())
+    }
+
     /// Whether the lock is still the one that other processes would have to take: it is not if someone deleted the
     /// control folder underneath.
     async fn is_held(&self) -> StoreResult<bool>;

@@ -17,7 +17,8 @@ use crate::options::{PublishMode, TableOptions};
 use crate::recover::{Recovery, recover};
 use crate::schema::TableSchema;
 use crate::staging::Staging;
-use crate::store::{LocalStore, Store};
+use crate::storage::{self, StorageOptions};
+use crate::store::{BucketStore, LocalStore, Store, StoreError};
 
 /// A Hive-partitioned Parquet table at a location. Holds no lock and no file open; cheap to clone.
 #[derive(Debug, Clone)]
@@ -26,7 +27,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table at a path or a `file://` URL, whether or not there is one yet. Touches nothing.
+    /// The table at a path, a `file://` URL or a URL of an object store, whether or not there is one yet. Touches
+    /// nothing. Object stores are reached as the variables of this process say; see [`crate::storage`].
     ///
     /// ```
     /// let table = tables::Table::at("out/events/")?;
@@ -35,8 +37,17 @@ impl Table {
     /// ```
     ///
     /// # Errors
-    /// [`Error::UnsupportedLocation`] for another scheme, the root folder, or a path that is not UTF-8.
+    /// [`Error::UnsupportedLocation`] for another scheme, the root folder, or a path that is not UTF-8;
+    /// [`Error::Store`] where there are no credentials.
     pub fn at(location: &str) -> Result<Self> {
+        Self::open(location, &StorageOptions::from_environment())
+    }
+
+    /// As [`Table::at`], with the variables given instead of taken from the environment.
+    ///
+    /// # Errors
+    /// As [`Table::at`].
+    pub fn open(location: &str, options: &StorageOptions) -> Result<Self> {
         let refuse = |reason: &str| Error::UnsupportedLocation {
             location: location.to_owned(),
             reason: reason.to_owned(),
@@ -47,9 +58,16 @@ impl Table {
                 url.to_file_path()
                     .map_err(|()| refuse("a file URL names no host, as in file:///data/events"))?
             }
+            Some(_) if storage::is_object_store(location) => {
+                let store = BucketStore::new(location, options).map_err(|error| match error {
+                    StoreError::Unusable { reason, .. } => refuse(&reason),
+                    error => error.into(),
+                })?;
+                return Ok(Self::with_store(Arc::new(store)));
+            }
             Some(_) => {
                 return Err(refuse(
-                    "only the local filesystem is supported: give a path or a file:// URL",
+                    "give a path, or a URL that begins with file://, s3://, gs://, az://, abfss:// or memory://",
                 ));
             }
             None if location.trim().is_empty() => return Err(refuse("it is empty")),
@@ -79,9 +97,7 @@ impl Table {
     /// [`Error::DamagedRecord`] and [`Error::UnknownVersion`] name the file that cannot be used.
     pub async fn current(&self) -> Result<Option<Commit>> {
         match log::newest(self.store.as_ref()).await? {
-            Some(newest) => log::read_state(self.store.as_ref(), newest.number)
-                .await
-                .map(Some),
+            Some(newest) => log::read_state(self.store.as_ref(), newest.number).await,
             None => Ok(None),
         }
     }
@@ -105,7 +121,9 @@ impl Table {
             self.committed_epoch().await?,
         )
         .await?;
-        recover(&self.store, &lease).await
+        let recovered = recover(&self.store, &lease).await;
+        lease.release(self.store.as_ref()).await;
+        recovered
     }
 
     /// Begins a run: checks the options, takes the lease, recovers, checks the schema against the table's, and
@@ -131,16 +149,15 @@ impl Table {
         let store = &self.store;
         store.prepare().await?;
         let lease = Lease::acquire(store.as_ref(), run_id, self.committed_epoch().await?).await?;
-        recover(store, &lease).await?;
-        let base = self.current().await?;
-        let agreed = self.agree(base.as_ref(), &options, incoming).await?;
-
+        let begun = self.begin_under(&lease, run_id, &options, incoming).await;
+        let (token, agreed, base, base_number) = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                lease.release(store.as_ref()).await;
+                return Err(error);
+            }
+        };
         let epoch = lease.epoch();
-        let token = token(run_id, epoch);
-        let base_number = base.as_ref().map_or(0, |base| base.number);
-        let intent = Intent::new(run_id, &token, epoch, base_number, options.mode);
-        let key = log::intent_key(&token);
-        store.put(&key, log::to_json(&key, &intent)?).await?;
         info!(table = self.location(), run_id, epoch, base = base_number, mode = %options.mode, "began to stage");
         Ok(Staging::new(
             Arc::clone(store),
@@ -150,7 +167,33 @@ impl Table {
             options,
             agreed,
             base,
+            base_number,
         ))
+    }
+
+    /// The part of [`Table::begin`] that the lease covers: gives the attempt's name, the schema, the base, and the
+    /// number of the newest record, which is not the base's if there are only fences.
+    async fn begin_under(
+        &self,
+        lease: &Lease,
+        run_id: &str,
+        options: &TableOptions,
+        incoming: TableSchema,
+    ) -> Result<(String, Agreement, Option<Commit>, u64)> {
+        let store = &self.store;
+        recover(store, lease).await?;
+        let newest = log::newest(store.as_ref()).await?;
+        let base_number = newest.map_or(0, |newest| newest.number);
+        let base = match newest {
+            Some(newest) => log::read_state(store.as_ref(), newest.number).await?,
+            None => None,
+        };
+        let agreed = self.agree(base.as_ref(), options, incoming).await?;
+        let token = token(run_id, lease.epoch());
+        let intent = Intent::new(run_id, &token, lease.epoch(), base_number, options.mode);
+        let key = log::intent_key(&token);
+        store.put(&key, log::to_json(&key, &intent)?).await?;
+        Ok((token, agreed, base, base_number))
     }
 
     /// The schema that the run writes: the table's, as far as the contract of the run lets it change.
@@ -205,9 +248,9 @@ impl Table {
     }
 }
 
-/// Names an attempt: in its staging area and in its files. The epoch makes it differ from every earlier one, also of
-/// the same run, so that no file name is ever used twice.
+/// Names an attempt: in its staging area and in its files. No name is ever used twice: not by the same run in another
+/// epoch, and not by two runs that both believe to have the same epoch.
 fn token(run_id: &str, epoch: u64) -> String {
-    let digest = Sha256::digest(format!("{run_id}\n{epoch}"));
+    let digest = Sha256::digest(format!("{run_id}\n{epoch}\n{}", uuid::Uuid::new_v4()));
     hex::encode(&digest[..6])
 }

@@ -61,7 +61,7 @@ pub(super) fn summary(printer: Printer, finished: &Finished) {
             output.name,
             count(change.added.len() as u64, "file"),
             bytes(change.bytes_written),
-            thousands(change.removed.len() as u64),
+            thousands((change.removed.len() + change.replaced()) as u64),
             thousands(change.unchanged.len() as u64),
         ));
         if let Some(merge) = change
@@ -102,6 +102,36 @@ pub(super) fn summary(printer: Printer, finished: &Finished) {
             bytes(output.totals.bytes),
             output.commit
         ));
+        if let Some(window) = output.window {
+            printer.say(format_args!(
+                "  window       for {} ms at most a partition showed both its old and its new files",
+                window.as_millis()
+            ));
+        }
+    }
+    for bucket in &finished.storage {
+        let traffic = &bucket.traffic;
+        let mut line = format!(
+            "{} to {} ({} reads, {} writes, {} lists, {} deletes), {} sent, {} received",
+            count(traffic.requests(), "request"),
+            bucket.bucket.trim_end_matches('/'),
+            thousands(traffic.reads),
+            thousands(traffic.writes),
+            thousands(traffic.lists),
+            thousands(traffic.deletes),
+            bytes(traffic.bytes_sent),
+            bytes(traffic.bytes_received),
+        );
+        if traffic.retried > 0 {
+            line = format!(
+                "{line}; {} repeated, {} throttled",
+                traffic.retried, traffic.throttled
+            );
+        }
+        if let Some(dollars) = traffic.cost(bucket.provider) {
+            line = format!("{line}; about ${dollars:.4}");
+        }
+        printer.say(format_args!("  storage      {line}"));
     }
     printer.say(format_args!(
         "  quarantined  {}",

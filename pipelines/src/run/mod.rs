@@ -18,6 +18,7 @@ pub mod prepare;
 pub mod sample;
 pub mod sources;
 pub mod stations;
+pub mod traffic;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -74,6 +75,8 @@ pub struct Finished {
     pub ceiling: u64,
     /// From the command to the end of the run.
     pub elapsed_milliseconds: u64,
+    /// The requests to object stores, by bucket.
+    pub storage: Vec<tables::storage::BucketTraffic>,
 }
 
 impl Finished {
@@ -96,6 +99,7 @@ impl Finished {
 /// message names.
 pub async fn run(invocation: Invocation<'_>) -> Result<Finished, RunError> {
     let started = Instant::now();
+    let requests_before = tables::storage::traffic();
     let prepared = prepare(&invocation.selection, invocation.environment)?;
     let printer = invocation.printer;
     for warning in &prepared.definition.warnings {
@@ -151,6 +155,8 @@ pub async fn run(invocation: Invocation<'_>) -> Result<Finished, RunError> {
     let outcome = stations::execute(&context, &prepared, &extracted, &mut counts).await;
     context.progress.finish();
     drop(heartbeat);
+    let storage = traffic::since(&requests_before);
+    traffic::record(&mut counts.other, &storage);
     let ended = conclude(&context, outcome, counts, &extracted).await;
     if ended.is_ok() {
         remove_abandoned(store.as_ref(), &claimed).await;
@@ -169,6 +175,7 @@ pub async fn run(invocation: Invocation<'_>) -> Result<Finished, RunError> {
         outputs,
         ceiling: prepared.settings.memory.value,
         elapsed_milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        storage,
     })
 }
 

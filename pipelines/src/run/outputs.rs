@@ -62,6 +62,8 @@ pub struct Published {
     pub commit: u64,
     /// The table as it is now.
     pub totals: tables::Totals,
+    /// How long readers could see a partition with both its old and its new files; `None` for no time at all.
+    pub window: Option<std::time::Duration>,
 }
 
 /// What an output is called: the step that it writes, or its location when it has a query of its own.
@@ -117,6 +119,7 @@ pub fn table_location(output: &Output) -> String {
 }
 
 /// Opens the table: finishes what an earlier process left, takes the lease, compares the schemas. Nothing is read yet.
+/// `checked` says whether the staged rows will be read back by [`check`]; if not, storages can save a copy of them.
 ///
 /// # Errors
 /// [`RunError::Table`]: another writer is at work, the schema does not fit, the folder cannot be written.
@@ -125,6 +128,7 @@ pub async fn open(
     output: Output,
     schema: &Schema,
     reads: &str,
+    checked: bool,
 ) -> Result<OpenOutput, RunError> {
     let location = table_location(&output);
     let failed = |source| RunError::Table {
@@ -140,10 +144,13 @@ pub async fn open(
         .await?;
     }
     let options = table_options(&output, &run.settings);
-    let staging = table
+    let mut staging = table
         .begin(&run.attempt.run.to_string(), options, schema)
         .await
         .map_err(failed)?;
+    if !checked {
+        staging.rows_are_not_read();
+    }
     Ok(OpenOutput {
         reads: String::from(reads),
         output,
@@ -251,7 +258,7 @@ impl StagedOutput {
             return Ok(());
         };
         let failed = |error: tables::Error| DataFusionError::External(Box::new(error));
-        let folder = self.open.staging.staged_dir().map_err(failed)?;
+        let folder = self.open.staging.staged_url(ctx).map_err(failed)?;
         let partitions: Vec<(String, DataType)> = self
             .open
             .output
@@ -273,7 +280,7 @@ impl StagedOutput {
             .iter()
             .filter(|field| !partitions.iter().any(|(name, _)| name == field.name()));
         let stored = Schema::new(stored.cloned().collect::<Vec<_>>());
-        let url = ListingTableUrl::parse(format!("{}/", folder.display()))?;
+        let url = ListingTableUrl::try_new(folder, None)?;
         let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
             .with_file_extension(".parquet")
             .with_table_partition_cols(partitions);
@@ -318,6 +325,7 @@ impl StagedOutput {
             partitioned: !output.partition_by.is_empty(),
             commit: commit.number,
             totals: commit.totals,
+            window: commit.window,
             location,
             change,
         })

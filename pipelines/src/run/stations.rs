@@ -54,11 +54,12 @@ pub(super) async fn execute(
     let (ctx, planned) = plan(bound, &run.work_dir, &run.spill_dir(), &budget).await?;
     sources::require_files(&ctx, &bound.sources).await?;
     let reads = sources::places(&bound.sources);
+    let checked = !bound.asserts.is_empty();
     let mut opened = Vec::new();
     let mut schemas = BTreeMap::new();
     for (output, plan) in &planned.outputs {
         let schema: Schema = plan.schema().as_arrow().clone();
-        let open = outputs::open(run, output.clone(), &schema, &reads).await;
+        let open = outputs::open(run, output.clone(), &schema, &reads, checked).await;
         match open {
             Ok(open) => opened.push((open, plan.clone())),
             Err(error) => return Err(give_back(only_outputs(opened), error).await),

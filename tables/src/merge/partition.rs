@@ -121,7 +121,7 @@ impl<'a> Merge<'a> {
             });
         }
         let files = match rows {
-            Some(rows) => self.write(rows, "merged", &self.staging.options).await?,
+            Some(rows) => self.publishable(rows, "merged").await?,
             None => Vec::new(),
         };
         Ok(Outcome { files, keys })
@@ -136,23 +136,40 @@ impl<'a> Merge<'a> {
         let mut sources = self.published(published)?;
         sources.extend(self.staged(arrived)?);
         let rows = self.read(sources, &self.schema)?;
-        self.write(rows, "rewritten", &self.staging.options).await
+        self.publishable(rows, "rewritten").await
     }
 
+    /// Stages rows that a later step reads.
     async fn write(
         &self,
         rows: DataFrame,
         folder: &str,
         options: &TableOptions,
     ) -> Result<Vec<StagedFile>> {
-        let spec = WriteSpec::of_partition(
+        self.execute(rows, self.spec(folder, options)).await
+    }
+
+    /// Stages rows that are published next, under the name of the one file that they replace.
+    async fn publishable(&self, rows: DataFrame, folder: &str) -> Result<Vec<StagedFile>> {
+        let spec = self
+            .spec(folder, &self.staging.options)
+            .readable(false)
+            .replacing(self.staging.base.as_ref(), PublishMode::Merge);
+        self.execute(rows, spec).await
+    }
+
+    fn spec(&self, folder: &str, options: &TableOptions) -> WriteSpec {
+        WriteSpec::of_partition(
             Arc::clone(&self.staging.store),
             &self.staging.token,
             &format!("{folder}{}", self.attempt.suffix()),
             self.partition,
             &self.staging.schema,
             options,
-        );
+        )
+    }
+
+    async fn execute(&self, rows: DataFrame, spec: WriteSpec) -> Result<Vec<StagedFile>> {
         let plan = write::plan(rows.create_physical_plan().await?, spec)?;
         execute(&self.ctx, plan).await
     }

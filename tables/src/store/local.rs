@@ -90,6 +90,11 @@ impl Store for LocalStore {
         url_of(&self.published_path(key), false)
     }
 
+    /// A rename replaces.
+    fn replaces_in_place(&self, _readable: bool) -> bool {
+        true
+    }
+
     async fn prepare(&self) -> StoreResult<()> {
         let (table, control) = (self.table.clone(), self.control.clone());
         blocking("prepare the control folder", move || {

@@ -231,7 +231,7 @@ impl PartitionWriter {
 impl OpenFile {
     async fn create(spec: &WriteSpec, partition: &str, ordinals: &Ordinals) -> Result<Self> {
         let ordinal = ordinals.next(partition);
-        let name = format!("part-{ordinal:05}-{}.parquet", spec.token);
+        let name = spec.file_name(partition, ordinal);
         let published = if partition.is_empty() {
             name.clone()
         } else {
@@ -241,6 +241,7 @@ impl OpenFile {
             staged: format!("{}/{published}", spec.folder),
             published,
             readable: spec.readable,
+            expected_bytes: spec.encode.target_file_bytes,
         };
         let upload = spec.store.stage(&target).await.map_err(external)?;
         let properties = spec.encode.properties.clone();

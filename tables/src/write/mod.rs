@@ -15,6 +15,7 @@ mod discard;
 mod encoder;
 mod exec;
 mod gathered;
+mod names;
 mod sorted;
 
 use std::collections::HashMap;
@@ -89,14 +90,18 @@ impl StagedFile {
         }
     }
 
-    pub(crate) fn into_data_file(self) -> DataFile {
-        let path = if self.partition.is_empty() {
-            self.name
+    /// The path under which it would be published, relative to the table.
+    pub(crate) fn path(&self) -> String {
+        if self.partition.is_empty() {
+            self.name.clone()
         } else {
             format!("{}/{}", self.partition, self.name)
-        };
+        }
+    }
+
+    pub(crate) fn into_data_file(self) -> DataFile {
         DataFile {
-            path,
+            path: self.path(),
             rows: self.rows,
             bytes: self.bytes,
             sha256: self.sha256,
@@ -112,6 +117,8 @@ pub(crate) struct WriteSpec {
     folder: String,
     /// Whether the staged files are read before they are published.
     readable: bool,
+    /// For partitions whose published rows are in one file: its name, which the first new file takes.
+    replaced_names: HashMap<String, String>,
     /// The columns of the input, after [`plan`] brought them to the table's types.
     schema: SchemaRef,
     /// Put before the path that the partition columns give: the partition whose rows these are.
@@ -202,6 +209,7 @@ impl WriteSpec {
             token: token.to_owned(),
             folder: String::new(),
             readable: true,
+            replaced_names: HashMap::new(),
             prefix: String::new(),
             partition: PartitionColumns::new([]),
             file_schema: Arc::clone(&schema),

@@ -58,9 +58,10 @@ async fn arriving_keys_update_or_insert_and_untouched_partitions_keep_their_file
         (
             change.rows_staged,
             change.rows_written,
+            change.replaced(),
             change.removed.len()
         ),
-        (3, 4, 1)
+        (3, 4, 1, 0)
     );
     staging.publish(change, info(2)).await?;
     let at = |second: i64| format!("1970-01-01T00:00:00.{second:06}");

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     Event, TestResult, assert_at_rest, by_city, events, info, interval, rows_below, run, session,
-    stage, table_at,
+    stage, staged_dir, table_at,
 };
 
 const FIRST: [Event; 3] = [
@@ -275,7 +275,7 @@ async fn staged_rows_can_be_checked_with_sql_before_they_are_published() -> Test
     assert!(!folder.exists(), "readers see nothing yet");
     let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
         .with_table_partition_cols(vec![("city".to_owned(), DataType::Utf8)]);
-    let url = url::Url::from_directory_path(staging.staged_dir()?).map_err(|()| "no URL")?;
+    let url = url::Url::from_directory_path(staged_dir(&staging)?).map_err(|()| "no URL")?;
     ctx.register_listing_table(
         "staged",
         url.as_str(),
@@ -337,8 +337,14 @@ async fn a_change_can_be_looked_at_and_abandoned() -> TestResult {
         ..
     } = &change;
     assert_eq!(
-        (added.len(), removed.len(), *rows_staged, *rows_written),
-        (2, 1, 2, 2)
+        (
+            added.len(),
+            change.replaced(),
+            removed.len(),
+            *rows_staged,
+            *rows_written
+        ),
+        (2, 1, 0, 2, 2)
     );
     staging.abandon().await?;
     assert_eq!(rows_below(&folder)?.len(), 3);

@@ -248,7 +248,7 @@ async fn a_table_without_partition_columns_is_a_flat_folder() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_location_is_a_path_or_a_file_url_and_nothing_else() -> TestResult {
+async fn the_location_is_a_path_or_a_url_of_a_known_scheme() -> TestResult {
     let parent = TempDir::new()?;
     let folder = parent.path().join("a t");
     let url = url::Url::from_file_path(&folder).map_err(|()| "no URL")?;
@@ -263,7 +263,7 @@ async fn the_location_is_a_path_or_a_file_url_and_nothing_else() -> TestResult {
             folder.display().to_string()
         );
     }
-    for location in ["s3://bucket/t", "", "/", "file://host/t"] {
+    for location in ["ftp://host/t", "s3://bucket", "", "/", "file://host/t"] {
         let error = tables::Table::at(location).err().ok_or(location)?;
         assert!(
             matches!(error, Error::UnsupportedLocation { .. }),

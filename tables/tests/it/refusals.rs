@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     Event, TestResult, assert_at_rest, by_city, events, info, input, rows_below, run, session,
-    stage, table_at,
+    stage, staged_dir, table_at,
 };
 
 const FIRST: [Event; 3] = [
@@ -193,7 +193,7 @@ async fn a_lost_file_is_noticed_before_the_decision() -> TestResult {
         &[vec![events(&SECOND)?]],
     )
     .await?;
-    let file = staging.staged_dir()?.join(
+    let file = staged_dir(&staging)?.join(
         change
             .added
             .first()

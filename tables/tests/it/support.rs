@@ -179,6 +179,12 @@ pub(crate) fn table_at(folder: &Path) -> TestResult<Table> {
     Ok(Table::at(folder.to_str().ok_or("path is not UTF-8")?)?)
 }
 
+/// The local folder of the rows that a run staged.
+pub(crate) fn staged_dir(staging: &Staging) -> TestResult<PathBuf> {
+    let url = staging.staged_url(&session(None)?)?;
+    Ok(url.to_file_path().map_err(|()| "not a local folder")?)
+}
+
 /// The control folder of the table at `folder`.
 pub(crate) fn control(folder: &Path) -> PathBuf {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
@@ -377,6 +383,10 @@ impl Store for FaultStore {
         self.inner.published_url(key)
     }
 
+    fn replaces_in_place(&self, readable: bool) -> bool {
+        self.inner.replaces_in_place(readable)
+    }
+
     async fn prepare(&self) -> StoreResult<()> {
         self.faults.call("prepare", self.inner.prepare()).await
     }
@@ -466,6 +476,14 @@ struct FaultLock {
 
 #[async_trait]
 impl Lock for FaultLock {
+    fn is_exclusive(&self) -> bool {
+        self.inner.is_exclusive()
+    }
+
+    async fn release(&self) -> StoreResult<()> {
+        self.faults.call("release", self.inner.release()).await
+    }
+
     async fn is_held(&self) -> StoreResult<bool> {
         self.faults.call("is_held", self.inner.is_held()).await
     }

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     TestResult, assert_at_rest, by_city, digests, events, files_below, info, rows_below, session,
-    stage, table_at,
+    stage, staged_dir, table_at,
 };
 
 /// Rows with repeated sort values, NULLs in one stretch only, long and short texts, and lists; in random order.
@@ -379,7 +379,7 @@ async fn a_second_run_is_told_who_writes_the_table_and_changes_nothing() -> Test
         &[vec![events(&rows)?]],
     )
     .await?;
-    let staged = files_below(&staging.staged_dir()?);
+    let staged = files_below(&staged_dir(&staging)?);
     let other = table_at(&folder)?;
     let error = other
         .begin(
@@ -406,7 +406,7 @@ async fn a_second_run_is_told_who_writes_the_table_and_changes_nothing() -> Test
         .err()
         .ok_or("recovered under a live run")?;
     assert!(matches!(error, Error::LeaseHeld { .. }), "{error}");
-    assert_eq!(files_below(&staging.staged_dir()?), staged);
+    assert_eq!(files_below(&staged_dir(&staging)?), staged);
     staging.publish(change, info(1)).await?;
     assert_at_rest(&folder).await?;
     // The lease is free again.

@@ -1,0 +1,72 @@
+//! Object stores in every session: a location such as `s3://bucket/folder/` is opened the first time it is read, with
+//! the client that `tables` has for its bucket. Owns nothing but the way from a URL to that client.
+
+use std::sync::Arc;
+
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStoreRegistry};
+use datafusion::object_store::ObjectStore;
+use tables::StorageOptions;
+use tables::storage::{bucket, is_object_store};
+use url::Url;
+
+/// Stores by URL: those that were registered, the local filesystem, and buckets as they are asked for.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    known: DefaultObjectStoreRegistry,
+    options: StorageOptions,
+}
+
+impl Registry {
+    pub(crate) fn new(options: StorageOptions) -> Self {
+        Self {
+            known: DefaultObjectStoreRegistry::new(),
+            options,
+        }
+    }
+}
+
+impl ObjectStoreRegistry for Registry {
+    fn register_store(
+        &self,
+        url: &Url,
+        store: Arc<dyn ObjectStore>,
+    ) -> Option<Arc<dyn ObjectStore>> {
+        self.known.register_store(url, store)
+    }
+
+    fn deregister_store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
+        self.known.deregister_store(url)
+    }
+
+    fn get_store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
+        if let Ok(store) = self.known.get_store(url) {
+            return Ok(store);
+        }
+        if !is_object_store(url.as_str()) {
+            return self.known.get_store(url);
+        }
+        let bucket = bucket(url, &self.options)
+            .map_err(|error| DataFusionError::External(Box::new(error)))?;
+        Ok(bucket.object_store())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_opened_when_it_is_asked_for_and_others_say_why_not() {
+        let variables = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "s")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let registry = Registry::new(StorageOptions::from_variables(variables));
+        let get = |url: &str| registry.get_store(&Url::parse(url).unwrap());
+        let one = get("s3://lake/a").unwrap();
+        assert!(Arc::ptr_eq(&one, &get("s3://lake/b").unwrap()));
+        assert!(get("file:///tmp").is_ok());
+        assert!(get("ftp://host/a").is_err());
+        let bare = get("az://lake/a").unwrap_err().to_string();
+        assert!(bare.contains("AZURE_STORAGE_ACCOUNT_KEY"), "{bare}");
+    }
+}

@@ -1,0 +1,123 @@
+//! Sorting the errors of object stores by what a user can do about them. The client hides the status behind a text, so
+//! the text is what is looked at.
+
+use std::fmt;
+
+use object_store::Error as ObjectError;
+
+use super::Provider;
+use crate::store::StoreError;
+
+/// Why an object store did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ObjectFault {
+    /// There is nothing to sign requests with.
+    NoCredentials {
+        /// The variables that would give some.
+        variables: &'static str,
+    },
+    /// There is no such bucket or container.
+    NoBucket,
+    /// The credentials are wrong, or do not allow it.
+    Denied {
+        /// Where the credentials come from.
+        variables: &'static str,
+    },
+    /// Too many requests, and trying again did not help.
+    Throttled,
+    /// Something else; the source says what.
+    Other,
+}
+
+impl fmt::Display for ObjectFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCredentials { variables } => {
+                write!(f, "there are no credentials; set {variables}")
+            }
+            Self::NoBucket => f.write_str(
+                "there is no such bucket; make it, or check its name, the region and the endpoint",
+            ),
+            Self::Denied { variables } => write!(
+                f,
+                "access is denied; check {variables}, and that they may read, write, list and delete there"
+            ),
+            Self::Throttled => f.write_str(
+                "the storage asks for fewer requests and repeating them did not help; run again later, or with fewer \
+                 files",
+            ),
+            Self::Other => f.write_str("the storage failed"),
+        }
+    }
+}
+
+/// The variables that hold a provider's credentials.
+pub(super) fn credential_variables(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Aws | Provider::R2 | Provider::S3Compatible => {
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN), or \
+             AWS_WEB_IDENTITY_TOKEN_FILE with AWS_ROLE_ARN"
+        }
+        Provider::Google => "GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT",
+        Provider::Azure => {
+            "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY (or AZURE_STORAGE_SAS_TOKEN, or \
+             AZURE_CLIENT_ID with AZURE_CLIENT_SECRET and AZURE_TENANT_ID)"
+        }
+        Provider::Memory => "nothing",
+    }
+}
+
+/// Whether an error, whatever its variant, says that the bucket is missing. A missing object says so otherwise.
+pub(crate) fn is_missing_bucket(error: &ObjectError) -> bool {
+    let text = error.to_string();
+    text.contains("NoSuchBucket") || text.contains("ContainerNotFound")
+}
+
+/// The error of this crate for one of the client. `location` names the object, with its bucket.
+pub(crate) fn fault(
+    action: &'static str,
+    location: impl Into<String>,
+    provider: Provider,
+    error: ObjectError,
+) -> StoreError {
+    let variables = credential_variables(provider);
+    let text = error.to_string();
+    let any = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    let fault = if is_missing_bucket(&error) {
+        ObjectFault::NoBucket
+    } else if any(&[
+        "169.254.169.254",
+        "metadata.google.internal",
+        "169.254.170.",
+    ]) {
+        ObjectFault::NoCredentials { variables }
+    } else if matches!(
+        error,
+        ObjectError::PermissionDenied { .. } | ObjectError::Unauthenticated { .. }
+    ) || any(&[
+        "<Code>AccessDenied",
+        "<Code>SignatureDoesNotMatch",
+        "<Code>InvalidAccessKeyId",
+        "AuthorizationFailure",
+        "AuthenticationFailed",
+    ]) {
+        ObjectFault::Denied { variables }
+    } else if any(&[
+        "SlowDown",
+        "ServerBusy",
+        "429 Too Many",
+        "503 Service",
+        "TooManyRequests",
+    ]) {
+        ObjectFault::Throttled
+    } else {
+        ObjectFault::Other
+    };
+    StoreError::Object {
+        action,
+        location: location.into(),
+        fault,
+        source: Box::new(error),
+    }
+}

@@ -1,0 +1,169 @@
+//! Making a staged file visible, in a way that can be repeated: an answer that was lost looks like a failure, so a
+//! failure is believed only after looking at what is there.
+
+use futures::TryStreamExt;
+use md5::Md5;
+use object_store::multipart::PartId;
+use object_store::path::Path;
+use object_store::{Error as ObjectError, ObjectStoreExt};
+use sha2::{Digest, Sha256};
+
+use super::super::{Expected, StoreError, StoreResult};
+use super::BucketStore;
+use super::upload::{MAX_COPY_BYTES, Note, too_large};
+
+impl BucketStore {
+    pub(super) async fn put_in_place(&self, file: &Expected, to: &Path) -> StoreResult<()> {
+        match Note::parse(file)? {
+            Note::Upload { id, parts } => {
+                self.finish_upload(to, &id, &parts, file.bytes, Some(&file.sha256))
+                    .await?;
+                self.forget(to, &id);
+                Ok(())
+            }
+            Note::Object { .. } => {
+                let from = self.staged_path(&file.staged)?;
+                match self.store().copy(&from, to).await {
+                    Ok(()) => Ok(()),
+                    Err(error) => {
+                        // The staged object goes only when everything is in place.
+                        if self
+                            .is_there(to, file.bytes, None, Some(&file.sha256))
+                            .await?
+                        {
+                            return Ok(());
+                        }
+                        Err(self.fault("publish", to, error))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Completes an upload and gives the object's ETag, if it is known. Whatever the storage says, an object that is
+    /// provably the upload's is success: the repetition of a completion whose answer was lost finds no upload.
+    pub(super) async fn finish_upload(
+        &self,
+        path: &Path,
+        id: &str,
+        parts: &[String],
+        bytes: u64,
+        sha256: Option<&str>,
+    ) -> StoreResult<Option<String>> {
+        let Some(multipart) = self.bucket.multipart() else {
+            return Err(StoreError::Damaged {
+                path: self.named(path),
+                reason: "it was staged as an upload, which this storage does not have".to_owned(),
+            });
+        };
+        let ids = parts
+            .iter()
+            .map(|content_id| PartId {
+                content_id: content_id.clone(),
+            })
+            .collect();
+        let completed = multipart
+            .complete_multipart(path, &id.to_owned(), ids)
+            .await;
+        match completed {
+            Ok(result) => Ok(result.e_tag),
+            Err(error) => {
+                let e_tag = upload_e_tag(parts);
+                if self.is_there(path, bytes, e_tag.as_deref(), sha256).await? {
+                    return Ok(e_tag);
+                }
+                Err(self.fault("publish", path, error))
+            }
+        }
+    }
+
+    /// Whether the object at `path` is the expected one: by its size, and by the ETag of the upload or its digest. An
+    /// ETag that differs proves nothing where the server encrypts, so the bytes decide then.
+    async fn is_there(
+        &self,
+        path: &Path,
+        bytes: u64,
+        e_tag: Option<&str>,
+        sha256: Option<&str>,
+    ) -> StoreResult<bool> {
+        let found = match self.store().head(path).await {
+            Ok(found) => found,
+            Err(ObjectError::NotFound { .. }) => return Ok(false),
+            Err(error) => return Err(self.fault("look at", path, error)),
+        };
+        if found.size != bytes {
+            return Ok(false);
+        }
+        let plain = |tag: &str| tag.trim_matches('"').to_owned();
+        if let (Some(expected), Some(found)) = (e_tag, &found.e_tag)
+            && plain(expected) == plain(found)
+        {
+            return Ok(true);
+        }
+        let Some(sha256) = sha256 else {
+            return Ok(false);
+        };
+        let failed = |error| self.fault("read back", path, error);
+        let mut content = self.store().get(path).await.map_err(failed)?.into_stream();
+        let mut hash = Sha256::new();
+        while let Some(bytes) = content.try_next().await.map_err(failed)? {
+            hash.update(&bytes);
+        }
+        Ok(hex::encode(hash.finalize()) == sha256)
+    }
+
+    /// A staged object must have its size before a commit names it, and be small enough to be copied.
+    pub(super) async fn check_staged(&self, file: &Expected) -> StoreResult<()> {
+        let path = self.staged_path(&file.staged)?;
+        if file.bytes > MAX_COPY_BYTES {
+            return Err(too_large(&self.named(&path)));
+        }
+        let damaged = |reason: String| StoreError::Damaged {
+            path: self.named(&path),
+            reason,
+        };
+        match self.store().head(&path).await {
+            Ok(found) if found.size == file.bytes => Ok(()),
+            Ok(found) => Err(damaged(format!(
+                "it has {} bytes, {} were written",
+                found.size, file.bytes
+            ))),
+            Err(ObjectError::NotFound { .. }) => Err(damaged("it is gone".to_owned())),
+            Err(error) => Err(self.fault("look at", &path, error)),
+        }
+    }
+}
+
+/// The ETag that S3 gives an upload of these parts: the MD5 of their MD5s, and how many there are. `None` where part
+/// ids are something else.
+fn upload_e_tag(parts: &[String]) -> Option<String> {
+    let mut hash = Md5::new();
+    for part in parts {
+        let digest = hex::decode(part.trim_matches('"')).ok()?;
+        if digest.len() != 16 {
+            return None;
+        }
+        hash.update(&digest);
+    }
+    Some(format!("{}-{}", hex::encode(hash.finalize()), parts.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_e_tag_of_an_upload_is_that_of_s3() {
+        // md5("a"), md5("b"), and md5 of both digests.
+        let parts = [
+            "\"0cc175b9c0f1b6a831c399e269772661\"".to_owned(),
+            "92eb5ffee6ae2fec3ad71c777531578f".to_owned(),
+        ];
+        let mut both = Md5::new();
+        both.update(Md5::digest("a"));
+        both.update(Md5::digest("b"));
+        let expected = format!("{}-2", hex::encode(both.finalize()));
+        assert_eq!(upload_e_tag(&parts), Some(expected));
+        assert_eq!(upload_e_tag(&["MDAwMQ==".to_owned()]), None);
+    }
+}

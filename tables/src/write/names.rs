@@ -1,0 +1,46 @@
+//! What staged files are called, and whether somebody reads them before they are published. Owns which file takes the
+//! name of a published one, to replace it in one step.
+
+use std::collections::HashMap;
+
+use super::WriteSpec;
+use crate::log::Commit;
+use crate::options::PublishMode;
+
+impl WriteSpec {
+    /// Whether the staged files are read before they are published. Default: yes.
+    pub(crate) fn readable(mut self, readable: bool) -> Self {
+        self.readable = readable;
+        self
+    }
+
+    /// Lets the first file of a partition take the name of the only one published there, so that it replaces that file
+    /// in one step, where the storage can.
+    pub(crate) fn replacing(mut self, base: Option<&Commit>, mode: PublishMode) -> Self {
+        if mode == PublishMode::Append || !self.store.replaces_in_place(self.readable) {
+            return self;
+        }
+        let mut files: HashMap<&str, Option<&str>> = HashMap::new();
+        for file in base.iter().flat_map(|base| &base.files) {
+            let name = file.path.rsplit('/').next();
+            // A second file makes the partition none of those.
+            files
+                .entry(file.partition())
+                .and_modify(|known| *known = None)
+                .or_insert(name);
+        }
+        self.replaced_names = files
+            .into_iter()
+            .filter_map(|(partition, name)| Some((partition.to_owned(), name?.to_owned())))
+            .collect();
+        self
+    }
+
+    /// The name of the `ordinal`th file of a partition.
+    pub(super) fn file_name(&self, partition: &str, ordinal: u32) -> String {
+        match self.replaced_names.get(partition) {
+            Some(name) if ordinal == 0 => name.clone(),
+            _ => format!("part-{ordinal:05}-{}.parquet", self.token),
+        }
+    }
+}
