@@ -217,6 +217,65 @@ pub enum Error {
         #[source]
         source: DataFusionError,
     },
+    /// There is no table here: no commit was ever made.
+    #[error("there is no table at {table}")]
+    NoTable {
+        /// The location that was asked for.
+        table: String,
+    },
+    /// The small files of a partition could not be merged.
+    #[error("cannot compact partition {partition:?} of table {table}")]
+    Compact {
+        /// The table's location.
+        table: String,
+        /// The partition's path below the table.
+        partition: String,
+        /// What the engine said.
+        #[source]
+        source: DataFusionError,
+    },
+    /// A compacted partition has another number of rows than before. Always a defect; nothing was published.
+    #[error(
+        "partition {partition:?} of table {table} has {before} rows and would have {after} when compacted; nothing was \
+         published"
+    )]
+    RowsChanged {
+        /// The table's location.
+        table: String,
+        /// The partition's path below the table.
+        partition: String,
+        /// Rows that the log says.
+        before: u64,
+        /// Rows in the new files.
+        after: u64,
+    },
+    /// No partition column says the date of a partition.
+    #[error("cannot tell the date of a partition of table {table}: {reason}")]
+    NoDate {
+        /// The table's location.
+        table: String,
+        /// What there is instead, and what to do.
+        reason: String,
+    },
+    /// Every partition is old enough to go, which is more often a mistake than a wish.
+    #[error(
+        "all {partitions} partitions of table {table} end before {first_kept}, so that nothing would remain; nothing was \
+         dropped"
+    )]
+    WouldBeEmpty {
+        /// The table's location.
+        table: String,
+        /// How many there are.
+        partitions: u64,
+        /// The first day that would be kept.
+        first_kept: chrono::NaiveDate,
+    },
+    /// The work was stopped at the caller's wish before it was decided.
+    #[error("the work on table {table} was stopped; nothing was published")]
+    Stopped {
+        /// The table's location.
+        table: String,
+    },
     /// The storage failed.
     #[error(transparent)]
     Store(#[from] StoreError),

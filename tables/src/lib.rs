@@ -1,4 +1,4 @@
-//! A Hive-partitioned Parquet table: layout, partitioned writer, staging, commit log, publish modes, recovery. Knows
+//! A Hive-partitioned Parquet table: layout, partitioned writer, staging, commit log, publish modes, recovery, care. Knows
 //! nothing of pipelines or of the cluster.
 //!
 //! ```text
@@ -6,6 +6,9 @@
 //!              lease,              rows into staged files     merge, compare       one put decides, then
 //!              recovery, intent    that no reader sees        with what is there   files are put in place
 //! ```
+//!
+//! Care of a table that is there: [`Table::history`], [`Table::verify`] and [`Table::leftovers`] look, [`Table::compact`]
+//! and [`Table::expire`] change it through the same staging and the same decision.
 //!
 //! The invariants, which tests and comments cite by number:
 //!
@@ -20,32 +23,52 @@
 //!
 //! What a user sees of it is in `docs/tables.md`.
 
+mod care;
+mod compact;
 mod contract;
 mod error;
+mod expire;
+mod history;
 pub mod layout;
 mod lease;
+mod leftovers;
 mod log;
 mod merge;
+mod mode;
 mod options;
 mod publish;
+mod recorded;
 mod recover;
+mod retention;
+mod scan;
 mod schema;
+mod span;
 mod staging;
 pub mod storage;
 pub mod store;
 mod table;
+mod verify;
 mod write;
 
+pub use care::PartitionFilter;
+pub use compact::{CompactOptions, CompactedPartition, Compaction};
 pub use contract::{Contract, SchemaChange};
 pub use error::{Error, Result};
+pub use expire::{ExpireOptions, ExpiredPartition, Expiry};
+pub use history::CommitSummary;
 pub use lease::LeaseHolder;
+pub use leftovers::{LeftRun, Leftovers};
 pub use log::{Commit, DataFile, Interval, Totals};
+pub use mode::CommitMode;
 pub use options::{Compression, KeyScope, OptionProblem, PublishMode, SortKey, TableOptions};
 pub use publish::{Change, CommitInfo, MergeCounts};
+pub use recorded::{RecordedOptions, RecordedSortKey};
 pub use recover::Recovery;
+pub use retention::{DateUnit, Retention};
 pub use schema::{SchemaDifference, TableSchema};
 pub use staging::{Staged, Staging};
 pub use storage::{Provider, StorageOptions, StorageTraffic};
 pub use store::StoreError;
 pub use table::Table;
+pub use verify::{DifferentFile, Verification};
 pub use write::{PartitionedWriteExec, StagedFile};

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::SchemaChange;
 use crate::error::{Error, Result};
-use crate::options::PublishMode;
+use crate::mode::CommitMode;
+use crate::recorded::RecordedOptions;
 use crate::schema::{ColumnRecord, TableSchema};
 use crate::store::{Expected, Store};
 
@@ -96,8 +97,8 @@ pub struct Commit {
     pub number: u64,
     /// The run that made it.
     pub run_id: String,
-    /// How that run published.
-    pub mode: PublishMode,
+    /// What kind of change it made.
+    pub mode: CommitMode,
     /// The interval that run covered.
     pub interval: Option<Interval>,
     /// When the commit was decided.
@@ -121,6 +122,8 @@ pub struct Commit {
     /// The longest time that readers could see a partition with both its new and its old files, while this very call
     /// published; `None` if every partition changed in one step, and when the commit was read from the log.
     pub window: Option<Duration>,
+    /// How the newest publishing run laid the table out; `None` if the log does not say.
+    pub options: Option<RecordedOptions>,
     pub(crate) epoch: u64,
 }
 
@@ -178,7 +181,7 @@ pub(crate) struct Record {
     /// Names the staging area of the run; differs in every attempt.
     pub(crate) token: String,
     pub(crate) epoch: u64,
-    pub(crate) mode: PublishMode,
+    pub(crate) mode: CommitMode,
     pub(crate) interval: Option<Interval>,
     pub(crate) committed_at: DateTime<Utc>,
     pub(crate) plan_fingerprint: Option<String>,
@@ -191,6 +194,8 @@ pub(crate) struct Record {
     /// Rows that the run left out because they do not fit the schema.
     #[serde(default)]
     pub(crate) rows_discarded: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) options: Option<RecordedOptions>,
     pub(crate) totals: Totals,
     pub(crate) added: Vec<AddedFile>,
     pub(crate) removed: Vec<String>,
@@ -209,12 +214,12 @@ pub(crate) struct Intent {
     pub(crate) token: String,
     pub(crate) epoch: u64,
     pub(crate) base: u64,
-    pub(crate) mode: PublishMode,
+    pub(crate) mode: CommitMode,
     pub(crate) begun_at: DateTime<Utc>,
 }
 
 impl Intent {
-    pub(crate) fn new(run_id: &str, token: &str, epoch: u64, base: u64, mode: PublishMode) -> Self {
+    pub(crate) fn new(run_id: &str, token: &str, epoch: u64, base: u64, mode: CommitMode) -> Self {
         Self {
             version: VERSION,
             run_id: run_id.to_owned(),
@@ -243,8 +248,7 @@ impl Record {
             run_id: base.map_or_else(|| "recovery".to_owned(), |base| base.run_id.clone()),
             token,
             epoch,
-            // A mode that leaves the files and the intervals as they are.
-            mode: PublishMode::Append,
+            mode: CommitMode::Fence,
             interval: None,
             committed_at: Utc::now(),
             plan_fingerprint: base.and_then(|base| base.plan_fingerprint.clone()),
@@ -252,6 +256,7 @@ impl Record {
             rows_read: None,
             rows_discarded: 0,
             schema_changes: Vec::new(),
+            options: base.and_then(|base| base.options.clone()),
             partition_by: base.map_or_else(Vec::new, |base| base.schema.partition_by().to_vec()),
             columns: base.map_or_else(Vec::new, |base| base.schema.to_record()),
             totals: Totals::default(),
@@ -449,7 +454,7 @@ impl State {
             self.files
                 .insert(added.file.path.clone(), added.file.clone());
         }
-        if record.mode == PublishMode::Replace {
+        if record.mode == CommitMode::Replace {
             self.intervals.clear();
         }
         if let Some(interval) = &record.interval
@@ -486,6 +491,7 @@ impl State {
             totals,
             intervals: self.intervals,
             window: None,
+            options: record.options,
             epoch: record.epoch,
         })
     }

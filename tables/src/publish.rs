@@ -83,6 +83,17 @@ impl Change {
         Totals::of(&self.added)
     }
 
+    /// A change that was worked out elsewhere: these staged files come, these published ones go.
+    pub(crate) fn of(added: Vec<StagedFile>, removed: Vec<DataFile>) -> Self {
+        let mut change = Self {
+            rows_staged: added.iter().map(|file| file.rows).sum(),
+            removed,
+            ..Self::default()
+        };
+        added.into_iter().for_each(|file| change.add(file));
+        change
+    }
+
     fn add(&mut self, file: StagedFile) {
         self.rows_written += file.rows;
         self.bytes_written += file.bytes;
@@ -329,7 +340,7 @@ fn record(staging: &Staging, change: Change, info: CommitInfo) -> Result<Record>
         run_id: staging.run_id.clone(),
         token: staging.token.clone(),
         epoch: staging.lease.epoch(),
-        mode: staging.options.mode,
+        mode: staging.mode,
         interval: info.interval,
         committed_at: Utc::now(),
         plan_fingerprint: info.plan_fingerprint,
@@ -339,6 +350,7 @@ fn record(staging: &Staging, change: Change, info: CommitInfo) -> Result<Record>
         columns: staging.schema.to_record(),
         schema_changes: change.schema_changes,
         rows_discarded: change.rows_discarded,
+        options: staging.recorded.clone(),
         totals: Totals::default(),
         added,
         removed: change.removed.into_iter().map(|file| file.path).collect(),

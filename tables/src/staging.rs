@@ -13,8 +13,10 @@ use crate::contract::Agreement;
 use crate::error::{Error, Result};
 use crate::lease::Lease;
 use crate::log::Commit;
+use crate::mode::CommitMode;
 use crate::options::{PublishMode, TableOptions};
 use crate::publish::{self, Change, CommitInfo};
+use crate::recorded::RecordedOptions;
 use crate::recover::{clear, drop_attempt};
 use crate::schema::TableSchema;
 use crate::store::Store;
@@ -30,6 +32,10 @@ pub struct Staging {
     pub(crate) run_id: String,
     pub(crate) token: String,
     pub(crate) options: TableOptions,
+    /// What the commit will be.
+    pub(crate) mode: CommitMode,
+    /// What the commit will say about the table's options.
+    pub(crate) recorded: Option<RecordedOptions>,
     pub(crate) schema: TableSchema,
     pub(crate) agreed: Agreement,
     pub(crate) base: Option<Commit>,
@@ -80,6 +86,8 @@ impl Staging {
             lease,
             run_id,
             token,
+            mode: options.mode.into(),
+            recorded: Some(RecordedOptions::of(&options)),
             options,
             schema: agreed.schema.clone(),
             agreed,

@@ -136,6 +136,15 @@ pub struct StageTarget {
     pub expected_bytes: u64,
 }
 
+/// A file that readers see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedFile {
+    /// Relative to the table, as in [`Store::published_url`].
+    pub key: String,
+    /// Size in bytes.
+    pub bytes: u64,
+}
+
 /// A staged file as its writer knows it: what is checked before a commit is decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
@@ -230,6 +239,13 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Makes completions and removals in these folders of the table durable (`""` is the table itself).
     async fn settle(&self, folders: &[String]) -> StoreResult<()>;
+
+    /// Every file under the table, in no order, those of other programs among them. Names that begin with `.` or `_` are
+    /// hidden from readers and left out, folders with all that is in them, unless they name a partition (`_x=1`).
+    async fn list_published(&self) -> StoreResult<Vec<PublishedFile>>;
+
+    /// SHA-256 of a published file's bytes, in hexadecimal; `None` if there is no such file.
+    async fn published_digest(&self, published: &str) -> StoreResult<Option<String>>;
 
     /// Any file under the table, as a key; `None` if there is none. Hidden files do not count.
     async fn any_published(&self) -> StoreResult<Option<String>>;

@@ -23,7 +23,7 @@ use crate::store::{BucketStore, LocalStore, Store, StoreError};
 /// A Hive-partitioned Parquet table at a location. Holds no lock and no file open; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Table {
-    store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
 }
 
 impl Table {
@@ -190,7 +190,13 @@ impl Table {
         };
         let agreed = self.agree(base.as_ref(), options, incoming).await?;
         let token = token(run_id, lease.epoch());
-        let intent = Intent::new(run_id, &token, lease.epoch(), base_number, options.mode);
+        let intent = Intent::new(
+            run_id,
+            &token,
+            lease.epoch(),
+            base_number,
+            options.mode.into(),
+        );
         let key = log::intent_key(&token);
         store.put(&key, log::to_json(&key, &intent)?).await?;
         Ok((token, agreed, base, base_number))

@@ -7,12 +7,14 @@ pub mod exit;
 pub mod printer;
 
 mod catalogue;
+mod clean;
 mod launchpad_standin;
 mod logging;
 mod plan;
 mod report;
 mod run;
 mod runs;
+mod tables;
 
 use std::path::PathBuf;
 
@@ -74,6 +76,10 @@ enum Command {
     Validate(catalogue::ValidateArguments),
     /// List runs, or show one
     Runs(runs::RunsArguments),
+    /// Look at tables and look after them: show, log, files, verify, compact, expire
+    Tables(tables::TablesArguments),
+    /// Remove what dead runs left behind: staged files of tables, work folders
+    Clean(clean::CleanArguments),
     /// Serve a Launchpad look-alike with generated or recorded data
     LaunchpadStandin(Box<launchpad_standin::StandinArguments>),
     /// Write a completion script for a shell to standard output
@@ -148,6 +154,8 @@ pub async fn main() -> ExitStatus {
         Command::Show(arguments) => catalogue::show(&session, &arguments).await,
         Command::Validate(arguments) => catalogue::validate(&session, &arguments).await,
         Command::Runs(arguments) => runs::runs(&session, &arguments).await,
+        Command::Tables(arguments) => tables::tables(&session, &arguments).await,
+        Command::Clean(arguments) => clean::clean(&session, &arguments).await,
         Command::LaunchpadStandin(arguments) => {
             launchpad_standin::serve(&session, &arguments).await
         }
@@ -171,7 +179,9 @@ pub async fn main() -> ExitStatus {
 fn complain(printer: Printer, error: &RunError) {
     match error {
         RunError::Definition(diagnostics) => printer.say(diagnostics),
-        RunError::Interrupted { .. } => printer.warning("stopped; nothing was published"),
+        RunError::Interrupted { .. } | RunError::Stopped { .. } => {
+            printer.warning("stopped; nothing was published")
+        }
         other => printer.error(chain(other)),
     }
     if let Some(hint) = error.hint() {

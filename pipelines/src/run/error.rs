@@ -137,6 +137,15 @@ pub enum RunError {
         /// Which.
         signal: Signal,
     },
+    /// A table that is looked at, or looked after, by its location is the cause.
+    #[error(transparent)]
+    Care(Box<tables::Error>),
+    /// Care of a table was asked to stop and did.
+    #[error("stopped by a signal")]
+    Stopped {
+        /// Which.
+        signal: Signal,
+    },
     /// Another process took the run over.
     #[error("another process took this run over")]
     Superseded,
@@ -161,7 +170,8 @@ impl RunError {
             Self::Table { source, .. } if source.is_busy() => ExitStatus::Busy,
             Self::Store(StoreError::AlreadyRunning { .. }) | Self::Superseded => ExitStatus::Busy,
             Self::Store(StoreError::Busy { .. }) => ExitStatus::Transient,
-            Self::Interrupted { signal } => signal.exit_status(),
+            Self::Interrupted { signal } | Self::Stopped { signal } => signal.exit_status(),
+            Self::Care(source) => care_status(source),
             _ => ExitStatus::Failed,
         }
     }
@@ -199,6 +209,7 @@ impl RunError {
             Self::Checks { .. } => Some(String::from(
                 "nothing was published; the extracted records are kept",
             )),
+            Self::Care(source) => care_hint(source),
             Self::Superseded => Some(String::from("`pipelines runs` shows which run it is")),
             _ => None,
         }
@@ -231,6 +242,39 @@ impl RunError {
         std::iter::successors(Some(first), |error: &&(dyn Error + 'static)| {
             Error::source(*error)
         })
+    }
+}
+
+impl From<tables::Error> for RunError {
+    fn from(error: tables::Error) -> Self {
+        Self::Care(Box::new(error))
+    }
+}
+
+fn care_status(error: &tables::Error) -> ExitStatus {
+    match error {
+        error if error.is_busy() => ExitStatus::Busy,
+        tables::Error::NoTable { .. }
+        | tables::Error::NoDate { .. }
+        | tables::Error::WouldBeEmpty { .. }
+        | tables::Error::Options { .. }
+        | tables::Error::UnsupportedLocation { .. } => ExitStatus::Definition,
+        _ => ExitStatus::Failed,
+    }
+}
+
+fn care_hint(error: &tables::Error) -> Option<String> {
+    match error {
+        tables::Error::NoDate { .. } => Some(String::from(
+            "name the column with `--column`; a text of the form 2026-09-21, 2026-09, 2026-W38 or 2026 is read too",
+        )),
+        tables::Error::WouldBeEmpty { .. } => Some(String::from(
+            "look at the days with `--dry-run`; to drop them all the same, add `--allow-empty`",
+        )),
+        tables::Error::RollForward { table, .. } | tables::Error::Undecided { table, .. } => {
+            Some(format!("pipelines clean {table}"))
+        }
+        _ => None,
     }
 }
 

@@ -9,7 +9,6 @@
 //! Only touched partitions are read and written. The plans are the engine's and spill their sorts; the keys of a join are
 //! held in memory. A merge that exhausts the memory pool is tried again in one stream, then with joins that sort instead.
 
-mod files;
 mod partition;
 mod table_wide;
 mod winners;

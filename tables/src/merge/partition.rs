@@ -10,11 +10,11 @@ use datafusion::logical_expr::{LogicalPlanBuilder, ident};
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{DataFrame, SessionContext};
 
-use super::files::{Files, Source};
 use super::winners::winners;
 use super::{Attempt, Merged, Work};
 use crate::log::DataFile;
 use crate::options::{PublishMode, TableOptions};
+use crate::scan::{Files, Source};
 use crate::staging::Staging;
 use crate::write::{self, StagedFile, WriteSpec};
 

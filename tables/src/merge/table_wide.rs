@@ -20,13 +20,13 @@ use datafusion::logical_expr::{Expr, ident};
 use datafusion::prelude::{DataFrame, SessionContext};
 use tracing::{info, warn};
 
-use super::files::{Files, PATH, Source};
 use super::partition::{alias, execute, join};
 use super::winners::{are_unique, winners};
 use super::{Attempt, failed, is_exhausted, memory_given_back, with_hash_joins};
 use crate::error::Result;
 use crate::log::DataFile;
 use crate::options::{PublishMode, TableOptions};
+use crate::scan::{Files, PATH, Source};
 use crate::schema::TableSchema;
 use crate::staging::Staging;
 use crate::write::{self, StagedFile, WriteSpec};

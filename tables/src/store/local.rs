@@ -3,6 +3,7 @@
 
 mod files;
 mod handles;
+mod look;
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions, TryLockError};
@@ -14,12 +15,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use url::Url;
 
-use super::{Expected, Lock, StageTarget, StagedUpload, Store, StoreError, StoreResult};
+use super::{
+    Expected, Lock, PublishedFile, StageTarget, StagedUpload, Store, StoreError, StoreResult,
+};
 use files::{
     at, blocking, create_folders, create_new, for_each, names_in, parent_of, remove_file,
     sync_folder, up_to, url_of, verify,
 };
 use handles::{LocalLock, LocalUpload};
+use look::{digest_of, files_below};
 
 /// A table in a folder of the local filesystem, with its control folder beside it.
 #[derive(Debug, Clone)]
@@ -303,6 +307,16 @@ impl Store for LocalStore {
             for_each(&all, |folder| sync_folder(folder))
         })
         .await
+    }
+
+    async fn list_published(&self) -> StoreResult<Vec<PublishedFile>> {
+        let table = self.table.clone();
+        blocking("list the table", move || files_below(&table)).await
+    }
+
+    async fn published_digest(&self, published: &str) -> StoreResult<Option<String>> {
+        let path = self.published_path(published);
+        blocking("read", move || digest_of(&path)).await
     }
 
     async fn any_published(&self) -> StoreResult<Option<String>> {

@@ -29,7 +29,9 @@ use object_store::{Error as ObjectError, ObjectStore, ObjectStoreExt, PutMode, P
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::{Expected, Lock, StageTarget, StagedUpload, Store, StoreError, StoreResult};
+use super::{
+    Expected, Lock, PublishedFile, StageTarget, StagedUpload, Store, StoreError, StoreResult,
+};
 use crate::storage::{Bucket, StorageOptions, bucket, fault, is_missing_bucket};
 use leftovers::attempt_of;
 use probe::Properties;
@@ -132,6 +134,17 @@ impl BucketStore {
 
     fn published_path(&self, key: &str) -> StoreResult<Path> {
         self.below(&self.table, key)
+    }
+
+    /// The key below the table of an object that readers see; `None` for a hidden one.
+    fn visible_key(&self, object: &Path) -> Option<String> {
+        let parts: Vec<String> = object
+            .prefix_match(&self.table)?
+            .map(|part| part.as_ref().to_owned())
+            .collect();
+        // A partition column may be called `_x`: readers do not take its folders for hidden.
+        let hidden = |part: &String| part.starts_with(['.', '_']) && !part.contains('=');
+        (!parts.is_empty() && !parts.iter().any(hidden)).then(|| parts.join("/"))
     }
 
     /// An object as messages name it.
@@ -365,22 +378,35 @@ impl Store for BucketStore {
         Ok(())
     }
 
+    async fn list_published(&self) -> StoreResult<Vec<PublishedFile>> {
+        let store = self.store();
+        let mut listed = store.list(Some(&self.table));
+        let failed = |error| self.fault("list", &self.table, error);
+        let mut files = Vec::new();
+        while let Some(object) = listed.try_next().await.map_err(failed)? {
+            if let Some(key) = self.visible_key(&object.location) {
+                files.push(PublishedFile {
+                    key,
+                    bytes: object.size,
+                });
+            }
+        }
+        Ok(files)
+    }
+
+    async fn published_digest(&self, published: &str) -> StoreResult<Option<String>> {
+        let path = self.published_path(published)?;
+        self.digest(&path).await
+    }
+
     async fn any_published(&self) -> StoreResult<Option<String>> {
         let store = self.store();
         let mut listed = store.list(Some(&self.table));
         let failed = |error| self.fault("list", &self.table, error);
         while let Some(object) = listed.try_next().await.map_err(failed)? {
-            let key = object
-                .location
-                .prefix_match(&self.table)
-                .map(|parts| {
-                    let parts: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();
-                    parts.join("/")
-                })
-                .unwrap_or_default();
-            let hidden = key.split('/').any(|part| part.starts_with('.'));
-            if !key.is_empty() && !hidden {
-                return Ok(Some(key));
+            let key = self.visible_key(&object.location);
+            if key.is_some() {
+                return Ok(key);
             }
         }
         Ok(None)

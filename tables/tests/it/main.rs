@@ -1,7 +1,11 @@
 //! The table crate as its callers use it: whole runs on real folders, with faults, full disks and readers beside them.
 
+mod care;
+mod care_faults;
 mod disk;
+mod expiry;
 mod faults;
+mod looking;
 mod merge;
 mod modes;
 mod object_store;

@@ -47,7 +47,7 @@ async fn ids_after_second(mode: PublishMode) -> TestResult<Vec<String>> {
     let commit = run(&table, "run-2", by_city(mode), &SECOND, info(2)).await?;
     assert_eq!(
         (commit.number, commit.run_id.as_str(), commit.mode),
-        (2, "run-2", mode)
+        (2, "run-2", mode.into())
     );
     assert_eq!(
         table.current().await?,

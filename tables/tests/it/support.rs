@@ -20,7 +20,8 @@ use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use sha2::{Digest, Sha256};
 use tables::store::{
-    Expected, LocalStore, Lock, StageTarget, StagedUpload, Store, StoreError, StoreResult,
+    Expected, LocalStore, Lock, PublishedFile, StageTarget, StagedUpload, Store, StoreError,
+    StoreResult,
 };
 use tables::{
     Change, Commit, CommitInfo, Interval, PublishMode, SortKey, Staging, Table, TableOptions,
@@ -459,6 +460,18 @@ impl Store for FaultStore {
 
     async fn settle(&self, folders: &[String]) -> StoreResult<()> {
         self.faults.call("settle", self.inner.settle(folders)).await
+    }
+
+    async fn list_published(&self) -> StoreResult<Vec<PublishedFile>> {
+        self.faults
+            .call("list_published", self.inner.list_published())
+            .await
+    }
+
+    async fn published_digest(&self, published: &str) -> StoreResult<Option<String>> {
+        self.faults
+            .call("published_digest", self.inner.published_digest(published))
+            .await
     }
 
     async fn any_published(&self) -> StoreResult<Option<String>> {

@@ -4,6 +4,7 @@ mod launchpad;
 mod published;
 
 mod bad_input;
+mod care;
 mod commands;
 mod completeness;
 mod faults;

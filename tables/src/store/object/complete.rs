@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::super::{Expected, StoreError, StoreResult};
 use super::BucketStore;
 use super::upload::{MAX_COPY_BYTES, Note, too_large};
+use crate::storage::is_missing_bucket;
 
 impl BucketStore {
     pub(super) async fn put_in_place(&self, file: &Expected, to: &Path) -> StoreResult<()> {
@@ -103,13 +104,24 @@ impl BucketStore {
         let Some(sha256) = sha256 else {
             return Ok(false);
         };
+        Ok(self.digest(path).await?.as_deref() == Some(sha256))
+    }
+
+    /// SHA-256 of an object's bytes, in hexadecimal; `None` if there is none.
+    pub(super) async fn digest(&self, path: &Path) -> StoreResult<Option<String>> {
         let failed = |error| self.fault("read back", path, error);
-        let mut content = self.store().get(path).await.map_err(failed)?.into_stream();
+        let mut content = match self.store().get(path).await {
+            Ok(found) => found.into_stream(),
+            Err(error @ ObjectError::NotFound { .. }) if !is_missing_bucket(&error) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(failed(error)),
+        };
         let mut hash = Sha256::new();
         while let Some(bytes) = content.try_next().await.map_err(failed)? {
             hash.update(&bytes);
         }
-        Ok(hex::encode(hash.finalize()) == sha256)
+        Ok(Some(hex::encode(hash.finalize())))
     }
 
     /// A staged object must have its size before a commit names it, and be small enough to be copied.

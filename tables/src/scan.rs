@@ -29,10 +29,10 @@ use crate::store::Store;
 use crate::write::StagedFile;
 
 /// The column with the partition's path, in relations that carry it.
-pub(super) const PATH: &str = "__spillway_partition";
+pub(crate) const PATH: &str = "__spillway_partition";
 
 /// One file to read.
-pub(super) struct Source {
+pub(crate) struct Source {
     url: Url,
     partition: String,
     rows: u64,
@@ -40,7 +40,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn published(store: &dyn Store, file: &DataFile) -> Result<Self> {
+    pub(crate) fn published(store: &dyn Store, file: &DataFile) -> Result<Self> {
         Ok(Self {
             url: store.published_url(&file.path).map_err(Error::from)?,
             partition: file.partition().to_owned(),
@@ -49,7 +49,7 @@ impl Source {
         })
     }
 
-    pub(super) fn staged(store: &dyn Store, file: &StagedFile) -> Result<Self> {
+    pub(crate) fn staged(store: &dyn Store, file: &StagedFile) -> Result<Self> {
         let (folder, name) = file.staged.rsplit_once('/').unwrap_or(("", &file.staged));
         let folder = store.staged_url(folder).map_err(Error::from)?;
         Ok(Self {
@@ -64,7 +64,7 @@ impl Source {
 }
 
 /// The relation. Knows the number of its rows, which the choice of a join's sides rests on.
-pub(super) struct Files {
+pub(crate) struct Files {
     store: ObjectStoreUrl,
     schema: ScanSchema,
     files: Vec<PartitionedFile>,
@@ -83,12 +83,12 @@ impl fmt::Debug for Files {
 
 impl Files {
     /// The columns that are in the files.
-    pub(super) fn new(sources: Vec<Source>, schema: SchemaRef) -> Result<Self> {
+    pub(crate) fn new(sources: Vec<Source>, schema: SchemaRef) -> Result<Self> {
         Self::with_values(sources, schema, Vec::new(), |_| Ok(Vec::new()))
     }
 
     /// All columns of the table, and [`PATH`].
-    pub(super) fn of_table(sources: Vec<Source>, schema: &TableSchema) -> Result<Self> {
+    pub(crate) fn of_table(sources: Vec<Source>, schema: &TableSchema) -> Result<Self> {
         let columns: Vec<FieldRef> = schema
             .partition_by()
             .iter()

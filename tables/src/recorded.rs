@@ -1,0 +1,140 @@
+//! The options of a table as its commit log keeps them, so that a table can be looked after without the pipeline that
+//! made it. Owns their spelling in the log; what they mean is [`TableOptions`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::contract::Contract;
+use crate::options::{Compression, KeyScope, PublishMode, SortKey, TableOptions};
+
+/// How the newest publishing run laid the table out. Care of the table (compaction, retention) carries it over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedOptions {
+    /// How that run published. In `merge` the rows are also ordered by the key.
+    pub publish: PublishMode,
+    /// The columns that identify a row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<String>,
+    /// The order of rows within a partition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sort: Vec<RecordedSortKey>,
+    /// Page compression as a pipeline spells it, such as `zstd(3)`.
+    pub compression: String,
+    /// Rows in a row group, at most.
+    pub row_group_rows: usize,
+    /// Encoded bytes in a row group, about, at most.
+    pub row_group_bytes: usize,
+    /// A file of about this many bytes is closed and another begun.
+    pub target_file_bytes: u64,
+}
+
+/// One column of the recorded order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedSortKey {
+    /// The column's name.
+    pub column: String,
+    /// Greatest first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub descending: bool,
+    /// NULLs before all values.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nulls_first: bool,
+}
+
+impl RecordedOptions {
+    /// What the log keeps of the options of a run.
+    pub(crate) fn of(options: &TableOptions) -> Self {
+        Self {
+            publish: options.mode,
+            key: options.key.clone(),
+            sort: options
+                .sort
+                .iter()
+                .map(|key| RecordedSortKey {
+                    column: key.column.clone(),
+                    descending: key.descending,
+                    nulls_first: key.nulls_first,
+                })
+                .collect(),
+            compression: spelled(options.compression),
+            row_group_rows: options.row_group_rows,
+            row_group_bytes: options.row_group_bytes,
+            target_file_bytes: options.target_file_bytes,
+        }
+    }
+
+    /// The options that write files as that run did.
+    pub(crate) fn to_options(&self, partition_by: &[String]) -> TableOptions {
+        TableOptions {
+            partition_by: partition_by.to_vec(),
+            mode: self.publish,
+            key: self.key.clone(),
+            sort: self
+                .sort
+                .iter()
+                .map(|key| SortKey {
+                    column: key.column.clone(),
+                    descending: key.descending,
+                    nulls_first: key.nulls_first,
+                })
+                .collect(),
+            // A compression that a newer program wrote is no reason to leave the table alone.
+            compression: self
+                .compression
+                .parse()
+                .unwrap_or(TableOptions::default().compression),
+            // These decide on rows that arrive, and care of a table brings none.
+            order: Vec::new(),
+            key_scope: KeyScope::default(),
+            contract: Contract::default(),
+            row_group_rows: self.row_group_rows.max(1),
+            row_group_bytes: self.row_group_bytes.max(1),
+            target_file_bytes: self.target_file_bytes.max(1),
+        }
+    }
+}
+
+/// A compression as [`Compression`]'s `FromStr` reads it.
+fn spelled(compression: Compression) -> String {
+    match compression {
+        Compression::None => "none".to_owned(),
+        Compression::Snappy => "snappy".to_owned(),
+        Compression::Lz4 => "lz4".to_owned(),
+        Compression::Zstd(level) => format!("zstd({level})"),
+        Compression::Gzip(level) => format!("gzip({level})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_the_same_after_a_round_through_the_log() {
+        for compression in [
+            Compression::None,
+            Compression::Snappy,
+            Compression::Lz4,
+            Compression::Zstd(19),
+            Compression::Gzip(9),
+        ] {
+            let options = TableOptions {
+                partition_by: vec!["day".to_owned()],
+                mode: PublishMode::Merge,
+                key: vec!["id".to_owned()],
+                sort: vec![SortKey {
+                    column: "at".to_owned(),
+                    descending: true,
+                    nulls_first: true,
+                }],
+                compression,
+                row_group_rows: 7,
+                row_group_bytes: 8,
+                target_file_bytes: 9,
+                ..TableOptions::default()
+            };
+            let text = serde_json::to_string(&RecordedOptions::of(&options)).unwrap();
+            let again: RecordedOptions = serde_json::from_str(&text).unwrap();
+            assert_eq!(again.to_options(&options.partition_by), options, "{text}");
+        }
+    }
+}
