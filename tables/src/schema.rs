@@ -170,6 +170,8 @@ pub(crate) fn normalize(data_type: &DataType) -> Result<DataType, String> {
         DataType::RunEndEncoded(_, values) => normalize(values.data_type())?,
         // Microseconds are what every reader of Parquet understands; finer digits are cut.
         DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+        // Parquet has no time in seconds: readers would see bare numbers.
+        DataType::Time32(_) => DataType::Time32(TimeUnit::Millisecond),
         DataType::Date64 => DataType::Date32,
         DataType::List(item)
         | DataType::LargeList(item)

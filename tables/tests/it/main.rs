@@ -3,6 +3,7 @@
 mod care;
 mod care_faults;
 mod disk;
+mod every_type;
 mod expiry;
 mod faults;
 mod looking;
