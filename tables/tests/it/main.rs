@@ -1,5 +1,6 @@
 //! The table crate as its callers use it: whole runs on real folders, with faults, full disks and readers beside them.
 
+mod arrival;
 mod care;
 mod care_faults;
 mod disk;
