@@ -4,6 +4,7 @@ mod arrival;
 mod care;
 mod care_faults;
 mod disk;
+mod every_partition;
 mod every_type;
 mod expiry;
 mod faults;
