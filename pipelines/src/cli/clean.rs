@@ -231,6 +231,10 @@ async fn work_folders(state_dir: &Path) -> Result<(Vec<Folder>, Vec<Folder>), Ru
         };
         if needed { &mut stay } else { &mut go }.push(folder);
     }
+    if let Some(store) = store {
+        // Else the process may end before the database's own files are gone, and looking would leave a trace.
+        store.close().await;
+    }
     Ok((go, stay))
 }
 
