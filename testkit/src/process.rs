@@ -14,7 +14,7 @@ use crate::command::Outcome;
 /// fails no test and a hang fails its own.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A running binary of the product.
+/// A running process: a binary of the product, or the test itself once more.
 #[derive(Debug)]
 pub struct Child {
     child: std::process::Child,
@@ -29,7 +29,11 @@ struct Stream {
 }
 
 impl Child {
-    pub(crate) fn start(mut command: Command) -> anyhow::Result<Self> {
+    /// Starts a command, with its output read as it comes.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(mut command: Command) -> anyhow::Result<Self> {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -3,6 +3,7 @@
 mod arrival;
 mod care;
 mod care_faults;
+mod child;
 mod disk;
 mod every_partition;
 mod every_type;
@@ -19,6 +20,8 @@ mod recovery;
 mod refusals;
 mod replacements;
 mod rows;
+mod s3_faults;
+mod s3_processes;
 mod schema_changes;
 mod support;
 mod table_keys;

@@ -314,6 +314,8 @@ pub(crate) enum Fault {
     AnswerLost,
     /// The call does nothing, and neither does any later one: the process was killed.
     Killed,
+    /// The process is killed (SIGKILL) instead of the call. For processes of their own (`child`).
+    Sigkill,
 }
 
 #[derive(Debug)]
@@ -345,6 +347,17 @@ impl Faults {
                 Err(error) => Err(error),
             },
             Fault::Killed if number >= self.at => Err(Self::injected(what)),
+            Fault::Sigkill if number == self.at => {
+                let pid = std::process::id().to_string();
+                let kill = std::process::Command::new("kill")
+                    .args(["-KILL", &pid])
+                    .status();
+                match kill {
+                    // The signal is on its way.
+                    Ok(_) => std::future::pending().await,
+                    Err(error) => Err(StoreError::from_io(what, "(kill)", error)),
+                }
+            }
             _ => work.await,
         }
     }

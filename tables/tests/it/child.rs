@@ -1,0 +1,201 @@
+//! A run of a table in a process of its own, to be killed or stopped: this test binary once more, told what to do by
+//! one variable of its environment. On the local filesystem it kills itself at a storage call; on S3 the server that it
+//! talks to does, or the test.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tables::{Commit, Error, PublishMode, StorageOptions, Table};
+use tempfile::TempDir;
+use testkit::{Child, Outcome};
+
+use crate::object_store::{FIRST, SECOND, run};
+use crate::support::{
+    Fault, TestResult, assert_at_rest, covered, faulty, files_below, interval, rows_below,
+    rows_of_file, table_at,
+};
+
+const VARIABLE: &str = "SPILLWAY_TEST_CHILD";
+/// Where the main function is, for the test runner in the child.
+const MAIN: &str = "child::the_run_of_a_process_of_its_own";
+
+/// What the child does: the second run of the fault tests.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Task {
+    pub(crate) location: String,
+    pub(crate) run_id: String,
+    /// Place in [`MODES`].
+    pub(crate) mode: usize,
+    /// The storage call at which it kills itself, counted from 1; local filesystem only.
+    pub(crate) kill_at: Option<usize>,
+    pub(crate) lock_ttl_millis: Option<u64>,
+}
+
+pub(crate) const MODES: [PublishMode; 4] = [
+    PublishMode::Append,
+    PublishMode::Overwrite,
+    PublishMode::Replace,
+    PublishMode::Merge,
+];
+
+impl Task {
+    pub(crate) fn new(location: impl Into<String>, run_id: &str, mode: usize) -> Self {
+        Self {
+            location: location.into(),
+            run_id: run_id.to_owned(),
+            mode,
+            kill_at: None,
+            lock_ttl_millis: None,
+        }
+    }
+
+    /// Starts it, with these variables besides.
+    pub(crate) fn start(&self, environment: Vec<(String, String)>) -> TestResult<Child> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(["--exact", MAIN, "--ignored", "--nocapture"])
+            .env(VARIABLE, serde_json::to_string(self)?)
+            .envs(environment)
+            .stdin(Stdio::null());
+        Ok(Child::start(command)?)
+    }
+}
+
+/// How a child ended, as it says itself: `None` if it was killed before it could.
+pub(crate) fn said(outcome: &Outcome) -> Option<&str> {
+    outcome
+        .stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("CHILD: "))
+}
+
+async fn work(task: Task) -> TestResult<Commit> {
+    let mode = MODES[task.mode];
+    let table = match task.kill_at {
+        Some(at) => faulty(Path::new(&task.location), at, Fault::Sigkill)?.0,
+        None => {
+            let mut options = StorageOptions::from_environment();
+            if let Some(millis) = task.lock_ttl_millis {
+                options = options.with_lock_ttl(Duration::from_millis(millis));
+            }
+            Table::open(&task.location, &options)?
+        }
+    };
+    run(&table, &task.run_id, mode, &SECOND, false, interval(2)).await
+}
+
+#[tokio::test]
+#[ignore = "the main function of the processes that other tests start"]
+async fn the_run_of_a_process_of_its_own() -> TestResult {
+    let Some(task) = std::env::var_os(VARIABLE) else {
+        return Ok(());
+    };
+    let task = task.into_string().map_err(|_| "not UTF-8")?;
+    match work(serde_json::from_str(&task)?).await {
+        Ok(commit) => covered(&format!("\nCHILD: committed {}", commit.number)),
+        Err(error) => {
+            let kind = match error.downcast_ref::<Error>() {
+                Some(Error::LeaseHeld { .. }) => "lease held",
+                Some(Error::LeaseLost { .. }) => "lease lost",
+                Some(Error::Superseded { .. }) => "superseded",
+                Some(Error::RollForward { .. }) => "committed, not in place",
+                _ => "failed",
+            };
+            covered(&format!("\nCHILD: {kind}: {error}"));
+        }
+    }
+    Ok(())
+}
+
+/// Kills a child at a storage call of its run, from call `from` on every `step`-th, until a run comes to its end.
+async fn killed_at_storage_calls(mode: usize, from: usize, step: usize) -> TestResult {
+    let parent = TempDir::new()?;
+    let first = async |folder: &Path| -> TestResult {
+        let table = table_at(folder)?;
+        run(
+            &table,
+            "run-1",
+            PublishMode::Overwrite,
+            &FIRST,
+            false,
+            interval(1),
+        )
+        .await?;
+        Ok(())
+    };
+    let again = async |folder: &Path| -> TestResult {
+        let table = table_at(folder)?;
+        let rerun = run(&table, "run-2", MODES[mode], &SECOND, false, interval(2)).await;
+        match rerun {
+            Ok(_) => Ok(()),
+            Err(error)
+                if matches!(
+                    error.downcast_ref::<Error>(),
+                    Some(Error::IntervalCommitted { .. })
+                ) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    };
+    let clean = parent.path().join("clean");
+    first(&clean).await?;
+    again(&clean).await?;
+    let expected = rows_below(&clean)?;
+
+    let mut points = 0;
+    for at in (from..).step_by(step) {
+        let folder = parent.path().join(format!("{at}"));
+        first(&folder).await?;
+        let mut task = Task::new(folder.to_str().ok_or("not UTF-8")?, "run-2", mode);
+        task.kill_at = Some(at);
+        let outcome = task.start(Vec::new())?.wait()?;
+        let context = format!("{}, call {at}", MODES[mode]);
+        for file in files_below(&folder) {
+            rows_of_file(&folder.join(&file))
+                .map_err(|error| format!("T-1: {context}: {file} is torn: {error}"))?;
+        }
+        if let Some(said) = said(&outcome) {
+            assert!(said.starts_with("committed"), "{context}: {said}");
+            break;
+        }
+        assert_eq!(outcome.code, None, "{context}: {}", outcome.all());
+        points += 1;
+        let table = table_at(&folder)?;
+        table.recover().await?;
+        assert!(table.recover().await?.is_clean(), "T-6: {context}");
+        assert_at_rest(&folder).await?;
+        again(&folder).await?;
+        assert_eq!(rows_below(&folder)?, expected, "T-2: {context}");
+        assert_at_rest(&folder).await?;
+    }
+    covered(&format!(
+        "{}: {points} kills, every {step}. call",
+        MODES[mode]
+    ));
+    assert!(points > 5, "only {points} kills");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_process_killed_in_an_append_is_recovered_from() -> TestResult {
+    killed_at_storage_calls(0, 1, 4).await
+}
+
+#[tokio::test]
+async fn a_process_killed_in_an_overwrite_is_recovered_from() -> TestResult {
+    killed_at_storage_calls(1, 2, 4).await
+}
+
+#[tokio::test]
+async fn a_process_killed_in_a_replace_is_recovered_from() -> TestResult {
+    killed_at_storage_calls(2, 3, 4).await
+}
+
+#[tokio::test]
+async fn a_process_killed_in_a_merge_is_recovered_from() -> TestResult {
+    killed_at_storage_calls(3, 4, 4).await
+}
