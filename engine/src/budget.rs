@@ -18,9 +18,13 @@ const RESIDENT_BASE: usize = 128 * MIB;
 /// The pool never gets less than this: below it not even one sort makes progress.
 const SMALLEST_POOL: usize = 24 * MIB;
 
-/// From this pool size on, the build side of a hash join may stay in memory. Below it, joins sort and merge, which can
-/// spill: a hash join fails with `ResourcesExhausted` where a sort-merge join under a fair pool finishes.
-const HASH_JOIN_POOL: usize = 1024 * MIB;
+/// From this pool size on, joins hash. The build side must then fit the pool; a plan whose build side does not fit ends
+/// with `ResourcesExhausted` as soon as the build side is read, before anything is written, and is tried again with
+/// [`Budget::tightened`]. Below this size joins sort and merge from the start, which can spill.
+const HASH_JOIN_POOL: usize = 96 * MIB;
+
+/// From this pool size on, whoever asks first gets memory. Below it every spilling operator has its share.
+const GREEDY_POOL: usize = 1024 * MIB;
 
 /// One sort holds this much aside for its merge phase (DataFusion's own default, in a budget that can afford it).
 const MERGE_RESERVATION: usize = 10 * MIB;
@@ -52,8 +56,8 @@ impl Budget {
     /// `batch_size` rows.
     ///
     /// ```
-    /// let small = engine::Budget::new(512 << 20, 8, 8192);
-    /// assert!(small.pool_bytes() < 256 << 20);
+    /// let small = engine::Budget::new(256 << 20, 8, 8192);
+    /// assert!(small.pool_bytes() < 128 << 20);
     /// assert_eq!(small.join_strategy(), engine::JoinStrategy::SortMerge);
     /// let large = engine::Budget::new(16 << 30, 8, 8192);
     /// assert_eq!(large.join_strategy(), engine::JoinStrategy::Hash);
@@ -71,18 +75,18 @@ impl Budget {
             ceiling,
             pool,
             join,
-            partitions: cores.clamp(1, affordable),
+            partitions: cores.clamp(1, affordable).max(least_partitions(join)),
             batch_size: batch_size.max(1),
         }
     }
 
-    /// The same ceiling with the settings that need the least: one partition, small batches, spilling joins.
+    /// The same ceiling with the settings that need the least: few partitions, small batches, spilling joins.
     /// A plan that exhausted its budget is tried again with these before it is given up. `None` when nothing is left to
     /// tighten.
     pub fn tightened(&self) -> Option<Self> {
         let tight = Self {
             join: JoinStrategy::SortMerge,
-            partitions: 1,
+            partitions: least_partitions(JoinStrategy::SortMerge),
             batch_size: self.batch_size.min(1024),
             ..self.clone()
         };
@@ -119,19 +123,34 @@ impl Budget {
         (self.pool / self.partitions / 12).min(MERGE_RESERVATION)
     }
 
-    /// A fresh pool: fair (every spilling operator gets its share) where joins sort and merge, greedy where memory is ample.
+    /// Estimated bytes up to which the build side of a hash join is read once and shared by all partitions. Above, both
+    /// sides are dealt to partitions by hash first, which copies every row of the probe side.
+    pub(crate) fn shared_build_bytes(&self) -> usize {
+        self.pool / 2
+    }
+
+    /// A fresh pool: fair (every spilling operator gets its share) where memory is short, greedy where it is ample.
     pub(crate) fn pool(&self) -> Arc<dyn MemoryPool> {
         const NAMED: NonZeroUsize = NonZeroUsize::new(5).expect("BUG: five is not zero");
-        match self.join {
-            JoinStrategy::SortMerge => Arc::new(TrackConsumersPool::new(
+        if self.join == JoinStrategy::SortMerge || self.pool < GREEDY_POOL {
+            Arc::new(TrackConsumersPool::new(
                 FairSpillPool::new(self.pool),
                 NAMED,
-            )),
-            JoinStrategy::Hash => Arc::new(TrackConsumersPool::new(
+            ))
+        } else {
+            Arc::new(TrackConsumersPool::new(
                 GreedyMemoryPool::new(self.pool),
                 NAMED,
-            )),
+            ))
         }
+    }
+}
+
+/// With a single partition the engine plans hash joins whatever it is told to prefer, so joins that spill need two.
+fn least_partitions(join: JoinStrategy) -> usize {
+    match join {
+        JoinStrategy::Hash => 1,
+        JoinStrategy::SortMerge => 2,
     }
 }
 
@@ -152,7 +171,8 @@ mod tests {
 
     #[test]
     fn few_partitions_share_a_small_pool() {
-        assert_eq!(Budget::new(256 * MIB, 16, 8192).partitions(), 1);
+        assert_eq!(Budget::new(256 * MIB, 16, 8192).partitions(), 2);
+        assert_eq!(Budget::new(400 * MIB, 16, 8192).partitions(), 2);
         assert_eq!(Budget::new(16 * 1024 * MIB, 16, 8192).partitions(), 16);
     }
 
@@ -160,7 +180,7 @@ mod tests {
     fn the_tightest_budget_has_nothing_left_to_tighten() {
         let budget = Budget::new(1024 * MIB, 4, 8192);
         let tight = budget.tightened().unwrap();
-        assert_eq!((tight.partitions(), tight.batch_size()), (1, 1024));
+        assert_eq!((tight.partitions(), tight.batch_size()), (2, 1024));
         assert_eq!(tight.tightened(), None);
     }
 }

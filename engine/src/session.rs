@@ -47,6 +47,10 @@ pub fn session_state(options: &SessionOptions) -> Result<SessionState> {
             false,
         )
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
+    let optimizer = &mut config.options_mut().optimizer;
+    optimizer.hash_join_single_partition_threshold = budget.shared_build_bytes();
+    // Used where the width of the rows is not known.
+    optimizer.hash_join_single_partition_threshold_rows = budget.shared_build_bytes() / 64;
     config.options_mut().execution.sort_spill_reservation_bytes = budget.merge_reservation();
     config.options_mut().execution.spill_compression = SpillCompression::Lz4Frame;
     for (key, value) in &options.settings {
@@ -98,7 +102,7 @@ mod tests {
 
     fn options(settings: &[(&str, &str)]) -> SessionOptions {
         SessionOptions {
-            budget: Budget::new(512 << 20, 2, 4096),
+            budget: Budget::new(256 << 20, 2, 4096),
             spill_dir: std::env::temp_dir().join("spillway-session-test"),
             settings: settings
                 .iter()
@@ -108,16 +112,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_small_budget_sorts_and_merges_joins() {
-        let ctx = session(&options(&[])).unwrap();
-        let plan = ctx
-            .sql("EXPLAIN SELECT * FROM (VALUES (1)) a(x) JOIN (VALUES (1)) b(y) ON x = y")
-            .await
-            .unwrap()
-            .to_string()
-            .await
-            .unwrap();
-        assert!(plan.contains("SortMergeJoin"), "{plan}");
+    async fn small_and_tightened_budgets_sort_and_merge_joins_on_any_number_of_cores() {
+        for cores in [1, 2, 8] {
+            let large = Budget::new(4 << 30, cores, 8192);
+            for (budget, join) in [
+                (Budget::new(256 << 20, cores, 4096), "SortMergeJoin"),
+                (large.tightened().unwrap(), "SortMergeJoin"),
+                (large, "HashJoin"),
+            ] {
+                let ctx = session(&SessionOptions {
+                    budget,
+                    ..options(&[])
+                })
+                .unwrap();
+                let query =
+                    "EXPLAIN SELECT * FROM (VALUES (1)) a(x) JOIN (VALUES (1)) b(y) ON x = y";
+                let plan = ctx.sql(query).await.unwrap().to_string().await.unwrap();
+                assert!(plan.contains(join), "{cores} cores, {join}: {plan}");
+            }
+        }
     }
 
     #[tokio::test]

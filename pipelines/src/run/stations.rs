@@ -225,7 +225,7 @@ async fn write_all(
         let tight = budget.tightened();
         let outcome = match (open.stage(run, ctx, &plan).await, tight) {
             (Err((error, open)), Some(tight)) if exhausted(&error) => {
-                run.warn(format!("output `{name}` exhausted its memory; it is planned again with smaller batches, one partition and joins that spill")).await?;
+                run.warn(format!("output `{name}` exhausted its memory; it is planned again with smaller batches, fewer partitions and joins that spill")).await?;
                 let (ctx, planned) =
                     self::plan(bound, &run.work_dir, &run.spill_dir(), &tight).await?;
                 match planned
