@@ -60,7 +60,10 @@ pub use lease::LeaseHolder;
 pub use leftovers::{LeftRun, Leftovers};
 pub use log::{Commit, DataFile, Interval, Totals};
 pub use mode::CommitMode;
-pub use options::{Compression, KeyScope, OptionProblem, PublishMode, SortKey, TableOptions};
+pub use options::{
+    Compression, Dictionary, KeyScope, OptionProblem, PublishMode, SortKey, Statistics,
+    TableOptions,
+};
 pub use publish::{Change, CommitInfo, MergeCounts};
 pub use recorded::{RecordedOptions, RecordedSortKey};
 pub use recover::Recovery;

@@ -1,16 +1,19 @@
 //! What a user may say about a table: partition columns, publish mode, key, order, encoding. Owns the defaults and the
 //! check of the options against the rows; does not parse pipelines.
 
+mod encoding;
+
 use std::fmt;
 use std::str::FromStr;
 
 use datafusion::arrow::datatypes::Schema;
-use datafusion::parquet::basic::{Compression as ParquetCompression, GzipLevel, ZstdLevel};
 use serde::{Deserialize, Serialize};
 
 use crate::contract::Contract;
 use crate::layout::can_partition;
 use crate::schema::{TableSchema, can_sort};
+
+pub use encoding::{Compression, Dictionary, Statistics};
 
 /// What a run does with the rows that are already published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -83,92 +86,6 @@ impl FromStr for PublishMode {
     }
 }
 
-/// How the pages of the files are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Compression {
-    /// Not at all.
-    None,
-    /// Snappy: fast, and read by everything.
-    Snappy,
-    /// Zstandard with its level, 1 to 22.
-    Zstd(i32),
-    /// Gzip with its level, 0 to 9.
-    Gzip(u32),
-    /// LZ4, the raw block format of the Parquet specification.
-    Lz4,
-}
-
-const ZSTD_LEVEL: i32 = 3;
-const GZIP_LEVEL: u32 = 6;
-
-impl Compression {
-    pub(crate) fn to_parquet(self) -> Result<ParquetCompression, String> {
-        Ok(match self {
-            Self::None => ParquetCompression::UNCOMPRESSED,
-            Self::Snappy => ParquetCompression::SNAPPY,
-            Self::Lz4 => ParquetCompression::LZ4_RAW,
-            Self::Zstd(level) => {
-                let level = ZstdLevel::try_new(level)
-                    .map_err(|_| format!("zstd has levels 1 to 22, not {level}"))?;
-                ParquetCompression::ZSTD(level)
-            }
-            Self::Gzip(level) => {
-                let level = GzipLevel::try_new(level)
-                    .map_err(|_| format!("gzip has levels 0 to 9, not {level}"))?;
-                ParquetCompression::GZIP(level)
-            }
-        })
-    }
-}
-
-impl FromStr for Compression {
-    type Err = OptionProblem;
-
-    /// Reads `snappy`, `lz4`, `none`, `zstd`, `zstd(9)`, `gzip`, `gzip(9)`.
-    fn from_str(text: &str) -> Result<Self, OptionProblem> {
-        let problem = |reason: String| OptionProblem {
-            option: "compression",
-            name: Some(text.to_owned()),
-            reason,
-            candidates: ["snappy", "zstd", "gzip", "lz4", "none"]
-                .map(str::to_owned)
-                .to_vec(),
-        };
-        let lower = text.trim().to_ascii_lowercase();
-        let (name, level) = match lower.split_once('(') {
-            None => (lower.as_str(), None),
-            Some((name, rest)) => match rest
-                .strip_suffix(')')
-                .and_then(|level| level.trim().parse::<i32>().ok())
-            {
-                Some(level) => (name.trim_end(), Some(level)),
-                None => {
-                    return Err(problem(
-                        "a level is a number in parentheses, as in zstd(3)".to_owned(),
-                    ));
-                }
-            },
-        };
-        let compression = match (name, level) {
-            ("none" | "uncompressed", None) => Self::None,
-            ("snappy", None) => Self::Snappy,
-            ("lz4", None) => Self::Lz4,
-            ("zstd", level) => Self::Zstd(level.unwrap_or(ZSTD_LEVEL)),
-            ("gzip", None) => Self::Gzip(GZIP_LEVEL),
-            ("gzip", Some(level)) => Self::Gzip(
-                u32::try_from(level)
-                    .map_err(|_| problem(format!("gzip has levels 0 to 9, not {level}")))?,
-            ),
-            ("none" | "uncompressed" | "snappy" | "lz4", Some(_)) => {
-                return Err(problem(format!("{name} has no level")));
-            }
-            _ => return Err(problem("there is no such compression".to_owned())),
-        };
-        compression.to_parquet().map_err(problem)?;
-        Ok(compression)
-    }
-}
-
 /// One column of an order of rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SortKey {
@@ -218,6 +135,12 @@ pub struct TableOptions {
     pub row_group_bytes: usize,
     /// A file that has about this many bytes is closed and another begun. Default: 512 MiB.
     pub target_file_bytes: u64,
+    /// Dictionary-encoded columns. Default: those that repeat their values.
+    pub dictionary: Dictionary,
+    /// Statistics in the files. Default: for every page.
+    pub statistics: Statistics,
+    /// Columns with a Bloom filter in each row group. Default: none.
+    pub bloom_filter: Vec<String>,
 }
 
 impl Default for TableOptions {
@@ -230,10 +153,13 @@ impl Default for TableOptions {
             key_scope: KeyScope::Partition,
             contract: Contract::Evolve,
             sort: Vec::new(),
-            compression: Compression::Zstd(ZSTD_LEVEL),
+            compression: Compression::Zstd(encoding::ZSTD_LEVEL),
             row_group_rows: 1 << 20,
             row_group_bytes: 32 << 20,
             target_file_bytes: 512 << 20,
+            dictionary: Dictionary::Automatic,
+            statistics: Statistics::Page,
+            bloom_filter: Vec::new(),
         }
     }
 }
@@ -291,6 +217,7 @@ impl TableOptions {
         self.validate_key(&names, &mut problems);
         validate_order("order", &self.order, &table, &names, &mut problems);
         validate_order("sort", &self.sort, &table, &names, &mut problems);
+        self.validate_encoding(&table, &names, &mut problems);
         if let Err(reason) = self.compression.to_parquet() {
             problems.push(problem("compression", None, reason, &[]));
         }
@@ -352,6 +279,36 @@ impl TableOptions {
                 "every key column is a partition column, so a partition could hold one row; name the row's own key"
             };
             problems.push(problem("key", None, reason, &[]));
+        }
+    }
+
+    fn validate_encoding(
+        &self,
+        table: &TableSchema,
+        names: &[String],
+        problems: &mut Vec<OptionProblem>,
+    ) {
+        let dictionary: &[String] = match &self.dictionary {
+            Dictionary::Columns(columns) => columns,
+            _ => &[],
+        };
+        for (option, columns) in [
+            ("dictionary", dictionary),
+            ("bloom_filter", self.bloom_filter.as_slice()),
+        ] {
+            check_columns(option, columns, names, problems);
+            for column in columns {
+                let reason = match table.columns().field_with_name(column) {
+                    Ok(_) if table.is_partition(column) => {
+                        "is a partition column, which the files do not hold"
+                    }
+                    Ok(field) if field.data_type().is_nested() => {
+                        "is a list, a map or a struct; only plain columns can be named"
+                    }
+                    _ => continue,
+                };
+                problems.push(problem(option, Some(column), reason, &[]));
+            }
         }
     }
 }

@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::contract::Contract;
-use crate::options::{Compression, KeyScope, PublishMode, SortKey, TableOptions};
+use crate::options::{
+    Compression, Dictionary, KeyScope, PublishMode, SortKey, Statistics, TableOptions,
+};
 
 /// How the newest publishing run laid the table out. Care of the table (compaction, retention) carries it over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,15 @@ pub struct RecordedOptions {
     pub row_group_bytes: usize,
     /// A file of about this many bytes is closed and another begun.
     pub target_file_bytes: u64,
+    /// Dictionary-encoded columns.
+    #[serde(default)]
+    pub dictionary: Dictionary,
+    /// Statistics in the files.
+    #[serde(default)]
+    pub statistics: Statistics,
+    /// Columns with Bloom filters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bloom_filter: Vec<String>,
 }
 
 /// One column of the recorded order.
@@ -59,6 +70,9 @@ impl RecordedOptions {
             row_group_rows: options.row_group_rows,
             row_group_bytes: options.row_group_bytes,
             target_file_bytes: options.target_file_bytes,
+            dictionary: options.dictionary.clone(),
+            statistics: options.statistics,
+            bloom_filter: options.bloom_filter.clone(),
         }
     }
 
@@ -89,6 +103,9 @@ impl RecordedOptions {
             row_group_rows: self.row_group_rows.max(1),
             row_group_bytes: self.row_group_bytes.max(1),
             target_file_bytes: self.target_file_bytes.max(1),
+            dictionary: self.dictionary.clone(),
+            statistics: self.statistics,
+            bloom_filter: self.bloom_filter.clone(),
         }
     }
 }
@@ -130,6 +147,9 @@ mod tests {
                 row_group_rows: 7,
                 row_group_bytes: 8,
                 target_file_bytes: 9,
+                dictionary: Dictionary::Columns(vec!["city".to_owned()]),
+                statistics: Statistics::Chunk,
+                bloom_filter: vec!["id".to_owned()],
                 ..TableOptions::default()
             };
             let text = serde_json::to_string(&RecordedOptions::of(&options)).unwrap();

@@ -3,20 +3,21 @@
 use std::num::NonZeroU64;
 
 use bytesize::ByteSize;
-use datafusion::sql::sqlparser::ast::{Expr, Query};
+use datafusion::sql::sqlparser::ast::Query;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
-use tables::{Compression, Contract, KeyScope, PublishMode};
+use tables::{Compression, Contract, KeyScope, PublishMode, Statistics};
 
+use super::columns::{Directions, read_columns, read_sort_keys};
 use super::cursor::{Cursor, Parsed};
 use super::diagnostic::Report;
 use super::options::{OptionError, choice, count};
 use super::resolve::{Resolved, Resolver, by_key};
 use super::set::describe;
 use super::source::{location, resolve_location};
-use super::split::{DIALECT, Piece};
+use super::split::DIALECT;
 use super::statement::{CopyStatement, Entry, Name};
 use super::suggest::nearest;
 
@@ -50,7 +51,15 @@ pub const OUTPUT_OPTIONS: &[(&str, &str, &str)] = &[
         "of the writer",
     ),
     ("row_group_rows", "positive number", "of the writer"),
+    ("row_group_size", "size such as '32MiB'", "of the writer"),
     ("target_file_size", "size such as '128MiB'", "of the writer"),
+    (
+        "dictionary",
+        "true, false, or columns: 'a, b'",
+        "of the writer",
+    ),
+    ("statistics", "none, chunk, page", "of the writer"),
+    ("bloom_filter", "columns: 'a, b'", "none"),
 ];
 
 /// The options of an output. [`None`] is "not said": the writer's default holds.
@@ -72,8 +81,25 @@ pub struct OutputOptions {
     pub compression: Option<Compression>,
     /// Rows per row group.
     pub row_group_rows: Option<NonZeroU64>,
+    /// Encoded size at which a row group is ended, in bytes.
+    pub row_group_size: Option<NonZeroU64>,
     /// Size at which a file is closed and the next one begun, in bytes.
     pub target_file_size: Option<NonZeroU64>,
+    /// Which columns are dictionary-encoded.
+    pub dictionary: Option<DictionaryChoice>,
+    /// Which statistics the files hold.
+    pub statistics: Option<Statistics>,
+    /// The columns with Bloom filters.
+    pub bloom_filter: Vec<Name>,
+}
+
+/// The value of the option `dictionary`.
+#[derive(Debug, Clone)]
+pub enum DictionaryChoice {
+    /// All columns, or none.
+    Every(bool),
+    /// These columns.
+    Columns(Vec<Name>),
 }
 
 /// The format of an output's files.
@@ -182,7 +208,7 @@ fn select_all(name: &Name) -> Result<Box<Query>, ParserError> {
         .parse_query()
 }
 
-fn check_repetition(names: &[Name], place: &str, report: &mut Report) {
+pub(super) fn check_repetition(names: &[Name], place: &str, report: &mut Report) {
     for (index, name) in names.iter().enumerate() {
         if names[..index].iter().any(|known| known.value == name.value) {
             report.error(
@@ -314,30 +340,41 @@ fn set(
             options.contract = choice("contract", text, expected, &Contract::NAMES)?;
         }
         "key" => {
-            options.key = read_sort_keys(text, entry, Directions::None, report)
-                .into_iter()
-                .map(|key| key.column)
-                .collect();
+            options.key = read_columns(text, entry, report);
         }
         "sort" => options.sort = read_sort_keys(text, entry, Directions::OfSql, report),
         "order" => options.order = read_sort_keys(text, entry, Directions::NullFirst, report),
         "compression" => options.compression = Some(compression(text)?),
         "row_group_rows" => options.row_group_rows = Some(count("row_group_rows", text)?),
-        "target_file_size" => {
-            let size = text.parse::<ByteSize>().ok();
-            options.target_file_size = size.and_then(|size| NonZeroU64::new(size.as_u64()));
-            if options.target_file_size.is_none() {
-                return Err(OptionError::Invalid {
-                    name: "target_file_size",
-                    value: text.to_owned(),
-                    expected: "a size such as '128MiB'",
-                    suggestion: None,
-                });
-            }
+        "row_group_size" => options.row_group_size = Some(size("row_group_size", text)?),
+        "target_file_size" => options.target_file_size = Some(size("target_file_size", text)?),
+        "dictionary" => {
+            options.dictionary = Some(match text.to_ascii_lowercase().as_str() {
+                "true" => DictionaryChoice::Every(true),
+                "false" => DictionaryChoice::Every(false),
+                _ => DictionaryChoice::Columns(read_columns(text, entry, report)),
+            });
         }
+        "statistics" => {
+            let expected = "none, chunk or page";
+            options.statistics = Some(choice("statistics", text, expected, &Statistics::NAMES)?);
+        }
+        "bloom_filter" => options.bloom_filter = read_columns(text, entry, report),
         _ => {}
     }
     Ok(())
+}
+
+/// Reads a size, which cannot be zero.
+fn size(name: &'static str, text: &str) -> Result<NonZeroU64, OptionError> {
+    let size = text.parse::<ByteSize>().ok();
+    size.and_then(|size| NonZeroU64::new(size.as_u64()))
+        .ok_or_else(|| OptionError::Invalid {
+            name,
+            value: text.to_owned(),
+            expected: "a size such as '128MiB'",
+            suggestion: None,
+        })
 }
 
 /// Reads `codec` or `codec(level)`, as the writer knows them.
@@ -348,123 +385,6 @@ fn compression(text: &str) -> Result<Compression, OptionError> {
         expected: "zstd, snappy, gzip, lz4 or none, with a level in parentheses where the codec has levels",
         suggestion: nearest(text, ["zstd", "snappy", "gzip", "lz4", "none"]),
     })
-}
-
-/// What may stand behind the columns of a list, and where NULL comes if nothing does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Directions {
-    /// Columns only.
-    None,
-    /// NULL last when ascending, first when descending.
-    OfSql,
-    /// NULL first.
-    NullFirst,
-}
-
-/// Reads `a, b DESC NULLS LAST` out of a string. Places point into the string where it stands in the
-/// text as it is, else at the whole value.
-fn read_sort_keys(
-    text: &str,
-    entry: &Entry,
-    directions: Directions,
-    report: &mut Report,
-) -> Vec<SortKey> {
-    let name = entry.key.value.as_str();
-    let Some(mut cursor) = cursor_into(text, entry, report) else {
-        report.error(
-            entry.value_span,
-            format!("option `{name}` is not a list of columns"),
-        );
-        return Vec::new();
-    };
-    let keys = match read_keys(&mut cursor, directions) {
-        Ok(keys) => keys,
-        Err(mistake) => {
-            report.push(*mistake);
-            return Vec::new();
-        }
-    };
-    let columns: Vec<Name> = keys.iter().map(|key| key.column.clone()).collect();
-    check_repetition(&columns, &format!("option `{name}`"), report);
-    keys
-}
-
-fn read_keys(cursor: &mut Cursor, directions: Directions) -> Parsed<Vec<SortKey>> {
-    let ordered = directions != Directions::None;
-    let mut keys = Vec::new();
-    loop {
-        let column = cursor.name("a column")?;
-        let (mut descending, mut nulls_first) = (false, None);
-        if ordered {
-            descending = cursor.accept(Keyword::DESC);
-            if !descending {
-                cursor.accept(Keyword::ASC);
-            }
-            if cursor.accept(Keyword::NULLS) {
-                let first = cursor.accept(Keyword::FIRST);
-                if !first {
-                    cursor.expect(Keyword::LAST)?;
-                }
-                nulls_first = Some(first);
-            }
-        }
-        keys.push(SortKey {
-            column,
-            descending,
-            nulls_first: nulls_first.unwrap_or(descending || directions == Directions::NullFirst),
-        });
-        if cursor.peek().token == Token::EOF {
-            return Ok(keys);
-        }
-        if !cursor.accept_token(&Token::Comma) {
-            return Err(cursor.unexpected(if ordered {
-                &[",", "ASC", "DESC", "NULLS FIRST", "NULLS LAST"]
-            } else {
-                &[","]
-            }));
-        }
-    }
-}
-
-/// A reader of the text of an option's value; `None` if the text cannot be taken apart.
-fn cursor_into(text: &str, entry: &Entry, report: &Report) -> Option<Cursor> {
-    let mut tokens = Tokenizer::new(&DIALECT, text)
-        .tokenize_with_location()
-        .ok()?;
-    let whole = entry.value_span;
-    let width = whole.end.column.saturating_sub(whole.start.column);
-    let length = u64::try_from(text.chars().count()).ok()?;
-    // One more character on each side: the quotes. Anything else was escaped or computed.
-    let literal = matches!(entry.value, Expr::Value(_)) && whole.start.line == whole.end.line;
-    let offset = match width.checked_sub(length) {
-        Some(quotes @ (0 | 2)) if literal && !text.contains('\n') => Some(quotes / 2),
-        _ => None,
-    };
-    let shift = |place: Location| Location {
-        line: whole.start.line,
-        column: whole.start.column + offset.unwrap_or(0) + place.column - 1,
-    };
-    for token in &mut tokens {
-        token.span = match offset {
-            Some(_) => Span::new(shift(token.span.start), shift(token.span.end)),
-            None => whole,
-        };
-    }
-    let end = tokens.last().map_or(whole, |last| last.span);
-    tokens.push(TokenWithSpan::new(
-        Token::EOF,
-        if offset.is_some() {
-            Span::new(end.end, end.end)
-        } else {
-            whole
-        },
-    ));
-    let piece = Piece {
-        tokens,
-        span: whole,
-        comment: None,
-    };
-    Some(Cursor::new(piece, report.source()))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 mod assert;
 mod bind;
 mod check;
+mod columns;
 mod constants;
 mod copy;
 mod cursor;
@@ -34,7 +35,7 @@ mod view;
 
 pub use assert::Assert;
 pub use bind::{Bound, bind, bind_draft};
-pub use copy::{OUTPUT_OPTIONS, Output, OutputFormat, OutputOptions, SortKey};
+pub use copy::{DictionaryChoice, OUTPUT_OPTIONS, Output, OutputFormat, OutputOptions, SortKey};
 pub use datafusion::sql::sqlparser::tokenizer::Span;
 pub use definition::{Definition, Origin, parse};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};

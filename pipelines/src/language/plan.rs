@@ -24,7 +24,7 @@ use super::assert::Assert;
 use super::bind::Bound;
 use super::check::{engine_statement, tables_of};
 use super::constants::plain_message;
-use super::copy::Output;
+use super::copy::{DictionaryChoice, Output};
 use super::diagnostic::{Diagnostics, Report};
 use super::locate::describe;
 use super::statement::Name;
@@ -260,11 +260,20 @@ fn check_columns(output: &Output, plan: &LogicalPlan, report: &mut Report) {
     let options = &output.options;
     let sort: Vec<&Name> = options.sort.iter().map(|key| &key.column).collect();
     let order: Vec<&Name> = options.order.iter().map(|key| &key.column).collect();
-    let lists: [(&str, Vec<&Name>); 4] = [
+    let dictionary = match &options.dictionary {
+        Some(DictionaryChoice::Columns(columns)) => columns.as_slice(),
+        _ => &[],
+    };
+    let lists: [(&str, Vec<&Name>); 6] = [
         ("PARTITIONED BY", output.partition_by.iter().collect()),
         ("option `key`", options.key.iter().collect()),
         ("option `order`", order),
         ("option `sort`", sort),
+        ("option `dictionary`", dictionary.iter().collect()),
+        (
+            "option `bloom_filter`",
+            options.bloom_filter.iter().collect(),
+        ),
     ];
     for (place, names) in lists {
         for name in names {

@@ -17,12 +17,12 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
-use tables::{Change, CommitInfo, Interval, Staging, Table, TableOptions};
+use tables::{Change, CommitInfo, Dictionary, Interval, Staging, Table, TableOptions};
 
 use super::context::RunContext;
 use super::error::RunError;
 use super::sources::absolute;
-use crate::language::{self, Assert, Bound, Output};
+use crate::language::{self, Assert, Bound, DictionaryChoice, Output};
 use crate::settings::RunSettings;
 
 /// An output whose table is open and whose lease is ours.
@@ -78,7 +78,7 @@ pub fn name(output: &Output) -> String {
 pub fn table_options(output: &Output, settings: &RunSettings) -> TableOptions {
     let options = &output.options;
     let texts = |names: &[language::Name]| names.iter().map(|name| name.value.clone()).collect();
-    let rows = |rows: NonZeroU64| usize::try_from(rows.get()).unwrap_or(usize::MAX);
+    let number = |number: NonZeroU64| usize::try_from(number.get()).unwrap_or(usize::MAX);
     let defaults = TableOptions::default();
     TableOptions {
         partition_by: texts(&output.partition_by),
@@ -91,11 +91,21 @@ pub fn table_options(output: &Output, settings: &RunSettings) -> TableOptions {
         compression: options.compression.unwrap_or(defaults.compression),
         row_group_rows: options
             .row_group_rows
-            .map_or(settings.load_batch_size.value, rows),
+            .map_or(settings.load_batch_size.value, number),
+        row_group_bytes: options
+            .row_group_size
+            .map_or(defaults.row_group_bytes, number),
         target_file_bytes: options
             .target_file_size
             .map_or(defaults.target_file_bytes, NonZeroU64::get),
-        ..defaults
+        dictionary: match &options.dictionary {
+            None => defaults.dictionary,
+            Some(DictionaryChoice::Every(true)) => Dictionary::All,
+            Some(DictionaryChoice::Every(false)) => Dictionary::None,
+            Some(DictionaryChoice::Columns(columns)) => Dictionary::Columns(texts(columns)),
+        },
+        statistics: options.statistics.unwrap_or(defaults.statistics),
+        bloom_filter: texts(&options.bloom_filter),
     }
 }
 

@@ -1,9 +1,9 @@
-//! One partition's rows into Parquet files: gathers them into chunks of a fixed number of rows, encodes, cuts row
-//! groups and files. Owns everything that decides on the bytes; does not know where rows come from.
+//! One partition's rows into Parquet files: encodes, cuts row groups and files. Owns everything that decides on the
+//! bytes but the writer properties; does not know where rows come from.
 //!
-//! Bytes must depend on the rows and their order alone. The encoder of the `parquet` crate looks at its page limits
-//! after every slice it is given, so it is given slices that are cut by row ordinals only, and row groups and files are
-//! cut between them. Writer properties that a new version might change are set here.
+//! With [`PartitionWriter::write`] the bytes depend on the rows and their order alone. The encoder of the `parquet` crate
+//! looks at its page limits after every slice it is given, so it is given slices that are cut by row ordinals only, and
+//! row groups and files are cut between them. [`PartitionWriter::append`] encodes rows as they come, which saves a copy.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,71 +13,29 @@ use datafusion::arrow::array::{Array, ArrayData, ArrayRef, RecordBatch, make_arr
 use datafusion::arrow::compute::concat_batches;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::basic::Compression;
-use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use datafusion::parquet::file::properties::WriterProperties;
 use sha2::{Digest, Sha256};
 
 use super::{Ordinals, StagedFile, WriteSpec, bytes_of};
 use crate::error::Error;
-use crate::options::TableOptions;
 use crate::store::{StageTarget, StagedUpload, StoreError};
 
 /// Rows that are encoded at once; a multiple of the encoder's own batches.
-const CHUNK_ROWS: usize = 8192;
+pub(super) const CHUNK_ROWS: usize = 8192;
 /// What an open file holds beside its encoder's buffers, per column: schema, statistics, page index.
 const OPEN_COLUMN_BYTES: usize = 1024;
-/// The writer as the files name it. Without a version: equal rows must give equal bytes after an upgrade.
-const CREATED_BY: &str = "spillway version 1";
-
-/// The part of the options that decides on the bytes.
-#[derive(Debug)]
-pub(super) struct EncodeOptions {
-    row_group_rows: usize,
-    row_group_bytes: usize,
-    target_file_bytes: u64,
-    properties: WriterProperties,
-}
-
-impl EncodeOptions {
-    /// `options` have been validated.
-    pub(super) fn new(options: &TableOptions) -> Self {
-        let compression = options
-            .compression
-            .to_parquet()
-            .unwrap_or(Compression::UNCOMPRESSED);
-        let properties = WriterProperties::builder()
-            .set_writer_version(WriterVersion::PARQUET_1_0)
-            .set_created_by(CREATED_BY.to_owned())
-            .set_compression(compression)
-            // Row groups are cut here, between chunks.
-            .set_max_row_group_row_count(None)
-            .set_max_row_group_bytes(None)
-            .set_write_batch_size(1024)
-            .set_data_page_size_limit(1 << 20)
-            .set_data_page_row_count_limit(20_000)
-            .set_dictionary_enabled(true)
-            .set_dictionary_page_size_limit(1 << 20)
-            .set_statistics_enabled(EnabledStatistics::Page)
-            .set_statistics_truncate_length(Some(64))
-            .set_column_index_truncate_length(Some(64))
-            .build();
-        Self {
-            row_group_rows: options.row_group_rows,
-            row_group_bytes: options.row_group_bytes,
-            target_file_bytes: options.target_file_bytes,
-            properties,
-        }
-    }
-}
 
 /// The files of one partition, one after the other.
 pub(super) struct PartitionWriter {
     spec: Arc<WriteSpec>,
     ordinals: Arc<Ordinals>,
     partition: String,
-    parts: VecDeque<RecordBatch>,
+    /// Rows that wait to be a chunk, and their bytes.
+    parts: VecDeque<(RecordBatch, usize)>,
     part_rows: usize,
     part_bytes: usize,
+    /// Rows that the next file's row groups will have, about.
+    expected_rows: usize,
     file: Option<OpenFile>,
     finished: Vec<StagedFile>,
 }
@@ -103,6 +61,7 @@ impl PartitionWriter {
             parts: VecDeque::new(),
             part_rows: 0,
             part_bytes: 0,
+            expected_rows: spec.encode.row_group_rows,
             file: None,
             finished: Vec::new(),
         }
@@ -112,14 +71,20 @@ impl PartitionWriter {
         &self.partition
     }
 
+    /// Tells how many rows a row group will have, if not as many as the table's options allow.
+    pub(super) fn expect_rows(&mut self, rows: usize) {
+        self.expected_rows = rows.min(self.spec.encode.row_group_rows);
+    }
+
     /// Takes rows of the file's schema, in order.
     pub(super) async fn write(&mut self, rows: RecordBatch) -> Result<()> {
         if rows.num_rows() == 0 {
             return Ok(());
         }
+        let bytes = bytes_of(&rows);
         self.part_rows += rows.num_rows();
-        self.part_bytes += bytes_of(&rows);
-        self.parts.push_back(rows);
+        self.part_bytes += bytes;
+        self.parts.push_back((rows, bytes));
         while self.part_rows >= self.next_chunk_rows() {
             let chunk = self.take_chunk(self.next_chunk_rows())?;
             self.encode(&chunk).await?;
@@ -127,16 +92,23 @@ impl PartitionWriter {
         Ok(())
     }
 
-    /// Gives memory back by ending the row group early. The bytes then depend on when that is.
-    pub(super) async fn flush_row_group(&mut self) -> Result<()> {
-        if self.part_rows > 0 {
-            let chunk = self.take_chunk(self.part_rows.min(self.next_chunk_rows()))?;
-            self.encode(&chunk).await?;
-        }
-        if let Some(file) = &mut self.file {
-            file.end_row_group().await?;
+    /// Encodes rows of the file's schema at once. The bytes then depend on how the rows were cut.
+    pub(super) async fn append(&mut self, rows: &RecordBatch) -> Result<()> {
+        let mut at = 0;
+        while at < rows.num_rows() {
+            let length = self.next_chunk_rows().min(rows.num_rows() - at);
+            self.encode(&rows.slice(at, length)).await?;
+            at += length;
         }
         Ok(())
+    }
+
+    /// Gives memory back by ending the row group early.
+    pub(super) async fn end_row_group(&mut self) -> Result<()> {
+        match &mut self.file {
+            Some(file) => file.end_row_group().await,
+            None => Ok(()),
+        }
     }
 
     /// Encodes what is left and ends the last file.
@@ -151,19 +123,24 @@ impl PartitionWriter {
 
     /// Bytes held now: waiting rows, the encoder's buffers, an allowance for the open file.
     pub(super) fn memory(&self) -> usize {
-        self.buffered()
-            + self.file.as_ref().map_or(0, |_| {
-                OPEN_COLUMN_BYTES * (1 + self.spec.file_schema.fields().len())
-            })
-    }
-
-    /// The part of [`Self::memory`] that [`Self::flush_row_group`] gives back.
-    pub(super) fn buffered(&self) -> usize {
+        let columns = self.spec.file_schema.fields().len();
         self.part_bytes
+            + self.encoding()
             + self
                 .file
                 .as_ref()
-                .map_or(0, |file| file.writer.memory_size())
+                .map_or(0, |_| OPEN_COLUMN_BYTES * (1 + columns))
+    }
+
+    /// Bytes of the row group being encoded: what [`Self::end_row_group`] gives back.
+    pub(super) fn encoding(&self) -> usize {
+        match &self.file {
+            Some(file) if file.group_rows > 0 => {
+                let columns = self.spec.file_schema.fields().len();
+                file.writer.memory_size() + columns * self.spec.encode.codec_bytes
+            }
+            _ => 0,
+        }
     }
 
     fn next_chunk_rows(&self) -> usize {
@@ -176,12 +153,15 @@ impl PartitionWriter {
         let mut taken = Vec::new();
         let mut missing = rows;
         while missing > 0
-            && let Some(first) = self.parts.pop_front()
+            && let Some((first, bytes)) = self.parts.pop_front()
         {
+            self.part_bytes -= bytes;
             if first.num_rows() > missing {
+                let rest = first.slice(missing, first.num_rows() - missing);
+                let bytes = bytes / first.num_rows() * rest.num_rows();
+                self.part_bytes += bytes;
+                self.parts.push_front((rest, bytes));
                 taken.push(first.slice(0, missing));
-                self.parts
-                    .push_front(first.slice(missing, first.num_rows() - missing));
                 missing = 0;
             } else {
                 missing -= first.num_rows();
@@ -189,7 +169,6 @@ impl PartitionWriter {
             }
         }
         self.part_rows -= rows;
-        self.part_bytes = self.parts.iter().map(bytes_of).sum();
         let chunk = match taken.as_slice() {
             [one] => one.clone(),
             several => concat_batches(&self.spec.file_schema, several)?,
@@ -201,7 +180,11 @@ impl PartitionWriter {
         let file = match &mut self.file {
             Some(file) => file,
             none => {
-                none.insert(OpenFile::create(&self.spec, &self.partition, &self.ordinals).await?)
+                let properties = self.spec.encode.properties(chunk, self.expected_rows)?;
+                let file =
+                    OpenFile::create(&self.spec, &self.partition, &self.ordinals, properties)
+                        .await?;
+                none.insert(file)
             }
         };
         file.writer.write(chunk)?;
@@ -229,9 +212,14 @@ impl PartitionWriter {
 }
 
 impl OpenFile {
-    async fn create(spec: &WriteSpec, partition: &str, ordinals: &Ordinals) -> Result<Self> {
+    async fn create(
+        spec: &WriteSpec,
+        partition: &str,
+        ordinals: &Ordinals,
+        properties: WriterProperties,
+    ) -> Result<Self> {
         let ordinal = ordinals.next(partition);
-        let name = spec.file_name(partition, ordinal);
+        let name = spec.file_name(partition, ordinal, ordinals.suffix());
         let published = if partition.is_empty() {
             name.clone()
         } else {
@@ -244,7 +232,6 @@ impl OpenFile {
             expected_bytes: spec.encode.target_file_bytes,
         };
         let upload = spec.store.stage(&target).await.map_err(external)?;
-        let properties = spec.encode.properties.clone();
         let writer =
             ArrowWriter::try_new(Vec::new(), Arc::clone(&spec.file_schema), Some(properties))?;
         Ok(Self {
@@ -340,6 +327,7 @@ mod tests {
     use datafusion::arrow::datatypes::{DataType, Field, Schema};
 
     use super::*;
+    use crate::options::TableOptions;
     use crate::schema::TableSchema;
     use crate::store::LocalStore;
 

@@ -23,7 +23,9 @@ use datafusion::physical_plan::{
 use futures::future::ready;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{Ordinals, StagedFile, WriteSpec, discard, gathered, row_schema, sorted, to_rows};
+use super::rows::{row_schema, to_rows};
+use super::shared::OpenPartitions;
+use super::{StagedFile, WriteSpec, discard, gathered, sorted};
 use crate::error::Error;
 
 /// Writes its input into staged Parquet files, one partition of the table per folder, and gives one row per file when
@@ -35,23 +37,24 @@ use crate::error::Error;
 pub struct PartitionedWriteExec {
     input: Arc<dyn ExecutionPlan>,
     spec: Arc<WriteSpec>,
-    ordinals: Arc<Ordinals>,
+    open: Arc<OpenPartitions>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl PartitionedWriteExec {
     pub(super) fn new(input: Arc<dyn ExecutionPlan>, spec: Arc<WriteSpec>) -> Self {
+        let streams = input.output_partitioning().partition_count();
         let properties = PlanProperties::new(
             EquivalenceProperties::new(row_schema()),
-            Partitioning::UnknownPartitioning(input.output_partitioning().partition_count()),
+            Partitioning::UnknownPartitioning(streams),
             EmissionType::Final,
             Boundedness::Bounded,
         );
         Self {
             input,
+            open: Arc::new(OpenPartitions::new(&spec, streams)),
             spec,
-            ordinals: Arc::new(Ordinals::default()),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         }
@@ -163,17 +166,20 @@ impl ExecutionPlan for PartitionedWriteExec {
                 ready(kept)
             }),
         );
-        let reservation =
-            MemoryConsumer::new("PartitionedWriteExec").register(context.memory_pool());
-        let (spec, ordinals) = (Arc::clone(&self.spec), Arc::clone(&self.ordinals));
+        let (spec, open) = (Arc::clone(&self.spec), Arc::clone(&self.open));
         let written = async move {
             let input = Box::pin(input);
             let files = if spec.is_sorted() {
-                sorted::write(input, &spec, &ordinals, &reservation).await?
+                let reservation =
+                    MemoryConsumer::new("PartitionedWriteExec").register(context.memory_pool());
+                let files = sorted::write(input, &spec, &open.ordinals, &reservation).await?;
+                counters.check(&files)?;
+                files
             } else {
-                gathered::write(input, &spec, &ordinals, &reservation, streams).await?
+                // Checked where the rows of all streams come together.
+                gathered::write(input, open, context).await?
             };
-            counters.check(&files)?;
+            counters.count(&files);
             to_rows(&files, counters.rows_discarded.value() as u64)
         };
         Ok(Box::pin(RecordBatchStreamAdapter::new(
@@ -210,22 +216,26 @@ impl Counters {
 
     /// Every row that came in is in a file or was discarded, and none twice.
     fn check(&self, files: &[StagedFile]) -> Result<()> {
-        let rows: u64 = files.iter().map(|file| file.rows).sum();
-        let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+        let written: u64 = files.iter().map(|file| file.rows).sum();
         let read = self.rows_read.value() as u64;
         let discarded = self.rows_discarded.value() as u64;
-        if rows + discarded != read {
-            return Err(DataFusionError::from(Error::RowsLost {
+        if written + discarded == read {
+            Ok(())
+        } else {
+            Err(DataFusionError::from(Error::RowsLost {
                 read,
-                written: rows,
+                written,
                 discarded,
-            }));
+            }))
         }
-        self.rows_written
-            .add(usize::try_from(rows).unwrap_or(usize::MAX));
-        self.bytes_written
-            .add(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
+
+    fn count(&self, files: &[StagedFile]) {
+        let sum = |get: fn(&StagedFile) -> u64| {
+            usize::try_from(files.iter().map(get).sum::<u64>()).unwrap_or(usize::MAX)
+        };
+        self.rows_written.add(sum(|file| file.rows));
+        self.bytes_written.add(sum(|file| file.bytes));
         self.files_written.add(files.len());
-        Ok(())
     }
 }

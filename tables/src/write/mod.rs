@@ -4,29 +4,31 @@
 //! | strategy | when | open files | bytes |
 //! |---|---|---|---|
 //! | `sorted` | the table has an order | one per stream | a function of the rows alone |
-//! | `gathered` | it has none | bounded by the memory pool | depend on how the rows arrive |
+//! | `gathered` | it has none | 256, shared by the streams | depend on how the rows arrive |
 //!
 //! Encoding happens where the rows are: in the poll of the operator's stream, as every operator of the engine does its
 //! work. One stream per input partition is then the parallelism that the user set, and the encoder's memory is
 //! accounted where it is held. A thread of its own per file would escape both. Only the disk is waited for elsewhere
 //! (`store::local` writes on the blocking pool).
 
+mod by_partition;
 mod discard;
 mod encoder;
 mod exec;
 mod gathered;
 mod names;
+mod places;
+mod properties;
+mod rows;
+mod shared;
 mod sorted;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array, UInt64Array,
-};
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
 use datafusion::arrow::compute::SortOptions;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type, UInt64Type};
-use datafusion::common::internal_err;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::error::Result;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{Distribution, LexOrdering, PhysicalExpr, PhysicalSortExpr};
@@ -36,77 +38,19 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use crate::layout::PartitionColumns;
-use crate::log::DataFile;
 use crate::options::{PublishMode, TableOptions};
 use crate::schema::{TableSchema, can_sort};
 use crate::store::Store;
 
 pub use exec::PartitionedWriteExec;
+pub use rows::StagedFile;
+pub(crate) use rows::read_rows;
 
-use encoder::EncodeOptions;
+use properties::EncodeOptions;
 
 /// The staging folder of the rows that a run writes.
 pub(crate) fn rows_folder(token: &str) -> String {
     format!("{token}/rows")
-}
-
-/// A file that a run staged: one row of the operator's output.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StagedFile {
-    /// The partition path, such as `year=2026`; empty in a table without partition columns.
-    pub partition: String,
-    /// The file's name, unique in the table.
-    pub name: String,
-    /// Its key in the staging area.
-    pub staged: String,
-    /// What the storage needs to publish it, beside its keys; empty on the local filesystem.
-    pub upload: String,
-    /// The how manieth file of its partition it is in this run, from 0.
-    pub ordinal: u32,
-    /// Rows in it.
-    pub rows: u64,
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// SHA-256 of its bytes, in hexadecimal.
-    pub sha256: String,
-    /// Rows whose key had, by its hash, come before in the partition; `Some(0)` proves that there are no duplicates.
-    /// `None` when keys were not watched.
-    pub repeated_keys: Option<u64>,
-}
-
-impl StagedFile {
-    /// No file: what a row of the operator's output says when it only counts discarded rows.
-    fn none() -> Self {
-        Self {
-            partition: String::new(),
-            name: String::new(),
-            staged: String::new(),
-            upload: String::new(),
-            ordinal: 0,
-            rows: 0,
-            bytes: 0,
-            sha256: String::new(),
-            repeated_keys: None,
-        }
-    }
-
-    /// The path under which it would be published, relative to the table.
-    pub(crate) fn path(&self) -> String {
-        if self.partition.is_empty() {
-            self.name.clone()
-        } else {
-            format!("{}/{}", self.partition, self.name)
-        }
-    }
-
-    pub(crate) fn into_data_file(self) -> DataFile {
-        DataFile {
-            path: self.path(),
-            rows: self.rows,
-            bytes: self.bytes,
-            sha256: self.sha256,
-        }
-    }
 }
 
 /// What the operator writes, and where.
@@ -375,13 +319,36 @@ fn bytes_of(rows: &RecordBatch) -> usize {
     rows.columns().iter().map(column).sum()
 }
 
-/// Numbers the files of each partition, over all streams of one operator.
+/// Names the files of each partition, over all streams of one operator.
+///
+/// With an order, a partition's files are the work of one stream, and their names are a function of the run and the
+/// rows. Without one, several processes may write files of one partition, so each adds something of its own.
 #[derive(Debug, Default)]
-struct Ordinals(Mutex<HashMap<String, u32>>);
+struct Ordinals {
+    next: Mutex<HashMap<String, u32>>,
+    suffix: String,
+}
 
 impl Ordinals {
+    fn new(spec: &WriteSpec) -> Self {
+        let suffix = if spec.is_sorted() {
+            String::new()
+        } else {
+            // The last 32 bits are random in every version of UUID that is made here.
+            format!("-{:08x}", uuid::Uuid::now_v7().as_u128() & 0xFFFF_FFFF)
+        };
+        Self {
+            next: Mutex::default(),
+            suffix,
+        }
+    }
+
+    fn suffix(&self) -> &str {
+        &self.suffix
+    }
+
     fn next(&self, partition: &str) -> u32 {
-        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         match next.get_mut(partition) {
             Some(ordinal) => {
                 *ordinal += 1;
@@ -393,107 +360,4 @@ impl Ordinals {
             }
         }
     }
-}
-
-const COLUMNS: [(&str, DataType, bool); 10] = [
-    ("partition", DataType::Utf8, false),
-    ("name", DataType::Utf8, false),
-    ("staged", DataType::Utf8, false),
-    ("upload", DataType::Utf8, false),
-    ("ordinal", DataType::UInt32, false),
-    ("rows", DataType::UInt64, false),
-    ("bytes", DataType::UInt64, false),
-    ("sha256", DataType::Utf8, false),
-    ("repeated_keys", DataType::UInt64, true),
-    ("discarded", DataType::UInt64, false),
-];
-
-/// The columns of the operator's output: one row per staged file.
-fn row_schema() -> SchemaRef {
-    let fields: Vec<Field> = COLUMNS
-        .into_iter()
-        .map(|(name, data_type, nullable)| Field::new(name, data_type, nullable))
-        .collect();
-    Arc::new(Schema::new(fields))
-}
-
-/// One row per file, and one without a name for the rows that were discarded, if any were.
-fn to_rows(files: &[StagedFile], discarded: u64) -> Result<RecordBatch> {
-    let mut files = files.to_vec();
-    if discarded > 0 {
-        files.push(StagedFile::none());
-    }
-    let text = |get: fn(&StagedFile) -> &str| {
-        Arc::new(StringArray::from_iter_values(files.iter().map(get)))
-    };
-    let number = |get: fn(&StagedFile) -> u64| {
-        Arc::new(UInt64Array::from_iter_values(files.iter().map(get)))
-    };
-    let batch = RecordBatch::try_new(
-        row_schema(),
-        vec![
-            text(|file| &file.partition),
-            text(|file| &file.name),
-            text(|file| &file.staged),
-            text(|file| &file.upload),
-            Arc::new(UInt32Array::from_iter_values(
-                files.iter().map(|file| file.ordinal),
-            )),
-            number(|file| file.rows),
-            number(|file| file.bytes),
-            text(|file| &file.sha256),
-            Arc::new(UInt64Array::from_iter(
-                files.iter().map(|file| file.repeated_keys),
-            )),
-            Arc::new(UInt64Array::from_iter_values(
-                files
-                    .iter()
-                    .map(|file| if file.name.is_empty() { discarded } else { 0 }),
-            )),
-        ],
-    )?;
-    Ok(batch)
-}
-
-/// Reads the operator's output, whatever process made it: the staged files, and how many rows were discarded.
-pub(crate) fn read_rows(batches: &[RecordBatch]) -> Result<(Vec<StagedFile>, u64)> {
-    let expected = row_schema();
-    let mut files = Vec::new();
-    let mut discarded = 0;
-    for batch in batches {
-        if batch.schema().fields() != expected.fields() {
-            return internal_err!(
-                "the plan's output is not that of the writer: {}",
-                batch.schema()
-            );
-        }
-        let text = |column: usize, row: usize| {
-            batch
-                .column(column)
-                .as_string::<i32>()
-                .value(row)
-                .to_owned()
-        };
-        let number = |column: usize, row: usize| {
-            batch.column(column).as_primitive::<UInt64Type>().value(row)
-        };
-        for row in 0..batch.num_rows() {
-            discarded += number(9, row);
-            if text(1, row).is_empty() {
-                continue;
-            }
-            files.push(StagedFile {
-                partition: text(0, row),
-                name: text(1, row),
-                staged: text(2, row),
-                upload: text(3, row),
-                ordinal: batch.column(4).as_primitive::<UInt32Type>().value(row),
-                rows: number(5, row),
-                bytes: number(6, row),
-                sha256: text(7, row),
-                repeated_keys: batch.column(8).is_valid(row).then(|| number(8, row)),
-            });
-        }
-    }
-    Ok((files, discarded))
 }

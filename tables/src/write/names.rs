@@ -36,11 +36,12 @@ impl WriteSpec {
         self
     }
 
-    /// The name of the `ordinal`th file of a partition.
-    pub(super) fn file_name(&self, partition: &str, ordinal: u32) -> String {
+    /// The name of the `ordinal`th file of a partition. `suffix` is the writer's own, where several processes may write
+    /// one partition.
+    pub(super) fn file_name(&self, partition: &str, ordinal: u32, suffix: &str) -> String {
         match self.replaced_names.get(partition) {
             Some(name) if ordinal == 0 => name.clone(),
-            _ => format!("part-{ordinal:05}-{}.parquet", self.token),
+            _ => format!("part-{ordinal:05}-{}{suffix}.parquet", self.token),
         }
     }
 }

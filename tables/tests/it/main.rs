@@ -5,6 +5,7 @@ mod care;
 mod care_faults;
 mod child;
 mod disk;
+mod encoding;
 mod every_partition;
 mod every_type;
 mod expiry;

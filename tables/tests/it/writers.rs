@@ -106,7 +106,7 @@ fn sorted_options() -> TableOptions {
             nulls_first: false,
         }],
         row_group_rows: 5_000,
-        target_file_bytes: 60_000,
+        target_file_bytes: 30_000,
         ..TableOptions::default()
     }
 }
@@ -272,8 +272,8 @@ fn scattered(partitions: usize, each: usize) -> TestResult<RecordBatch> {
 #[test]
 fn two_thousand_partitions_are_written_under_a_small_memory_pool() -> TestResult {
     let rows = scattered(2_000, 3)?;
-    // Too little for the rows to be gathered at once, so partitions come up again after their file was closed.
-    for (sort, memory) in [(vec![], 1 << 20), (vec![SortKey::ascending("id")], 6 << 20)] {
+    // More partitions than files can be open at once. Without an order, the writer sorts by partition by itself.
+    for (sort, memory) in [(vec![], 4 << 20), (vec![SortKey::ascending("id")], 6 << 20)] {
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory)))
             .build()?;
@@ -292,10 +292,7 @@ fn two_thousand_partitions_are_written_under_a_small_memory_pool() -> TestResult
             commit.totals.files, commit.totals.partitions
         );
         assert_eq!((commit.totals.partitions, found.len()), (2_000, 6_000));
-        assert!(
-            sorted == (commit.totals.files == 2_000),
-            "one file for each partition only if they come sorted"
-        );
+        assert_eq!(commit.totals.files, 2_000, "one file for each partition");
         let ids: std::collections::BTreeSet<&str> = found
             .iter()
             .filter_map(|row| row.split(": ").nth(1)?.split('|').next())

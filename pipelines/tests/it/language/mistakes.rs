@@ -172,7 +172,7 @@ COPY events TO 'events/' STORED AS CSV OPTIONS (publsh 'merge', key 'id');"
     8 | COPY events TO 'events/' STORED AS CSV OPTIONS (publsh 'merge', key 'id');
       |                                                 ^^^^^^
       = did you mean `publish`?
-      = help: options of an output: publish, key, order, key_scope, contract, sort, compression, row_group_rows, target_file_size
+      = help: options of an output: publish, key, order, key_scope, contract, sort, compression, row_group_rows, row_group_size, target_file_size, dictionary, statistics, bloom_filter
     ");
 }
 
@@ -787,7 +787,7 @@ COPY w TO 'i/' PARTITION BY (n);"
       |
     8 | COPY w TO 'g/' OPTIONS (sort 'id DESC NULLS FIRST, ', partitions 5);
       |                                                       ^^^^^^^^^^
-      = help: options of an output: publish, key, order, key_scope, contract, sort, compression, row_group_rows, target_file_size
+      = help: options of an output: publish, key, order, key_scope, contract, sort, compression, row_group_rows, row_group_size, target_file_size, dictionary, statistics, bloom_filter
 
     bugs.sql:9:8: expected `TO`, found `FROM`
       |

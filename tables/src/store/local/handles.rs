@@ -11,8 +11,9 @@ use bytes::Bytes;
 use super::files::{at, blocking, create_folders, create_new, parent_of};
 use super::{Lock, StagedUpload, StoreResult};
 
-/// Bytes a staged file gathers before it touches the disk, so that a small file costs one system round.
-const WRITE_BYTES: usize = 1 << 20;
+/// Bytes a staged file gathers before it touches the disk, so that a small file costs one system round. Hundreds of files
+/// may be open, and what they gather is in no memory pool.
+const WRITE_BYTES: usize = 128 << 10;
 
 /// A staged file: gathered in memory up to [`WRITE_BYTES`], then on disk.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ impl LocalUpload {
             self.file.take(),
             std::mem::take(&mut self.pending),
         );
-        let (file, pending) = blocking("write", move || {
+        let file = blocking("write", move || {
             let mut file = match file {
                 Some(file) => file,
                 None => {
@@ -58,15 +59,11 @@ impl LocalUpload {
             };
             file.write_all(&pending)
                 .map_err(|error| at("write", &path, error))?;
-            Ok(((!close).then_some(file), pending))
+            Ok((!close).then_some(file))
         })
         .await?;
         self.file = file;
         self.failed = close;
-        if !close {
-            self.pending = pending;
-            self.pending.clear();
-        }
         Ok(())
     }
 }
@@ -74,7 +71,12 @@ impl LocalUpload {
 #[async_trait]
 impl StagedUpload for LocalUpload {
     async fn write(&mut self, content: Bytes) -> StoreResult<()> {
-        self.pending.extend_from_slice(&content);
+        if self.pending.is_empty() && content.len() >= WRITE_BYTES {
+            // The encoder's own buffer, which nobody else holds: no copy.
+            self.pending = content.into();
+        } else {
+            self.pending.extend_from_slice(&content);
+        }
         if self.pending.len() >= WRITE_BYTES {
             self.flush(false).await
         } else {
