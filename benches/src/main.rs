@@ -9,9 +9,12 @@ mod extraction;
 mod machine;
 mod measure;
 mod memory;
+mod partitions;
+mod peers;
 mod service;
 mod startup;
 mod table;
+mod tables;
 
 use std::path::{Path, PathBuf};
 
@@ -35,8 +38,12 @@ enum What {
     Extraction(extraction::ExtractionArguments),
     /// Peak resident memory of the whole run at different numbers of events
     Memory(memory::MemoryArguments),
+    /// Writing very many small partitions: time, memory, files
+    Partitions(partitions::PartitionsArguments),
     /// A pipeline over ten rows: the time of the whole process
     Startup(startup::StartupArguments),
+    /// Writing a join as a partitioned table, beside DuckDB and Polars: time and memory, equal rows
+    Tables(tables::TablesArguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -50,7 +57,9 @@ fn main() -> anyhow::Result<()> {
     match arguments.what {
         What::Extraction(arguments) => extraction::measure(&binary, &arguments),
         What::Memory(arguments) => memory::measure(&binary, &arguments),
+        What::Partitions(arguments) => partitions::measure(&binary, &arguments),
         What::Startup(arguments) => startup::measure(&binary, &arguments),
+        What::Tables(arguments) => tables::measure(&binary, &arguments),
     }
 }
 

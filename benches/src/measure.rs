@@ -16,6 +16,8 @@ const PERIOD: Duration = Duration::from_millis(5);
 pub(crate) struct Measured {
     /// From before it was started until after it was reaped.
     pub(crate) wall: Duration,
+    /// Processor time of the process, as last seen (`utime` and `stime`), in hundredths of a second.
+    pub(crate) cpu: Duration,
     /// The kernel's high-water mark of resident memory (`VmHWM`), bytes.
     pub(crate) peak: u64,
     /// The most anonymous memory that was seen (`RssAnon`): heaps and stacks, without the mapped binary, bytes.
@@ -30,6 +32,7 @@ pub(crate) struct Measured {
 
 #[derive(Debug, Default)]
 struct Peaks {
+    cpu: Duration,
     resident: u64,
     anonymous: u64,
 }
@@ -72,9 +75,9 @@ pub(crate) fn run(
         .spawn()
         .with_context(|| format!("cannot start {}", binary.display()))?;
     let ended = AtomicBool::new(false);
-    let status_file = format!("/proc/{}/status", child.id());
+    let process = format!("/proc/{}", child.id());
     let (status, wall, peaks) = std::thread::scope(|scope| {
-        let watcher = scope.spawn(|| watch(&status_file, &ended));
+        let watcher = scope.spawn(|| watch(&process, &ended));
         let status = child.wait();
         let wall = begun.elapsed();
         ended.store(true, Ordering::Release);
@@ -83,6 +86,7 @@ pub(crate) fn run(
     });
     Ok(Measured {
         wall,
+        cpu: peaks.cpu,
         peak: peaks.resident,
         peak_anonymous: peaks.anonymous,
         status: status.context("cannot wait for the process")?,
@@ -91,10 +95,19 @@ pub(crate) fn run(
     })
 }
 
-fn watch(status_file: &str, ended: &AtomicBool) -> Peaks {
+fn watch(process: &str, ended: &AtomicBool) -> Peaks {
     let mut peaks = Peaks::default();
+    let (status_file, stat_file) = (format!("{process}/status"), format!("{process}/stat"));
     while !ended.load(Ordering::Acquire) {
-        if let Ok(status) = std::fs::read_to_string(status_file) {
+        // The name, the second field, may hold anything, in parentheses.
+        if let Ok(stat) = std::fs::read_to_string(&stat_file)
+            && let Some((_, fields)) = stat.rsplit_once(") ")
+        {
+            let ticks = fields.split(' ').skip(11).take(2);
+            let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
+            peaks.cpu = peaks.cpu.max(Duration::from_millis(ticks * 10));
+        }
+        if let Ok(status) = std::fs::read_to_string(&status_file) {
             let bytes = |name: &str| {
                 let value = status.lines().find_map(|line| line.strip_prefix(name))?;
                 Some(
