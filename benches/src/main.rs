@@ -9,6 +9,7 @@ mod extraction;
 mod machine;
 mod measure;
 mod memory;
+mod merge;
 mod partitions;
 mod peers;
 mod service;
@@ -38,6 +39,8 @@ enum What {
     Extraction(extraction::ExtractionArguments),
     /// Peak resident memory of the whole run at different numbers of events
     Memory(memory::MemoryArguments),
+    /// Merging few changed keys into a large table: time against a full rewrite
+    Merge(merge::MergeArguments),
     /// Writing very many small partitions: time, memory, files
     Partitions(partitions::PartitionsArguments),
     /// A pipeline over ten rows: the time of the whole process
@@ -57,6 +60,7 @@ fn main() -> anyhow::Result<()> {
     match arguments.what {
         What::Extraction(arguments) => extraction::measure(&binary, &arguments),
         What::Memory(arguments) => memory::measure(&binary, &arguments),
+        What::Merge(arguments) => merge::measure(&binary, &arguments),
         What::Partitions(arguments) => partitions::measure(&binary, &arguments),
         What::Startup(arguments) => startup::measure(&binary, &arguments),
         What::Tables(arguments) => tables::measure(&binary, &arguments),
