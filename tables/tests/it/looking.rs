@@ -76,9 +76,9 @@ async fn history_tells_what_each_commit_brought_and_took() -> TestResult {
     assert_eq!(
         changes,
         [
-            "column count (Int64) is new",
             "column at (Timestamp(µs)) is gone",
             "column note (Utf8) is gone",
+            "column count (Int64) is new",
         ]
     );
     assert_eq!(history[0].repartitioned_by, Some(Vec::new()));
