@@ -206,6 +206,7 @@ async fn rewrite(
     options: &CompactOptions,
     mut stop: Pin<&mut (impl Future<Output = ()> + Send)>,
 ) -> Result<(Compaction, Change)> {
+    staging.open_to(ctx);
     let work = Work::of(base, options);
     let write_options = TableOptions {
         target_file_bytes: work.target_bytes,

@@ -190,7 +190,7 @@ impl Staging {
     }
 
     /// Makes the table's storage known to a session.
-    fn open_to(&self, ctx: &SessionContext) {
+    pub(crate) fn open_to(&self, ctx: &SessionContext) {
         if let Some((url, store)) = self.store.object_store() {
             ctx.runtime_env().register_object_store(&url, store);
         }

@@ -32,7 +32,7 @@ pub use traffic::{BucketTraffic, Prices, StorageTraffic};
 
 pub(crate) use fault::{fault, is_missing_bucket};
 pub(crate) use pending::PendingUploads;
-pub(crate) use traffic::Counters;
+pub(crate) use traffic::{COPY_PENDING, Counters};
 
 /// How long a table's lease on an object store lasts without a sign of life.
 const LOCK_TTL: Duration = Duration::from_secs(60);

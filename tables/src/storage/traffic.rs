@@ -8,10 +8,14 @@ use async_trait::async_trait;
 use http::{Method, StatusCode, header};
 use object_store::ClientOptions;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+    ReqwestConnector,
 };
 
 use super::Provider;
+
+/// What the error says after a copy that the server has taken on and not made yet.
+pub(crate) const COPY_PENDING: &str = "the storage is still making the copy";
 
 /// Requests to an object store, each attempt counted, repetitions included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -263,8 +267,20 @@ impl HttpService for CountingService {
             Ok(response) => self.counters.answered(response),
             Err(_) => add(&self.counters.retried, 1),
         }
-        answer
+        finished(answer?)
     }
+}
+
+/// Azure may answer a copy before it is made. The client takes that for success, and then the copy's source would be
+/// deleted under it; so it is a failure, after which the caller looks at what is there.
+fn finished(response: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let status = response.headers().get("x-ms-copy-status");
+    if status.is_some_and(|status| status == "pending") && response.status() == StatusCode::ACCEPTED
+    {
+        let pending = std::io::Error::other(COPY_PENDING);
+        return Err(HttpError::new(HttpErrorKind::Unknown, pending));
+    }
+    Ok(response)
 }
 
 #[cfg(test)]
@@ -305,6 +321,27 @@ mod tests {
                 ..StorageTraffic::default()
             };
             assert_eq!(class_of(method, uri), expected, "{method} {uri}");
+        }
+    }
+
+    #[test]
+    fn a_copy_that_is_only_begun_is_not_taken_for_made() {
+        for (status, code, taken) in [
+            ("pending", 202, false),
+            ("success", 202, true),
+            // As a later look at the object tells it.
+            ("pending", 200, true),
+        ] {
+            let response = http::Response::builder()
+                .status(code)
+                .header("x-ms-copy-status", status)
+                .body(bytes::Bytes::new().into())
+                .unwrap();
+            let answer = finished(response);
+            assert_eq!(answer.is_ok(), taken, "{status}, {code}");
+            if let Err(error) = answer {
+                assert!(format!("{error:?}").contains(COPY_PENDING), "{error:?}");
+            }
         }
     }
 

@@ -7,9 +7,10 @@ use chrono::NaiveDate;
 use tables::{CompactOptions, Error, ExpireOptions, PublishMode, Table, TableOptions};
 use tempfile::TempDir;
 
+use crate::faulty::{Fault, faulty};
 use crate::support::{
-    Event, Fault, TestResult, assert_at_rest, covered, faulty, files_below, interval, rows_below,
-    rows_of_file, run, session, table_at,
+    Event, TestResult, assert_at_rest, covered, files_below, interval, rows_below, rows_of_file,
+    run, session, table_at,
 };
 
 const FAULTS: [Fault; 3] = [Fault::Fails, Fault::AnswerLost, Fault::Killed];

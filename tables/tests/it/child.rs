@@ -11,10 +11,10 @@ use tables::{Commit, Error, PublishMode, StorageOptions, Table};
 use tempfile::TempDir;
 use testkit::{Child, Outcome};
 
+use crate::faulty::{Fault, faulty};
 use crate::object_store::{FIRST, SECOND, run};
 use crate::support::{
-    Fault, TestResult, assert_at_rest, covered, faulty, files_below, interval, rows_below,
-    rows_of_file, table_at,
+    TestResult, assert_at_rest, covered, files_below, interval, rows_below, rows_of_file, table_at,
 };
 
 const VARIABLE: &str = "SPILLWAY_TEST_CHILD";

@@ -6,10 +6,11 @@ use std::path::Path;
 use tables::{Commit, CommitInfo, Error, KeyScope, PublishMode, TableOptions};
 use tempfile::TempDir;
 
+use crate::faulty::{Fault, faulty};
 use crate::rows::{narrow_events, run_batch, wider_events};
 use crate::support::{
-    Event, Fault, TestResult, assert_at_rest, by_city, covered, events, faulty, files_below, info,
-    interval, rows_below, rows_of_file, run, table_at,
+    Event, TestResult, assert_at_rest, by_city, covered, events, files_below, info, interval,
+    rows_below, rows_of_file, run, table_at,
 };
 
 const FIRST: [Event; 4] = [

@@ -1,6 +1,8 @@
 //! Making a staged file visible, in a way that can be repeated: an answer that was lost looks like a failure, so a
 //! failure is believed only after looking at what is there.
 
+use std::time::Duration;
+
 use futures::TryStreamExt;
 use md5::Md5;
 use object_store::multipart::PartId;
@@ -11,7 +13,11 @@ use sha2::{Digest, Sha256};
 use super::super::{Expected, StoreError, StoreResult};
 use super::BucketStore;
 use super::upload::{MAX_COPY_BYTES, Note, too_large};
-use crate::storage::is_missing_bucket;
+use crate::storage::{COPY_PENDING, is_missing_bucket};
+
+/// How often, and how long in between, a copy that the server makes later is looked for.
+const COPY_LOOKS: usize = 30;
+const COPY_PAUSE: Duration = Duration::from_secs(2);
 
 impl BucketStore {
     pub(super) async fn put_in_place(&self, file: &Expected, to: &Path) -> StoreResult<()> {
@@ -24,19 +30,22 @@ impl BucketStore {
             }
             Note::Object { .. } => {
                 let from = self.staged_path(&file.staged)?;
-                match self.store().copy(&from, to).await {
-                    Ok(()) => Ok(()),
-                    Err(error) => {
-                        // The staged object goes only when everything is in place.
-                        if self
-                            .is_there(to, file.bytes, None, Some(&file.sha256))
-                            .await?
-                        {
-                            return Ok(());
-                        }
-                        Err(self.fault("publish", to, error))
+                let Err(error) = self.store().copy(&from, to).await else {
+                    return Ok(());
+                };
+                // The staged object goes only when everything is in place. A server that makes the copy later is given
+                // some time; the next run finishes it otherwise.
+                let looks = if is_pending(&error) { COPY_LOOKS } else { 1 };
+                for look in 1..=looks {
+                    let sha256 = Some(file.sha256.as_str());
+                    if self.is_there(to, file.bytes, None, sha256).await? {
+                        return Ok(());
+                    }
+                    if look < looks {
+                        tokio::time::sleep(COPY_PAUSE).await;
                     }
                 }
+                Err(self.fault("publish", to, error))
             }
         }
     }
@@ -79,7 +88,8 @@ impl BucketStore {
     }
 
     /// Whether the object at `path` is the expected one: by its size, and by the ETag of the upload or its digest. An
-    /// ETag that differs proves nothing where the server encrypts, so the bytes decide then.
+    /// ETag that differs proves nothing where the server encrypts, so the bytes decide then. Without a digest it is an
+    /// object in the staging area.
     async fn is_there(
         &self,
         path: &Path,
@@ -102,7 +112,9 @@ impl BucketStore {
             return Ok(true);
         }
         let Some(sha256) = sha256 else {
-            return Ok(false);
+            // A staged object: its key is this attempt's alone and written once, so the size suffices. Azure's ETags
+            // say nothing of the bytes.
+            return Ok(true);
         };
         Ok(self.digest(path).await?.as_deref() == Some(sha256))
     }
@@ -144,6 +156,18 @@ impl BucketStore {
             Err(error) => Err(self.fault("look at", &path, error)),
         }
     }
+}
+
+/// Whether the server has taken a copy on and not made it yet.
+fn is_pending(error: &ObjectError) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if error.to_string().contains(COPY_PENDING) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// The ETag that S3 gives an upload of these parts: the MD5 of their MD5s, and how many there are. `None` where part

@@ -90,12 +90,14 @@ impl BucketStore {
             .boxed();
         store
             .delete_stream(paths)
+            // Gone already, such as by a first try whose answer was lost; the ones after it still have to go.
+            .filter(|deleted| {
+                let gone = matches!(deleted, Err(ObjectError::NotFound { .. }));
+                std::future::ready(!gone)
+            })
             .try_for_each(|_| async { Ok(()) })
             .await
-            .or_else(|error| match error {
-                ObjectError::NotFound { .. } => Ok(()),
-                error => Err(self.fault("delete", folder, error)),
-            })
+            .map_err(|error| self.fault("delete", folder, error))
     }
 }
 
