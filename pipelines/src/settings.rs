@@ -14,7 +14,15 @@ use serde::Serialize;
 use crate::language::{MemoryLimit, OptionError, PipelineOptions, Preset, nearest};
 
 /// Variables of the product, without the prefix, that are settings of the command.
-const COMMAND: &[&str] = &["DEFINITIONS", "STATE_DIR", "LOG", "LOG_FORMAT"];
+const COMMAND: &[&str] = &[
+    "DEFINITIONS",
+    "STATE_DIR",
+    "LOG",
+    "LOG_FORMAT",
+    // Read where the clients of object stores are made.
+    "STORAGE_MAX_RETRIES",
+    "STORAGE_RETRY_TIMEOUT",
+];
 
 /// Settings of a run. As a variable each has the prefix and capitals.
 const SETTINGS: &[&str] = &[

@@ -10,6 +10,7 @@ use crate::lease::LeaseHolder;
 use crate::log::Interval;
 use crate::options::OptionProblem;
 use crate::schema::SchemaDifference;
+use crate::storage::ObjectFault;
 use crate::store::StoreError;
 
 /// The result of a table operation.
@@ -298,14 +299,29 @@ impl Error {
 
     /// Whether a full disk is the cause, at any depth.
     pub fn is_disk_full(&self) -> bool {
-        chain(self).any(|cause| {
-            let store = match cause.downcast_ref::<Self>() {
-                Some(Self::Store(store)) => Some(store),
-                _ => cause.downcast_ref::<StoreError>(),
-            };
-            matches!(store, Some(StoreError::DiskFull { .. }))
-        })
+        of_storage(self).is_some_and(|store| matches!(store, StoreError::DiskFull { .. }))
     }
+
+    /// Whether `error` comes, at any depth, from an object store that did not answer, failed by itself, or asked for
+    /// fewer requests, until the repetitions were used up. Then the same run may succeed later.
+    pub fn is_transient(error: &(dyn std::error::Error + 'static)) -> bool {
+        let fault = match of_storage(error) {
+            Some(StoreError::Object { fault, .. }) => fault,
+            _ => return false,
+        };
+        matches!(
+            fault,
+            ObjectFault::Unavailable { .. } | ObjectFault::Throttled { .. }
+        )
+    }
+}
+
+/// The storage's error in the causes of an error.
+fn of_storage<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a StoreError> {
+    chain(error).find_map(|cause| match cause.downcast_ref::<Error>() {
+        Some(Error::Store(store)) => Some(store),
+        _ => cause.downcast_ref::<StoreError>(),
+    })
 }
 
 fn chain<'a>(

@@ -8,6 +8,9 @@
 //! | `az://container/…`, `abfs[s]://` | Azure Blob Storage | `AZURE_*` |
 //! | `memory:///…`, `memory://name/…` | the memory of this process | – |
 //!
+//! `PIPELINES_STORAGE_MAX_RETRIES` and `PIPELINES_STORAGE_RETRY_TIMEOUT` (seconds) say for all of them how often, and for
+//! how long, a request is sent again that did not come through or met a fault of the server.
+//!
 //! The concrete client is kept behind two traits, because uploads that another process finishes need `MultipartStore`,
 //! which a plain `ObjectStore` cannot be turned into.
 
@@ -45,22 +48,22 @@ pub struct StorageOptions {
 }
 
 impl StorageOptions {
-    /// The variables of this process whose names begin with `AWS_`, `AZURE_` or `GOOGLE_`.
+    /// The variables of this process whose names begin with `AWS_`, `AZURE_`, `GOOGLE_` or `PIPELINES_STORAGE_`.
     pub fn from_environment() -> Self {
         Self::from_variables(std::env::vars())
     }
 
-    /// These variables; others than those of the clouds are dropped. Names are as in the environment.
+    /// These variables; others than those of the clouds and of storage are dropped. Names are as in the environment.
     pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let of_a_cloud = |name: &str| {
-            ["AWS_", "AZURE_", "GOOGLE_"]
+        let of_storage = |name: &str| {
+            ["AWS_", "AZURE_", "GOOGLE_", "PIPELINES_STORAGE_"]
                 .iter()
                 .any(|prefix| name.starts_with(prefix))
         };
         Self {
             variables: variables
                 .into_iter()
-                .filter(|(name, value)| of_a_cloud(name) && !value.is_empty())
+                .filter(|(name, value)| of_storage(name) && !value.is_empty())
                 .collect(),
             lock_ttl: LOCK_TTL,
         }

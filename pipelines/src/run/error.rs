@@ -172,6 +172,7 @@ impl RunError {
             Self::Store(StoreError::Busy { .. }) => ExitStatus::Transient,
             Self::Interrupted { signal } | Self::Stopped { signal } => signal.exit_status(),
             Self::Care(source) => care_status(source),
+            _ if tables::Error::is_transient(self) => ExitStatus::Transient,
             _ => ExitStatus::Failed,
         }
     }
@@ -259,6 +260,7 @@ fn care_status(error: &tables::Error) -> ExitStatus {
         | tables::Error::WouldBeEmpty { .. }
         | tables::Error::Options { .. }
         | tables::Error::UnsupportedLocation { .. } => ExitStatus::Definition,
+        error if tables::Error::is_transient(error) => ExitStatus::Transient,
         _ => ExitStatus::Failed,
     }
 }

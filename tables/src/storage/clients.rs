@@ -29,8 +29,12 @@ pub(super) const SCHEMES: [&str; 7] = ["s3", "s3a", "gs", "az", "abfs", "abfss",
 /// leaves open whether it took effect.
 const REQUEST_TIMEOUT: &str = "300 seconds";
 const CONNECT_TIMEOUT: &str = "10 seconds";
-/// After this long a request is not tried again. Credentials must outlive it.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(180);
+/// How often a request is sent again.
+const MAX_RETRIES: &str = "PIPELINES_STORAGE_MAX_RETRIES";
+const DEFAULT_RETRIES: u64 = 10;
+/// After this many seconds a request is not sent again. Credentials must outlive it.
+const RETRY_TIMEOUT: &str = "PIPELINES_STORAGE_RETRY_TIMEOUT";
+const DEFAULT_RETRY_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Memory stores by name: every user of a name in this process sees the same objects.
 static MEMORIES: Mutex<Option<HashMap<String, Arc<InMemory>>>> = Mutex::new(None);
@@ -70,11 +74,24 @@ pub(super) fn build(root: Url, options: &StorageOptions) -> StoreResult<Bucket> 
     }
 }
 
-fn retries() -> RetryConfig {
-    RetryConfig {
-        retry_timeout: RETRY_TIMEOUT,
+fn retries(root: &Url, options: &StorageOptions) -> StoreResult<RetryConfig> {
+    let number = |name: &str, least: u64| match options.get(name) {
+        None => Ok(None),
+        Some(value) => match value.trim().parse() {
+            Ok(number) if number >= least => Ok(Some(number)),
+            _ => Err(StoreError::Unusable {
+                location: root.to_string(),
+                reason: format!("{name} is {value:?}; it must be a whole number from {least} on"),
+            }),
+        },
+    };
+    let retries = number(MAX_RETRIES, 0)?.unwrap_or(DEFAULT_RETRIES);
+    let timeout = number(RETRY_TIMEOUT, 1)?.map_or(DEFAULT_RETRY_TIMEOUT, Duration::from_secs);
+    Ok(RetryConfig {
+        max_retries: usize::try_from(retries).unwrap_or(usize::MAX),
+        retry_timeout: timeout,
         ..RetryConfig::default()
-    }
+    })
 }
 
 /// The variables with this prefix that the client knows, then the time limits unless they are among them.
@@ -151,7 +168,7 @@ fn s3(root: Url, options: &StorageOptions) -> StoreResult<Bucket> {
     let connector = CountingConnector::default();
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&name)
-        .with_retry(retries())
+        .with_retry(retries(&root, options)?)
         .with_http_connector(connector.clone());
     for (key, value) in settings::<AmazonS3ConfigKey>("AWS_", options) {
         // The bucket is the URL's.
@@ -233,7 +250,7 @@ fn google(root: Url, options: &StorageOptions) -> StoreResult<Bucket> {
     let connector = CountingConnector::default();
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(&name)
-        .with_retry(retries())
+        .with_retry(retries(&root, options)?)
         .with_http_connector(connector.clone());
     for (key, value) in settings::<GoogleConfigKey>("GOOGLE_", options) {
         if key != GoogleConfigKey::Bucket {
@@ -299,7 +316,7 @@ fn azure(root: Url, options: &StorageOptions) -> StoreResult<Bucket> {
     let connector = CountingConnector::default();
     let mut builder = MicrosoftAzureBuilder::new()
         .with_url(root.as_str())
-        .with_retry(retries())
+        .with_retry(retries(&root, options)?)
         .with_http_connector(connector.clone());
     for (key, value) in settings::<AzureConfigKey>("AZURE_", options) {
         if key != AzureConfigKey::ContainerName {
@@ -392,6 +409,19 @@ mod tests {
         ] {
             let bucket = open(url, &variables).unwrap();
             assert_eq!(bucket.provider(), provider, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_retries_that_is_no_number_is_refused_by_its_name() {
+        for (name, value) in [
+            ("PIPELINES_STORAGE_MAX_RETRIES", "many"),
+            ("PIPELINES_STORAGE_RETRY_TIMEOUT", "0"),
+        ] {
+            let mut variables = KEYS.to_vec();
+            variables.push((name, value));
+            let error = open("s3://lake/t", &variables).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(value), "{error}");
         }
     }
 

@@ -25,7 +25,15 @@ pub enum ObjectFault {
         variables: &'static str,
     },
     /// Too many requests, and trying again did not help.
-    Throttled,
+    Throttled {
+        /// How often it was asked in vain.
+        tries: u64,
+    },
+    /// It does not answer, or answers with a fault of its own, and trying again did not help.
+    Unavailable {
+        /// How often it was asked in vain.
+        tries: u64,
+    },
     /// Something else; the source says what.
     Other,
 }
@@ -43,9 +51,14 @@ impl fmt::Display for ObjectFault {
                 f,
                 "access is denied; check {variables}, and that they may read, write, list and delete there"
             ),
-            Self::Throttled => f.write_str(
-                "the storage asks for fewer requests and repeating them did not help; run again later, or with fewer \
-                 files",
+            Self::Throttled { tries } => write!(
+                f,
+                "the storage asks for fewer requests, {tries} times in a row; run again later, or with fewer files"
+            ),
+            Self::Unavailable { tries } => write!(
+                f,
+                "the storage does not answer, or with a fault of its own, {tries} times in a row; run again when it \
+                 works, which first puts in order what this run leaves"
             ),
             Self::Other => f.write_str("the storage failed"),
         }
@@ -74,6 +87,15 @@ pub(crate) fn is_missing_bucket(error: &ObjectError) -> bool {
     text.contains("NoSuchBucket") || text.contains("ContainerNotFound")
 }
 
+/// How often the request was sent, as the client's error says it.
+fn tries(text: &str) -> u64 {
+    let retries = text
+        .split_once(", after ")
+        .and_then(|(_, rest)| rest.split_once(" retries"))
+        .and_then(|(number, _)| number.parse::<u64>().ok());
+    retries.unwrap_or(0).saturating_add(1)
+}
+
 /// The error of this crate for one of the client. `location` names the object, with its bucket.
 pub(crate) fn fault(
     action: &'static str,
@@ -83,6 +105,7 @@ pub(crate) fn fault(
 ) -> StoreError {
     let variables = credential_variables(provider);
     let text = error.to_string();
+    let tries = tries(&text);
     let any = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let fault = if is_missing_bucket(&error) {
         ObjectFault::NoBucket
@@ -110,7 +133,9 @@ pub(crate) fn fault(
         "503 Service",
         "TooManyRequests",
     ]) {
-        ObjectFault::Throttled
+        ObjectFault::Throttled { tries }
+    } else if tries > 1 || any(&["status code: 5", "error sending request"]) {
+        ObjectFault::Unavailable { tries }
     } else {
         ObjectFault::Other
     };

@@ -16,6 +16,7 @@ mod merge;
 mod modes;
 mod object_store;
 mod object_store_leases;
+mod object_store_retries;
 mod partitions;
 mod readers;
 mod recovery;
