@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::error::{Error, Result};
-use crate::log::{from_json, full_path, to_json};
+use crate::log::{self, Newest, from_json, full_path, to_json};
 use crate::store::{Lock, Store};
 
 const KEY: &str = "lease.json";
@@ -60,16 +60,12 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Takes the lease with the next epoch, or says who has it. `committed_epoch` is that of the newest commit, in
-    /// case the lease file was lost.
+    /// Takes the lease with the next epoch, or says who has it. Gives the newest record of the log as well, which was
+    /// looked at under the lease: its epoch counts too, in case the lease file was lost.
     ///
     /// # Errors
     /// [`Error::LeaseHeld`] while another run is alive; nothing is written then.
-    pub(crate) async fn acquire(
-        store: &dyn Store,
-        run_id: &str,
-        committed_epoch: u64,
-    ) -> Result<Self> {
+    pub(crate) async fn acquire(store: &dyn Store, run_id: &str) -> Result<(Self, Option<Newest>)> {
         let Some(lock) = store.lock().await? else {
             let holder = match read(store).await {
                 Ok(Some(record)) => LeaseHolder {
@@ -88,6 +84,11 @@ impl Lease {
                 holder,
             });
         };
+        let newest = log::newest(store).await?;
+        let committed_epoch = match newest {
+            Some(newest) => log::read_record(store, newest.number).await?.epoch,
+            None => 0,
+        };
         let last_epoch = read(store).await?.map_or(0, |record| record.epoch);
         let record = LeaseRecord {
             version: 1,
@@ -97,7 +98,7 @@ impl Lease {
             since: Utc::now(),
         };
         store.put(KEY, to_json(KEY, &record)?).await?;
-        Ok(Self { lock, record })
+        Ok((Self { lock, record }, newest))
     }
 
     pub(crate) fn epoch(&self) -> u64 {

@@ -30,11 +30,15 @@ impl Recovery {
     }
 }
 
-/// Recovers under a lease. Idempotent: it may be cut off at any call and run again by any process (T-6).
-pub(crate) async fn recover(store: &Arc<dyn Store>, lease: &Lease) -> Result<Recovery> {
+/// Recovers under a lease. `newest` is the newest record as it was found after the lease was taken; given back is the
+/// newest one now. Idempotent: it may be cut off at any call and run again by any process (T-6).
+pub(crate) async fn recover(
+    store: &Arc<dyn Store>,
+    lease: &Lease,
+    mut newest: Option<Newest>,
+) -> Result<(Recovery, Option<Newest>)> {
     let store = store.as_ref();
     let mut recovery = Recovery::default();
-    let mut newest = log::newest(store).await?;
     if let Some(found) = newest
         && !found.done
     {
@@ -79,7 +83,7 @@ pub(crate) async fn recover(store: &Arc<dyn Store>, lease: &Lease) -> Result<Rec
             "recovered the table"
         );
     }
-    Ok(recovery)
+    Ok((recovery, newest))
 }
 
 /// What a run left: its intent, if it can be read, or staged files alone.
@@ -117,6 +121,7 @@ async fn finish(store: &dyn Store, number: u64, recovery: &mut Recovery) -> Resu
         "finishing a commit"
     );
     roll_forward(store, &record).await?;
+    clear(store, &record.token).await;
     recovery.rolled_forward = Some(number);
     Ok(())
 }
@@ -197,7 +202,8 @@ async fn fence(
     }
 }
 
-/// Carries a decided commit out and marks it done. May be repeated from any point.
+/// Carries a decided commit out and marks it done. May be repeated from any point. The run's traces are the caller's to
+/// clear.
 ///
 /// New files come before old ones go: a reader may see rows twice for a moment, never not at all.
 ///
@@ -214,7 +220,6 @@ pub(crate) async fn roll_forward(store: &dyn Store, record: &Record) -> Result<O
             number: record.number,
             source,
         })?;
-    clear(store, &record.token).await;
     Ok(window)
 }
 

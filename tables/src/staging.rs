@@ -17,7 +17,7 @@ use crate::mode::CommitMode;
 use crate::options::{PublishMode, TableOptions};
 use crate::publish::{self, Change, CommitInfo};
 use crate::recorded::RecordedOptions;
-use crate::recover::{clear, drop_attempt};
+use crate::recover::{Recovery, clear, drop_attempt};
 use crate::schema::TableSchema;
 use crate::store::Store;
 use crate::write::{self, StagedFile, WriteSpec};
@@ -41,6 +41,8 @@ pub struct Staging {
     pub(crate) base: Option<Commit>,
     /// The newest record when the run began; its own is the next.
     pub(crate) base_number: u64,
+    /// What the run found when it began.
+    pub(crate) recovery: Recovery,
     /// Whether somebody reads the staged rows before they are published.
     readable: bool,
 }
@@ -93,6 +95,7 @@ impl Staging {
             agreed,
             base,
             base_number,
+            recovery: Recovery::default(),
             readable: true,
         }
     }
@@ -108,6 +111,11 @@ impl Staging {
     /// or replaced with another.
     pub fn schema(&self) -> &TableSchema {
         &self.schema
+    }
+
+    /// What was put in order before this run began: [`crate::Table::begin`] recovers first.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
     }
 
     /// The commit that this run builds on; `None` for the first.

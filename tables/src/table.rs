@@ -12,7 +12,7 @@ use url::Url;
 use crate::contract::{Agreement, Contract, agree};
 use crate::error::{Error, Result};
 use crate::lease::Lease;
-use crate::log::{self, Commit, Intent};
+use crate::log::{self, Commit, Intent, Newest};
 use crate::options::{PublishMode, TableOptions};
 use crate::recover::{Recovery, recover};
 use crate::schema::TableSchema;
@@ -115,15 +115,10 @@ impl Table {
             return Ok(Recovery::default());
         }
         self.store.prepare().await?;
-        let lease = Lease::acquire(
-            self.store.as_ref(),
-            "recovery",
-            self.committed_epoch().await?,
-        )
-        .await?;
-        let recovered = recover(&self.store, &lease).await;
+        let (lease, newest) = Lease::acquire(self.store.as_ref(), "recovery").await?;
+        let recovered = recover(&self.store, &lease, newest).await;
         lease.release(self.store.as_ref()).await;
-        recovered
+        Ok(recovered?.0)
     }
 
     /// Begins a run: checks the options, takes the lease, recovers, checks the schema against the table's, and
@@ -148,9 +143,13 @@ impl Table {
         let (incoming, _) = TableSchema::normalize(schema, &options.partition_by);
         let store = &self.store;
         store.prepare().await?;
-        let lease = Lease::acquire(store.as_ref(), run_id, self.committed_epoch().await?).await?;
-        let begun = self.begin_under(&lease, run_id, &options, incoming).await;
-        let (token, agreed, base, base_number) = match begun {
+        let (lease, newest) = Lease::acquire(store.as_ref(), run_id).await?;
+        let begun = async {
+            let (recovery, newest) = recover(store, &lease, newest).await?;
+            let begun = self.begin_under(&lease, newest, run_id, &options, incoming);
+            Ok((recovery, begun.await?))
+        };
+        let (recovery, (token, agreed, base, base_number)) = match begun.await {
             Ok(begun) => begun,
             Err(error) => {
                 lease.release(store.as_ref()).await;
@@ -159,7 +158,7 @@ impl Table {
         };
         let epoch = lease.epoch();
         info!(table = self.location(), run_id, epoch, base = base_number, mode = %options.mode, "began to stage");
-        Ok(Staging::new(
+        let mut staging = Staging::new(
             Arc::clone(store),
             lease,
             run_id.to_owned(),
@@ -168,21 +167,22 @@ impl Table {
             agreed,
             base,
             base_number,
-        ))
+        );
+        staging.recovery = recovery;
+        Ok(staging)
     }
 
-    /// The part of [`Table::begin`] that the lease covers: gives the attempt's name, the schema, the base, and the
+    /// What [`Table::begin`] does after the recovery, which found `newest`: gives the attempt's name, the schema, the base, and the
     /// number of the newest record, which is not the base's if there are only fences.
     async fn begin_under(
         &self,
         lease: &Lease,
+        newest: Option<Newest>,
         run_id: &str,
         options: &TableOptions,
         incoming: TableSchema,
     ) -> Result<(String, Agreement, Option<Commit>, u64)> {
         let store = &self.store;
-        recover(store, lease).await?;
-        let newest = log::newest(store.as_ref()).await?;
         let base_number = newest.map_or(0, |newest| newest.number);
         let base = match newest {
             Some(newest) => log::read_state(store.as_ref(), newest.number).await?,
@@ -242,15 +242,6 @@ impl Table {
             info!(table = self.location(), %change, "the schema of the table is going to change");
         }
         Ok(agreed)
-    }
-
-    async fn committed_epoch(&self) -> Result<u64> {
-        match log::newest(self.store.as_ref()).await? {
-            Some(newest) => Ok(log::read_record(self.store.as_ref(), newest.number)
-                .await?
-                .epoch),
-            None => Ok(0),
-        }
     }
 }
 

@@ -146,18 +146,17 @@ pub async fn open(
         source: Box::new(source),
     };
     let table = Table::at(&location).map_err(failed)?;
-    let recovery = table.recover().await.map_err(failed)?;
-    if let Some(commit) = recovery.rolled_forward {
-        run.warn(format!(
-            "commit {commit} of {location} had been decided but not finished; it is now"
-        ))
-        .await?;
-    }
     let options = table_options(&output, &run.settings);
     let mut staging = table
         .begin(&run.attempt.run.to_string(), options, schema)
         .await
         .map_err(failed)?;
+    if let Some(commit) = staging.recovery().rolled_forward {
+        run.warn(format!(
+            "commit {commit} of {location} had been decided but not finished; it is now"
+        ))
+        .await?;
+    }
     if !checked {
         staging.rows_are_not_read();
     }

@@ -364,6 +364,12 @@ async fn tell_changes(
     if let Some(merge) = change.merge {
         count_as("moved", merge.moved);
     }
+    if let Some(window) = output.window {
+        let millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+        let longest = counts.other.entry(String::from("publish_window_millis"));
+        let longest = longest.or_default();
+        *longest = millis.max(*longest);
+    }
     for changed in &change.schema_changes {
         run.warn(format!("the schema of `{name}` changed: {changed}"))
             .await?;

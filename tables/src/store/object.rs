@@ -337,8 +337,10 @@ impl Store for BucketStore {
 
     async fn abort(&self, name: &str) -> StoreResult<()> {
         let ours = self.begun().get(name).cloned();
-        // Of an attempt without uploads there is nothing to look for, if it was this process's.
-        let look = ours.as_ref().is_none_or(|uploads| !uploads.is_empty());
+        // Of an attempt whose uploads are all known there is nothing to look for: one of this process, unless a request
+        // of it was ever repeated.
+        let look = ours.as_ref().is_none_or(|uploads| !uploads.is_empty())
+            || self.bucket.traffic().retried > 0;
         self.drop_uploads(ours.unwrap_or_default()).await?;
         if look {
             // A begin that was answered twice has an upload that nobody knows.

@@ -18,7 +18,8 @@ use testkit::s3::{Behaviour, Fault, Operation, Refusal, S3Options, S3Server};
 use url::Url;
 
 use crate::support::{
-    Event, TestResult, by_city, events, info, input, interval, rows_below, session, table_at,
+    Event, TestResult, by_city, covered, events, info, input, interval, rows_below, session,
+    table_at,
 };
 
 pub(crate) const FIRST: [Event; 4] = [
@@ -468,6 +469,31 @@ async fn requests_are_counted_as_the_server_saw_them() -> TestResult {
             .cost(tables::Provider::Aws)
             .is_some_and(|dollars| dollars > 0.0)
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_looks_at_the_log_once_before_it_stages() -> TestResult {
+    let lake = Lake::start(Behaviour::default())?;
+    let (table, overwrite) = (lake.table()?, PublishMode::Overwrite);
+    run(&table, "run-1", overwrite, &FIRST, false, interval(1)).await?;
+    lake.server.reset();
+    let recovered = lake.table()?.recover().await?;
+    assert!(recovered.is_clean());
+    let recovery = lake.server.requests().len();
+    lake.server.reset();
+    let table = lake.table()?;
+    run(&table, "run-2", overwrite, &SECOND, false, interval(2)).await?;
+    let requests = lake.server.requests();
+    let listings = requests.iter().filter(|request| {
+        request.operation == Operation::ListObjects && request.key.contains("commits")
+    });
+    assert_eq!(listings.count(), 1);
+    covered(&format!(
+        "{} requests of a run that replaces three partitions, {recovery} of a recovery alone",
+        requests.len()
+    ));
+    assert!(requests.len() <= 31, "{requests:?}");
     Ok(())
 }
 
