@@ -103,6 +103,18 @@ impl Child {
         Ok(())
     }
 
+    /// Whether the process has a handler for SIGTERM by now (`SigCgt` of `/proc/<pid>/status`): before that, the signal ends
+    /// it at once.
+    pub fn handles_sigterm(&self) -> bool {
+        const SIGTERM: u32 = 15;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()));
+        let caught = status
+            .unwrap_or_default()
+            .lines()
+            .find_map(|line| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok());
+        caught.is_some_and(|signals| (signals >> (SIGTERM - 1)) & 1 == 1)
+    }
+
     /// Ends it at once (SIGKILL) and waits for that.
     ///
     /// # Errors

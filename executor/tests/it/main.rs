@@ -120,6 +120,10 @@ fn executor_joins_the_scheduler_and_leaves_it_on_sigterm() {
     assert!(executor.runs().unwrap());
     assert!(workspace.path().join("work").is_dir());
 
+    wait_for("a handler for SIGTERM", || {
+        executor.handles_sigterm().then_some(())
+    })
+    .unwrap();
     executor.signal("TERM").unwrap();
     let ended = executor.wait().unwrap();
     assert_eq!(ended.code, Some(0), "{}", ended.all());
