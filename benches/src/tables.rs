@@ -192,7 +192,10 @@ fn theirs(
         folder.join("out").display().to_string(),
     );
     let run = peers.run(PEER, &[engine, &data, &out, &arguments.columns], folder)?;
-    let said: Value = serde_json::from_str(run.stdout.trim()).context("the peer's line")?;
+    // DuckDB shows its progress before, on the same line.
+    let line = run.stdout.trim().rsplit(['\n', '\r']).next();
+    let said: Value =
+        serde_json::from_str(line.unwrap_or_default()).context("the peer's last line")?;
     let seconds = |name: &str| {
         said[name]
             .as_f64()
