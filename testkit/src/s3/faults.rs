@@ -78,6 +78,7 @@ type Callback = Arc<dyn Fn(&Request) -> Verdict + Send + Sync>;
 pub(super) enum Kind {
     Refuse(Refusal),
     Lose(Refusal),
+    Halve,
     HoldBefore(watch::Receiver<bool>),
     HoldAfter(watch::Receiver<bool>),
     Before(Callback),
@@ -118,6 +119,12 @@ impl Fault {
     /// Does what the request asks and then answers as if it had been refused: the acknowledgement is lost.
     pub fn lose(how: Refusal) -> Self {
         Self::new(Kind::Lose(how))
+    }
+
+    /// Does what the request asks and cuts the connection in the middle of the reply: its head and half of its body are
+    /// sent. A reply without a body is cut before its head.
+    pub fn halve() -> Self {
+        Self::new(Kind::Halve)
     }
 
     /// Lets the request wait, before anything happens, until [`Injected::release`].
@@ -188,6 +195,7 @@ impl fmt::Debug for Fault {
         let kind = match &self.kind {
             Kind::Refuse(how) => format!("refuse {how:?}"),
             Kind::Lose(how) => format!("lose {how:?}"),
+            Kind::Halve => String::from("halve"),
             Kind::HoldBefore(_) => String::from("hold before"),
             Kind::HoldAfter(_) => String::from("hold after"),
             Kind::Before(_) => String::from("call before"),

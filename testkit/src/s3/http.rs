@@ -5,9 +5,12 @@
 //! has sent a request does not undo it, as it would not on a real service.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use hyper::body::Incoming;
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, StatusCode, Uri, header};
@@ -76,7 +79,7 @@ async fn answer(shared: &Shared, mut request: HttpRequest) -> Result<HttpRespons
             Kind::Before(callback) => {
                 decided(callback, &met).await?;
             }
-            Kind::Lose(_) | Kind::HoldAfter(_) | Kind::After(_) => {}
+            Kind::Lose(_) | Kind::Halve | Kind::HoldAfter(_) | Kind::After(_) => {}
         }
     }
     let reply = if of_region(request.headers(), &shared.region) {
@@ -94,6 +97,7 @@ async fn answer(shared: &Shared, mut request: HttpRequest) -> Result<HttpRespons
     for fault in &faults {
         match fault {
             Kind::Lose(how) => return refuse(*how),
+            Kind::Halve => return halved(reply).await,
             Kind::HoldAfter(gate) => released(gate).await,
             Kind::After(callback) => {
                 decided(callback, &met).await?;
@@ -102,6 +106,55 @@ async fn answer(shared: &Shared, mut request: HttpRequest) -> Result<HttpRespons
         }
     }
     Ok(reply)
+}
+
+/// A reply that promises its whole body and breaks off in the middle.
+async fn halved(reply: HttpResponse) -> Result<HttpResponse, io::Error> {
+    let (mut head, mut body) = reply.into_parts();
+    let whole = body
+        .store_all_limited(LARGEST_BODY)
+        .await
+        .map_err(io::Error::other)?;
+    if whole.is_empty() {
+        return refuse(Refusal::Cut);
+    }
+    head.headers
+        .insert(header::CONTENT_LENGTH, whole.len().into());
+    let half = whole.slice(..whole.len() / 2);
+    Ok(HttpResponse::from_parts(
+        head,
+        Body::http_body(Broken {
+            half: Some(half),
+            sent: false,
+        }),
+    ))
+}
+
+/// A body that ends with an error, after what comes before has been sent.
+struct Broken {
+    half: Option<Bytes>,
+    sent: bool,
+}
+
+impl HttpBody for Broken {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(half) = self.half.take() {
+            return Poll::Ready(Some(Ok(Frame::data(half))));
+        }
+        if !self.sent {
+            // A connection sends what it has when there is nothing more for the moment; an error drops it.
+            self.sent = true;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(Err(io::Error::other("cut in the middle"))))
+    }
 }
 
 async fn released(gate: &watch::Receiver<bool>) {

@@ -110,6 +110,33 @@ async fn a_lost_acknowledgement_is_an_effect_that_the_client_does_not_learn_of()
 }
 
 #[tokio::test]
+async fn a_halved_reply_begins_well_breaks_off_and_is_continued_by_a_client_that_repeats() {
+    let server = server(Behaviour::default());
+    server.put_object("a", "0123456789").unwrap();
+    let path = Path::from("a");
+    let halved = server.inject(Fault::halve().at(0).times(1));
+    let begun = store(&server, 0).get(&path).await.unwrap();
+    assert_eq!(begun.meta.size, 10, "the head is whole");
+    begun.bytes().await.expect_err("the body is not");
+    assert_eq!((halved.fired(), server.requests().len()), (1, 1));
+
+    server.inject(Fault::halve().on(Operation::GetObject).times(1));
+    let whole = store(&server, 1).get(&path).await.unwrap();
+    assert_eq!(whole.bytes().await.unwrap(), "0123456789");
+    // The repeat asks for what is missing alone.
+    assert_eq!(server.requests().len(), 3);
+
+    // There is no middle of a reply without a body, and nothing reads the middle of a listing.
+    server.inject(Fault::halve().on(Operation::HeadObject).times(1));
+    store(&server, 0).head(&path).await.unwrap_err();
+    server.inject(Fault::halve().on(Operation::ListObjects).times(1));
+    store(&server, 0)
+        .list_with_delimiter(None)
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test]
 async fn a_completion_whose_reply_is_lost_becomes_not_found_where_uploads_are_forgotten() {
     for (behaviour, how) in [Behaviour::default(), Behaviour::GARAGE]
         .into_iter()
