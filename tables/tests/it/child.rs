@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use testkit::{Child, Outcome};
 
 use crate::faulty::{Fault, faulty};
-use crate::object_store::{FIRST, SECOND, run};
+use crate::lake::{FIRST, MODES, SECOND, run};
 use crate::support::{
     TestResult, assert_at_rest, covered, files_below, interval, rows_below, rows_of_file, table_at,
 };
@@ -32,13 +32,6 @@ pub(crate) struct Task {
     pub(crate) kill_at: Option<usize>,
     pub(crate) lock_ttl_millis: Option<u64>,
 }
-
-pub(crate) const MODES: [PublishMode; 4] = [
-    PublishMode::Append,
-    PublishMode::Overwrite,
-    PublishMode::Replace,
-    PublishMode::Merge,
-];
 
 impl Task {
     pub(crate) fn new(location: impl Into<String>, run_id: &str, mode: usize) -> Self {

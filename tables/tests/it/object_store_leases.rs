@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tables::{Error, PublishMode};
 use testkit::s3::{Behaviour, Fault, Injected, Operation};
 
-use crate::object_store::{FIRST, Lake, SECOND, run, stage};
+use crate::lake::{FIRST, Lake, SECOND, run, stage};
 use crate::support::{TestResult, by_city, events, info};
 
 const LOCK: &str = "raw/.events.spillway/lock.json";

@@ -6,7 +6,7 @@ use tables::storage::ObjectFault;
 use tables::{Error, PublishMode, StorageOptions, StoreError};
 use testkit::s3::{Behaviour, Fault, Operation, Refusal};
 
-use crate::object_store::{FIRST, Lake, SECOND, run};
+use crate::lake::{FIRST, Lake, SECOND, run};
 use crate::support::{TestResult, interval};
 
 const TRIES: u64 = 3;

@@ -8,7 +8,7 @@ use tables::PublishMode;
 use tempfile::TempDir;
 use testkit::s3::Behaviour;
 
-use crate::object_store::{FIRST, Lake, SECOND, rows_of, run};
+use crate::lake::{FIRST, Lake, SECOND, rows_of, run};
 use crate::support::{Event, TestResult, assert_at_rest, covered, info, rows_below, table_at};
 
 fn ghent(version: i64) -> [Event; 2] {

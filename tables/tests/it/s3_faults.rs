@@ -26,7 +26,7 @@ use bytes::Bytes;
 use tables::{Commit, Error, PublishMode, StorageOptions, Table};
 use testkit::s3::{Behaviour, Fault, Operation, Refusal, Snapshot};
 
-use crate::object_store::{FIRST, Lake, SECOND, run};
+use crate::lake::{FIRST, Lake, SECOND, run};
 use crate::support::{TestResult, covered, interval};
 
 /// How a request goes wrong.

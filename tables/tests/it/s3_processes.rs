@@ -13,8 +13,8 @@ use testkit::s3::{Behaviour, Fault, Operation, Request, Verdict};
 use testkit::{Child, wait_for};
 use url::Url;
 
-use crate::child::{MODES, Task, said};
-use crate::object_store::{FIRST, Lake, SECOND, rows_of, run};
+use crate::child::{Task, said};
+use crate::lake::{FIRST, Lake, MODES, SECOND, rows_of, run};
 use crate::support::{Event, TestResult, covered, info, interval};
 
 /// The put that decides about the second commit.

@@ -21,9 +21,8 @@ use testkit::Service;
 use testkit::s3::{Behaviour, S3Options, S3Server};
 use url::Url;
 
-use crate::child::MODES;
 use crate::faulty::{Fault, faulty_store};
-use crate::object_store::{FIRST, SECOND, rows_of, run};
+use crate::lake::{FIRST, MODES, SECOND, rows_of, run};
 use crate::support::{Event, TestResult, covered, info, interval, rows_below, session, table_at};
 
 /// Every so many calls of the storage a run is cut off.

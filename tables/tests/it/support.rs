@@ -191,7 +191,8 @@ pub(crate) fn files_below(folder: &Path) -> Vec<String> {
     while let Some(next) = folders.pop() {
         for entry in fs::read_dir(&next).into_iter().flatten().flatten() {
             let path = entry.path();
-            if path.is_dir() {
+            // As it was listed: a folder that is gone by now must not be taken for a file.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 folders.push(path);
             } else if let Ok(relative) = path.strip_prefix(folder) {
                 files.push(relative.display().to_string());
