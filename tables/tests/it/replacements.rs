@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tables::PublishMode;
 use tempfile::TempDir;
 use testkit::s3::Behaviour;
 
 use crate::lake::{FIRST, Lake, SECOND, rows_of, run};
-use crate::support::{Event, TestResult, assert_at_rest, covered, info, rows_below, table_at};
+use crate::support::{Event, TestResult, assert_at_rest, covered, info, table_at};
 
 fn ghent(version: i64) -> [Event; 2] {
     [
@@ -71,57 +71,6 @@ async fn a_partition_of_one_file_keeps_its_file_name_in_every_mode_but_append() 
         );
         assert_at_rest(&folder).await?;
     }
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_listing_reader_never_sees_a_local_partition_missing_or_doubled() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("events");
-    let table = table_at(&folder)?;
-    run(
-        &table,
-        "run-0",
-        PublishMode::Overwrite,
-        &ghent(0),
-        true,
-        info(0),
-    )
-    .await?;
-    let (stop, looks) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicUsize::new(0)),
-    );
-    let (stopped, looked, read) = (Arc::clone(&stop), Arc::clone(&looks), folder.clone());
-    let reader = std::thread::spawn(move || -> Result<(), String> {
-        while !stopped.load(Ordering::Relaxed) {
-            let rows = rows_below(&read).map_err(|error| error.to_string())?;
-            if rows.len() != 2 {
-                return Err(format!("{rows:?}"));
-            }
-            looked.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(())
-    });
-    for version in 1..=20 {
-        let seen = looks.load(Ordering::Relaxed);
-        let run_id = format!("run-{version}");
-        run(
-            &table,
-            &run_id,
-            PublishMode::Overwrite,
-            &ghent(version),
-            true,
-            info(version),
-        )
-        .await?;
-        while looks.load(Ordering::Relaxed) == seen && !reader.is_finished() {
-            tokio::task::yield_now().await;
-        }
-    }
-    stop.store(true, Ordering::Relaxed);
-    reader.join().map_err(|_| "the reader panicked")??;
-    covered(&format!("{} looks", looks.load(Ordering::Relaxed)));
     Ok(())
 }
 
