@@ -5,15 +5,14 @@ use std::path::Path;
 
 use chrono::NaiveDate;
 use tables::{CompactOptions, Error, ExpireOptions, PublishMode, Table, TableOptions};
-use tempfile::TempDir;
 
 use crate::faulty::{Fault, faulty};
+use crate::prepared::Prepared;
 use crate::support::{
     Event, TestResult, assert_at_rest, covered, files_below, interval, rows_below, rows_of_file,
     run, session, table_at,
 };
 
-const FAULTS: [Fault; 3] = [Fault::Fails, Fault::AnswerLost, Fault::Killed];
 const DAYS: [&str; 3] = ["2026-01-01", "2026-01-02", "2026-02-01"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,12 +72,14 @@ async fn two_commits(folder: &Path) -> TestResult {
     Ok(())
 }
 
-async fn every_fault_of(care: Care) -> TestResult {
-    let parent = TempDir::new()?;
-    let clean = parent.path().join("clean");
-    two_commits(&clean).await?;
+async fn every_call(care: Care, fault: Fault) -> TestResult {
+    let prepared = Prepared::in_memory()?;
+    two_commits(&prepared.table()).await?;
+    let clean = prepared.copy("clean")?;
     let old_rows = rows_below(&clean)?;
-    assert_eq!(care.of(&table_at(&clean)?).await?, Some(3));
+    let (table, faults) = faulty(&clean, usize::MAX, fault)?;
+    assert_eq!(care.of(&table).await?, Some(3));
+    let calls = faults.calls();
     let new_rows = rows_below(&clean)?;
     let new_files = files_below(&clean).len();
     match care {
@@ -86,103 +87,112 @@ async fn every_fault_of(care: Care) -> TestResult {
         Care::Expire => assert_eq!(new_rows.len(), 4),
     }
 
-    let mut points = 0;
-    for fault in FAULTS {
-        for at in 1.. {
-            let folder = parent.path().join(format!("{fault:?}-{at}"));
-            two_commits(&folder).await?;
-            let (table, faults) = faulty(&folder, at, fault)?;
-            let outcome = care.of(&table).await;
-            drop(table);
-            if !faults.fired() {
-                outcome?;
-                break;
-            }
-            points += 1;
-            let context = format!("{care:?}, call {at}, {fault:?}");
-            for file in files_below(&folder) {
-                rows_of_file(&folder.join(&file))
-                    .map_err(|error| format!("T-1, {context}: {file} is torn: {error}"))?;
-            }
-            let decided = table_at(&folder)?
-                .current()
-                .await?
-                .ok_or("the table is gone")?
-                .number
-                == 3;
-            if let Err(error) = &outcome {
-                let told = matches!(
-                    error.downcast_ref::<Error>(),
-                    Some(Error::RollForward { .. } | Error::Undecided { .. })
-                );
-                assert!(
-                    !decided || told,
-                    "{context}: it was committed and says that it failed: {error}"
-                );
-                if !decided {
-                    assert_eq!(
-                        rows_below(&folder)?,
-                        old_rows,
-                        "{context}: nothing happened"
-                    );
-                }
-            }
-            // T-6: another process recovers, twice; then the work is asked for again.
-            let table = table_at(&folder)?;
-            table.recover().await?;
-            assert!(
-                table.recover().await?.is_clean(),
-                "{context}: T-6, nothing is left to recover"
-            );
-            assert_at_rest(&folder)
-                .await
-                .map_err(|error| format!("{context}: {error}"))?;
-            let expected = if decided { &new_rows } else { &old_rows };
-            assert_eq!(
-                &rows_below(&folder)?,
-                expected,
-                "{context}: T-2, all of it or nothing"
-            );
-            let again = care.of(&table).await?;
-            assert_eq!(again, (!decided).then_some(3), "{context}: done once");
-            assert_eq!(
-                rows_below(&folder)?,
-                new_rows,
-                "{context}: the table without faults"
-            );
-            assert_eq!(files_below(&folder).len(), new_files, "{context}");
-            assert_at_rest(&folder)
-                .await
-                .map_err(|error| format!("{context}: {error}"))?;
-            assert!(table.verify(true).await?.is_clean(), "{context}");
-            std::fs::remove_dir_all(&folder)?;
+    for at in 1..=calls {
+        let folder = prepared.copy("point")?;
+        let (table, faults) = faulty(&folder, at, fault)?;
+        let outcome = care.of(&table).await;
+        drop(table);
+        let context = format!("{care:?}, call {at}, {fault:?}");
+        assert!(faults.fired(), "{context}: the fault did not fire");
+        for file in files_below(&folder) {
+            rows_of_file(&folder.join(&file))
+                .map_err(|error| format!("T-1, {context}: {file} is torn: {error}"))?;
         }
+        let decided = table_at(&folder)?
+            .current()
+            .await?
+            .ok_or("the table is gone")?
+            .number
+            == 3;
+        if let Err(error) = &outcome {
+            let told = matches!(
+                error.downcast_ref::<Error>(),
+                Some(Error::RollForward { .. } | Error::Undecided { .. })
+            );
+            assert!(
+                !decided || told,
+                "{context}: it was committed and says that it failed: {error}"
+            );
+            if !decided {
+                assert_eq!(
+                    rows_below(&folder)?,
+                    old_rows,
+                    "{context}: nothing happened"
+                );
+            }
+        }
+        // T-6: another process recovers, twice; then the work is asked for again.
+        let table = table_at(&folder)?;
+        table.recover().await?;
+        assert!(
+            table.recover().await?.is_clean(),
+            "{context}: T-6, nothing is left to recover"
+        );
+        assert_at_rest(&folder)
+            .await
+            .map_err(|error| format!("{context}: {error}"))?;
+        let expected = if decided { &new_rows } else { &old_rows };
+        assert_eq!(
+            &rows_below(&folder)?,
+            expected,
+            "{context}: T-2, all of it or nothing"
+        );
+        let again = care.of(&table).await?;
+        assert_eq!(again, (!decided).then_some(3), "{context}: done once");
+        assert_eq!(
+            rows_below(&folder)?,
+            new_rows,
+            "{context}: the table without faults"
+        );
+        assert_eq!(files_below(&folder).len(), new_files, "{context}");
+        assert_at_rest(&folder)
+            .await
+            .map_err(|error| format!("{context}: {error}"))?;
+        assert!(table.verify(true).await?.is_clean(), "{context}");
     }
-    covered(&format!("{care:?}: {points} fault points"));
-    assert!(
-        points > 3 * 15,
-        "only {points} calls failed: the faults did not fire"
-    );
+    covered(&format!(
+        "{care:?}, {fault:?}: {calls} of {calls} calls are fault points"
+    ));
+    assert!(calls > 15, "only {calls} calls");
     Ok(())
 }
 
-#[tokio::test]
-async fn every_fault_of_a_compaction_leaves_the_table_of_one_without_faults() -> TestResult {
-    every_fault_of(Care::Compact).await
+/// One test for each fault, so that a test runner has them side by side.
+macro_rules! every_call_of {
+    ($($run:ident: $care:expr;)*) => {$(
+        mod $run {
+            use super::*;
+
+            #[tokio::test]
+            async fn each_call_that_fails_leaves_the_table_of_one_without_faults() -> TestResult {
+                every_call($care, Fault::Fails).await
+            }
+
+            #[tokio::test]
+            async fn each_answer_that_is_lost_leaves_the_table_of_one_without_faults() -> TestResult {
+                every_call($care, Fault::AnswerLost).await
+            }
+
+            #[tokio::test]
+            async fn each_call_that_is_the_end_leaves_the_table_of_one_without_faults() -> TestResult {
+                every_call($care, Fault::Killed).await
+            }
+        }
+    )*};
 }
 
-#[tokio::test]
-async fn every_fault_of_an_expiry_leaves_the_table_of_one_without_faults() -> TestResult {
-    every_fault_of(Care::Expire).await
+every_call_of! {
+    compaction: Care::Compact;
+    expiry: Care::Expire;
 }
 
 #[tokio::test]
 async fn what_a_killed_compaction_left_is_seen_without_being_touched() -> TestResult {
-    let parent = TempDir::new()?;
+    let prepared = Prepared::in_memory()?;
+    two_commits(&prepared.table()).await?;
     let mut seen = [0_u32; 3];
     for at in 1.. {
-        let folder = parent.path().join(format!("killed-{at}"));
-        two_commits(&folder).await?;
+        let folder = prepared.copy("point")?;
         let (table, faults) = faulty(&folder, at, Fault::Killed)?;
         let outcome = Care::Compact.of(&table).await;
         drop(table);

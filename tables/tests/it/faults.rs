@@ -1,30 +1,19 @@
 //! Every storage call of a run, failed in three ways, in every publish mode: afterwards a new process recovers and runs
-//! again, and the table is the one of a run without faults.
+//! again, and the table is the one of a run without faults. Processes that are really killed are in `child`.
 
 use std::path::Path;
 
 use tables::{Commit, CommitInfo, Error, KeyScope, PublishMode, TableOptions};
-use tempfile::TempDir;
 
 use crate::faulty::{Fault, faulty};
+use crate::lake::{FIRST, SECOND};
+use crate::prepared::Prepared;
 use crate::rows::{narrow_events, run_batch, wider_events};
 use crate::support::{
     Event, TestResult, assert_at_rest, by_city, covered, events, files_below, info, interval,
     rows_below, rows_of_file, run, table_at,
 };
 
-const FIRST: [Event; 4] = [
-    Event(1, "Ghent", 10, Some("a")),
-    Event(2, "Ghent", 20, None),
-    Event(3, "Oulu", 30, Some("b")),
-    Event(4, "Riga", 40, Some("c")),
-];
-const SECOND: [Event; 4] = [
-    Event(2, "Ghent", 21, Some("changed")),
-    Event(3, "Oulu", 30, Some("b")),
-    Event(5, "Oulu", 50, Some("new")),
-    Event(6, "Turku", 60, None),
-];
 const MOVED: [Event; 6] = [
     Event(2, "Ghent", 19, Some("older")),
     Event(2, "Oulu", 21, Some("moved")),
@@ -97,143 +86,121 @@ fn assert_whole_files(folder: &Path) -> TestResult {
     Ok(())
 }
 
-async fn every_fault_of(second: Second) -> TestResult<usize> {
-    let parent = TempDir::new()?;
-    let clean = parent.path().join("clean");
-    first_commit(&clean, second).await?;
-    second_run(&table_at(&clean)?, second, interval(2)).await?;
+/// Every call of a run has one fault, one after the other.
+async fn every_call(second: Second, fault: Fault) -> TestResult {
+    let prepared = Prepared::in_memory()?;
+    let before = first_commit(&prepared.table(), second).await?;
+    let clean = prepared.copy("clean")?;
+    let (table, faults) = faulty(&clean, usize::MAX, fault)?;
+    second_run(&table, second, interval(2)).await?;
+    let calls = faults.calls();
     let expected = rows_below(&clean)?;
 
-    let mut points = 0;
-    for fault in FAULTS {
-        for at in 1.. {
-            let folder = parent.path().join(format!("{fault:?}-{at}"));
-            let before = first_commit(&folder, second).await?;
-            let (table, faults) = faulty(&folder, at, fault)?;
-            let outcome = second_run(&table, second, interval(2)).await;
-            drop(table);
-            if !faults.fired() {
-                outcome?;
-                break;
-            }
-            points += 1;
-            let context = format!("{second:?}, call {at}, {fault:?}");
-            assert_whole_files(&folder)?;
-            if let Err(error) = &outcome {
-                let decided = table_at(&folder)?
-                    .current()
-                    .await?
-                    .ok_or("the first commit is gone")?
-                    .number;
-                let told = matches!(
-                    error.downcast_ref::<Error>(),
-                    Some(Error::RollForward { .. } | Error::Undecided { .. })
-                );
-                assert!(
-                    decided == before.number || told,
-                    "{context}: a committed run must not say it failed: {error}"
-                );
-                if decided == before.number {
-                    assert_eq!(
-                        files_below(&folder).len(),
-                        before.files.len(),
-                        "{context}: published is untouched"
-                    );
-                }
-            }
-            // T-6: another process recovers, twice, and then runs again.
-            let table = table_at(&folder)?;
-            table.recover().await?;
+    for at in 1..=calls {
+        let folder = prepared.copy("point")?;
+        let (table, faults) = faulty(&folder, at, fault)?;
+        let outcome = second_run(&table, second, interval(2)).await;
+        drop(table);
+        let context = format!("{second:?}, call {at}, {fault:?}");
+        assert!(faults.fired(), "{context}: the fault did not fire");
+        assert_whole_files(&folder)?;
+        if let Err(error) = &outcome {
+            let decided = table_at(&folder)?
+                .current()
+                .await?
+                .ok_or("the first commit is gone")?
+                .number;
+            let told = matches!(
+                error.downcast_ref::<Error>(),
+                Some(Error::RollForward { .. } | Error::Undecided { .. })
+            );
             assert!(
-                table.recover().await?.is_clean(),
-                "{context}: T-6, nothing is left to recover"
+                decided == before.number || told,
+                "{context}: a committed run must not say it failed: {error}"
             );
-            assert_at_rest(&folder)
-                .await
-                .map_err(|error| format!("{context}: {error}"))?;
-            match second_run(&table, second, interval(2)).await {
-                Ok(_) => {}
-                Err(error) if appends(second) && already_committed(error.as_ref()) => {}
-                Err(error) => return Err(format!("{context}: the rerun failed: {error}").into()),
+            if decided == before.number {
+                assert_eq!(
+                    files_below(&folder).len(),
+                    before.files.len(),
+                    "{context}: published is untouched"
+                );
             }
-            assert_eq!(
-                rows_below(&folder)?,
-                expected,
-                "{context}: T-2, the table of a run without faults"
-            );
-            assert_at_rest(&folder)
-                .await
-                .map_err(|error| format!("{context}: {error}"))?;
-            std::fs::remove_dir_all(&folder)?;
         }
+        // T-6: another process recovers, twice, and then runs again.
+        let table = table_at(&folder)?;
+        table.recover().await?;
+        assert!(
+            table.recover().await?.is_clean(),
+            "{context}: T-6, nothing is left to recover"
+        );
+        assert_at_rest(&folder)
+            .await
+            .map_err(|error| format!("{context}: {error}"))?;
+        match second_run(&table, second, interval(2)).await {
+            Ok(_) => {}
+            Err(error) if appends(second) && already_committed(error.as_ref()) => {}
+            Err(error) => return Err(format!("{context}: the rerun failed: {error}").into()),
+        }
+        assert_eq!(
+            rows_below(&folder)?,
+            expected,
+            "{context}: T-2, the table of a run without faults"
+        );
+        assert_at_rest(&folder)
+            .await
+            .map_err(|error| format!("{context}: {error}"))?;
     }
-    covered(&format!("{second:?}: {points} fault points"));
-    assert!(
-        points > 3 * 20,
-        "only {points} calls failed: the faults did not fire"
-    );
-    Ok(points)
+    covered(&format!(
+        "{second:?}, {fault:?}: {calls} of {calls} calls are fault points"
+    ));
+    assert!(calls > 20, "only {calls} calls");
+    Ok(())
 }
 
-#[tokio::test]
-async fn every_fault_of_an_append_leaves_the_table_of_a_run_without_faults() -> TestResult {
-    every_fault_of(Second::Mode(PublishMode::Append))
-        .await
-        .map(drop)
+/// The tests of one kind of run: one for each fault, so that a test runner has them side by side.
+macro_rules! every_call_of {
+    ($($run:ident: $second:expr;)*) => {$(
+        mod $run {
+            use super::*;
+
+            #[tokio::test]
+            async fn each_call_that_fails_leaves_the_table_of_a_run_without_faults() -> TestResult {
+                every_call($second, Fault::Fails).await
+            }
+
+            #[tokio::test]
+            async fn each_answer_that_is_lost_leaves_the_table_of_a_run_without_faults() -> TestResult {
+                every_call($second, Fault::AnswerLost).await
+            }
+
+            #[tokio::test]
+            async fn each_call_that_is_the_end_leaves_the_table_of_a_run_without_faults() -> TestResult {
+                every_call($second, Fault::Killed).await
+            }
+        }
+    )*};
 }
 
-#[tokio::test]
-async fn every_fault_of_an_overwrite_leaves_the_table_of_a_run_without_faults() -> TestResult {
-    every_fault_of(Second::Mode(PublishMode::Overwrite))
-        .await
-        .map(drop)
+every_call_of! {
+    append: Second::Mode(PublishMode::Append);
+    overwrite: Second::Mode(PublishMode::Overwrite);
+    replace: Second::Mode(PublishMode::Replace);
+    merge: Second::Mode(PublishMode::Merge);
+    merge_by_a_key_of_the_table: Second::TableWideMerge;
+    append_of_a_wider_type: Second::Evolution(PublishMode::Append);
+    merge_of_a_wider_type: Second::Evolution(PublishMode::Merge);
 }
 
-#[tokio::test]
-async fn every_fault_of_a_replace_leaves_the_table_of_a_run_without_faults() -> TestResult {
-    every_fault_of(Second::Mode(PublishMode::Replace))
-        .await
-        .map(drop)
-}
-
-#[tokio::test]
-async fn every_fault_of_a_merge_leaves_the_table_of_a_run_without_faults() -> TestResult {
-    every_fault_of(Second::Mode(PublishMode::Merge))
-        .await
-        .map(drop)
-}
-
-#[tokio::test]
-async fn every_fault_of_a_merge_by_a_key_of_the_table_leaves_the_table_of_a_run_without_faults()
--> TestResult {
-    every_fault_of(Second::TableWideMerge).await.map(drop)
-}
-
-#[tokio::test]
-async fn every_fault_of_an_append_with_a_wider_type_leaves_the_table_of_a_run_without_faults()
--> TestResult {
-    every_fault_of(Second::Evolution(PublishMode::Append))
-        .await
-        .map(drop)
-}
-
-#[tokio::test]
-async fn every_fault_of_a_merge_with_a_wider_type_leaves_the_table_of_a_run_without_faults()
--> TestResult {
-    every_fault_of(Second::Evolution(PublishMode::Merge))
-        .await
-        .map(drop)
-}
-
-/// Leaves a commit that is decided and not carried out at all. `from` is the call to try the kill at first; gives the
-/// call after which it was decided.
-async fn decided_only(folder: &Path, from: usize) -> TestResult<usize> {
-    for at in from.. {
-        let _ = std::fs::remove_dir_all(folder);
-        let _ = std::fs::remove_dir_all(crate::support::control(folder));
-        first_commit(folder, Second::Mode(PublishMode::Overwrite)).await?;
-        let (table, faults) = faulty(folder, at, Fault::Killed)?;
-        let outcome = second_run(&table, Second::Mode(PublishMode::Overwrite), info(2)).await;
+/// Prepares a commit that is decided and not carried out at all.
+async fn decided_only() -> TestResult<Prepared> {
+    let first = Prepared::in_memory()?;
+    let overwrite = Second::Mode(PublishMode::Overwrite);
+    first_commit(&first.table(), overwrite).await?;
+    for at in 1.. {
+        // The table itself is made again: this is what will be copied.
+        let decided = Prepared::copied_from(&first)?;
+        let (table, faults) = faulty(&decided.table(), at, Fault::Killed)?;
+        let outcome = second_run(&table, overwrite, info(2)).await;
         drop(table);
         assert!(faults.fired(), "no kill right after the decision");
         if let Err(error) = outcome
@@ -242,7 +209,13 @@ async fn decided_only(folder: &Path, from: usize) -> TestResult<usize> {
                 Some(Error::RollForward { .. })
             )
         {
-            return Ok(at);
+            let visible = files_below(&decided.table());
+            assert_eq!(
+                visible.len(),
+                3,
+                "decided, but nothing is in place yet: {visible:?}"
+            );
+            return Ok(decided);
         }
     }
     Err("no call decides".into())
@@ -250,19 +223,11 @@ async fn decided_only(folder: &Path, from: usize) -> TestResult<usize> {
 
 #[tokio::test]
 async fn every_fault_of_a_recovery_is_recovered_from() -> TestResult {
-    let parent = TempDir::new()?;
+    let decided = decided_only().await?;
     let mut points = 0;
-    let mut decision = 1;
     for fault in FAULTS {
         for at in 1.. {
-            let folder = parent.path().join(format!("{fault:?}-{at}"));
-            decision = decided_only(&folder, decision).await?;
-            let visible = files_below(&folder);
-            assert_eq!(
-                visible.len(),
-                3,
-                "decided, but nothing is in place yet: {visible:?}"
-            );
+            let folder = decided.copy("point")?;
             let (table, faults) = faulty(&folder, at, fault)?;
             let outcome = table.recover().await;
             drop(table);

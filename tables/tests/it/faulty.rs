@@ -41,6 +41,11 @@ impl Faults {
         self.calls.load(Ordering::SeqCst) >= self.at
     }
 
+    /// How many calls there were so far.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
     fn injected(what: &'static str) -> StoreError {
         StoreError::from_io(what, "(injected)", std::io::Error::other("injected fault"))
     }

@@ -1,6 +1,6 @@
-//! Every request of a run on S3, gone wrong in four ways, in every publish mode: afterwards another table recovers and
+//! Every request of a run on S3, gone wrong in seven ways, in every publish mode: afterwards another table recovers and
 //! runs again, the table is the one of a run without faults, and no upload is left. Processes that are really killed
-//! are in `s3_processes`.
+//! are in `s3_kills`.
 //!
 //! What object stores do that a commit protocol must expect, and the test of each:
 //!
@@ -11,9 +11,9 @@
 //! | 3 | a create whose reply is lost reports its own object as somebody else's | here [`How::Repeated`], at the decision |
 //! | 4 | an abort whose reply is lost is not found when it is repeated | `an_abort_whose_reply_was_lost_is_no_failure` |
 //! | 5 | Azure does not abort: a late completion succeeds | not on S3: fenced before completing, `object_store_leases` |
-//! | 6 | uploads to one key disturb each other on some servers | `every_fault_where_a_key_has_one_upload…` |
+//! | 6 | uploads to one key disturb each other on some servers | `each_lost_answer_where_a_key_has_one_upload…`, `each_repeat_where…` |
 //! | 7 | a part that is sent again replaces the part before | here [`How::Repeated`], at each part |
-//! | 8 | a completion replaces: it cannot be told not to | `a_late_completion_of_a_replaced_run_changes_nothing` |
+//! | 8 | a completion replaces: it cannot be told not to | `s3_processes::a_late_completion_of_a_replaced_run_changes_nothing` |
 //! | 9 | a large completion takes longer than a client waits | `object_store::a_completion_whose_answer_was_lost…`: the same to a client |
 //! | 10 | no upload without parts, no part but the last below 5 MiB | `object_store::a_large_file_goes_in_equal_parts_and_comes_back_whole` |
 //! | 11 | conditional writes may be ignored without an error | `object_store::a_storage_that_ignores_conditional_puts_is_refused…` |
@@ -40,9 +40,13 @@ enum How {
     Repeated,
     /// It does nothing, and neither does any later one: the process was killed.
     Killed,
+    /// What it reads is on its way when the connection is cut; the client asks again.
+    ReadCut,
+    /// The same in the middle of what it reads.
+    ReadHalved,
+    /// The same as the first, and the client asks only once.
+    ReadLost,
 }
-
-const ALL: [How; 4] = [How::Fails, How::AnswerLost, How::Repeated, How::Killed];
 
 impl How {
     fn fault(self, at: usize) -> Fault {
@@ -52,6 +56,30 @@ impl How {
             Self::AnswerLost => Fault::lose(Refusal::InvalidRequest).at(at).times(1),
             Self::Repeated => Fault::lose(Refusal::InternalError).at(at).times(1),
             Self::Killed => Fault::refuse(Refusal::InvalidRequest).from(at),
+            Self::ReadCut | Self::ReadLost => Fault::lose(Refusal::Cut).at(at).times(1),
+            Self::ReadHalved => Fault::halve().at(at).times(1),
+        }
+    }
+
+    /// Whether a request can go wrong in this way.
+    fn happens_to(self, operation: Operation) -> bool {
+        match self {
+            Self::Fails | Self::Killed => true,
+            // Of a request that changes nothing a repeat is nothing, and a lost answer is one of the reads.
+            Self::AnswerLost | Self::Repeated => !reads(operation),
+            Self::ReadCut | Self::ReadLost => reads(operation),
+            Self::ReadHalved => reads(operation) && operation != Operation::HeadObject,
+        }
+    }
+
+    /// Variables of the storage for a client that meets it.
+    fn variables(self) -> Vec<(String, String)> {
+        let variable = |name: &str| vec![(name.to_owned(), String::from("0"))];
+        match self {
+            // Connections would die with the runtime that made them, and the client is shared.
+            Self::Killed => variable("AWS_POOL_MAX_IDLE_PER_HOST"),
+            Self::ReadLost => variable("PIPELINES_STORAGE_MAX_RETRIES"),
+            _ => Vec::new(),
         }
     }
 }
@@ -99,19 +127,21 @@ impl Begun {
         .await
     }
 
+    /// The table as the run reaches it that meets a fault.
+    fn table(&self, how: How) -> TestResult<Table> {
+        let variables = self.lake.server.environment().into_iter();
+        let options = StorageOptions::from_variables(variables.chain(how.variables()));
+        Ok(Table::open(&self.lake.location(), &options)?)
+    }
+
     /// The second run in a process that ends with it: tasks that it left do not go on afterwards.
-    fn second_run_then_nothing(&self, at: usize) -> TestResult<TestResult<Commit>> {
-        // A client of its own: connections die with the runtime that made them.
-        let own = [("AWS_PROFILE".to_owned(), format!("process-{at}"))];
-        let options =
-            StorageOptions::from_variables(self.lake.server.environment().into_iter().chain(own));
-        let table = Table::open(&self.lake.location(), &options)?;
+    fn second_run_then_nothing(&self, table: &Table) -> TestResult<TestResult<Commit>> {
         std::thread::scope(|scope| {
             let process = scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
                     .build()?;
-                Ok(runtime.block_on(self.second_run(&table)))
+                Ok(runtime.block_on(self.second_run(table)))
             });
             process.join().map_err(|_| "the run panicked")?
         })
@@ -176,9 +206,9 @@ impl Begun {
     }
 }
 
-/// Whether a request of this kind can change anything.
-fn has_effect(operation: Operation) -> bool {
-    !matches!(
+/// Whether a request of this kind changes nothing.
+fn reads(operation: Operation) -> bool {
+    matches!(
         operation,
         Operation::GetObject
             | Operation::HeadObject
@@ -188,11 +218,12 @@ fn has_effect(operation: Operation) -> bool {
     )
 }
 
-async fn every_fault_of(
+/// Every request of a run goes wrong in one way, one after the other.
+async fn every_request(
     behaviour: Behaviour,
     mode: PublishMode,
     readable: bool,
-    hows: &[How],
+    how: How,
 ) -> TestResult {
     let begun = Begun::new(behaviour, mode, readable).await?;
     begun.back();
@@ -200,92 +231,133 @@ async fn every_fault_of(
     let expected = begun.lake.rows()?;
     let requests = begun.lake.server.requests();
 
-    let mut points = Vec::new();
-    for &how in hows {
-        let mut fired_last = 0;
-        for at in 0.. {
-            // Of a request that changes nothing a lost answer is a failure, and a repeat is nothing.
-            if matches!(how, How::AnswerLost | How::Repeated)
-                && requests
-                    .get(at)
-                    .is_some_and(|request| !has_effect(request.operation))
-            {
-                continue;
-            }
-            begun.back();
-            let fault = begun.lake.server.inject(how.fault(at));
-            let outcome = match how {
-                How::Killed => begun.second_run_then_nothing(at)?,
-                _ => begun.second_run(&begun.lake.table()?).await,
-            };
-            let fired = fault.fired();
-            let met = begun.lake.server.requests().get(at).cloned();
-            begun.lake.server.clear_faults();
-            if fired == 0 {
-                outcome?;
-                break;
-            }
-            fired_last = at;
-            let met = met.map(|request| format!("{:?} {}", request.operation, request.key));
-            let context = format!("{mode}, {how:?}, request {at}: {met:?}");
-            begun.check_outcome(&outcome, &context).await?;
-            begun
-                .check_recovery(&expected, &context)
-                .await
-                .map_err(|error| format!("{context}: {error}"))?;
-            points.push(how);
+    let (mut points, mut came_through, mut last) = (0, 0, 0);
+    for at in 0.. {
+        let planned = requests.get(at).map(|request| request.operation);
+        if planned.is_some_and(|operation| !how.happens_to(operation)) {
+            last = at;
+            continue;
         }
-        assert!(
-            fired_last + 5 > requests.len(),
-            "{how:?}: the last fault was at {fired_last} of {} requests",
-            requests.len()
-        );
+        begun.back();
+        let fault = begun.lake.server.inject(how.fault(at));
+        let table = begun.table(how)?;
+        let outcome = match how {
+            How::Killed => begun.second_run_then_nothing(&table)?,
+            _ => begun.second_run(&table).await,
+        };
+        let fired = fault.fired();
+        let met = begun.lake.server.requests().get(at).cloned();
+        begun.lake.server.clear_faults();
+        if fired == 0 {
+            outcome?;
+            break;
+        }
+        (points, last) = (points + 1, at);
+        came_through += usize::from(outcome.is_ok());
+        let operation = met.as_ref().map(|request| request.operation);
+        let met = met.map(|request| format!("{:?} {}", request.operation, request.key));
+        let context = format!("{mode}, {how:?}, request {at}: {met:?}");
+        if how == How::ReadCut && operation != Some(Operation::ListMultipartUploads) {
+            outcome
+                .as_ref()
+                .map_err(|error| format!("{context}: it was not read again: {error}"))?;
+        }
+        begun.check_outcome(&outcome, &context).await?;
+        begun
+            .check_recovery(&expected, &context)
+            .await
+            .map_err(|error| format!("{context}: {error}"))?;
     }
-    let count = |how| points.iter().filter(|met| **met == how).count();
+    let possible = requests.iter();
+    let possible = possible.filter(|request| how.happens_to(request.operation));
+    // A client that had to repeat something looks for uploads that it may have begun twice: such runs make more requests.
     covered(&format!(
-        "{mode} on S3: {} fault points at {} requests: {} fail, {} answers lost, {} repeated, {} kills",
-        points.len(),
+        "{mode} on S3, {how:?}: {points} fault points; a run without faults makes {} such requests, {} in all; \
+         {came_through} runs came through",
+        possible.count(),
         requests.len(),
-        count(How::Fails),
-        count(How::AnswerLost),
-        count(How::Repeated),
-        count(How::Killed),
     ));
-    assert!(points.len() > hows.len() * 15, "the faults did not fire");
+    assert!(
+        last + 5 > requests.len(),
+        "the last fault was at {last} of {} requests",
+        requests.len()
+    );
+    assert!(points >= 8, "only {points} faults fired");
     Ok(())
 }
 
-#[tokio::test]
-async fn every_fault_of_an_append_on_s3_leaves_the_table_of_a_run_without_faults() -> TestResult {
-    every_fault_of(Behaviour::default(), PublishMode::Append, false, &ALL).await
+/// The tests of one mode: one for each way to go wrong, so that a test runner has them side by side.
+macro_rules! every_request_of {
+    ($($run:ident: $mode:expr, readable: $readable:expr;)*) => {$(
+        mod $run {
+            use super::*;
+
+            async fn every(how: How) -> TestResult {
+                every_request(Behaviour::default(), $mode, $readable, how).await
+            }
+
+            #[tokio::test]
+            async fn each_request_that_fails_leaves_the_table_of_a_run_without_faults() -> TestResult {
+                every(How::Fails).await
+            }
+
+            #[tokio::test]
+            async fn each_answer_that_is_lost_leaves_the_table_of_a_run_without_faults() -> TestResult {
+                every(How::AnswerLost).await
+            }
+
+            #[tokio::test]
+            async fn each_request_that_is_repeated_leaves_the_table_of_a_run_without_faults() -> TestResult {
+                every(How::Repeated).await
+            }
+
+            #[tokio::test]
+            async fn each_request_that_is_the_end_leaves_the_table_of_a_run_without_faults() -> TestResult {
+                every(How::Killed).await
+            }
+
+            #[tokio::test]
+            async fn each_read_that_is_cut_off_is_made_again() -> TestResult {
+                every(How::ReadCut).await
+            }
+
+            #[tokio::test]
+            async fn each_read_that_is_cut_in_the_middle_is_made_again_or_ends_the_run() -> TestResult {
+                every(How::ReadHalved).await
+            }
+
+            #[tokio::test]
+            async fn each_read_that_is_not_made_again_is_recovered_from() -> TestResult {
+                every(How::ReadLost).await
+            }
+        }
+    )*};
 }
 
-#[tokio::test]
-async fn every_fault_of_an_overwrite_on_s3_leaves_the_table_of_a_run_without_faults() -> TestResult
-{
-    every_fault_of(Behaviour::default(), PublishMode::Overwrite, false, &ALL).await
+every_request_of! {
+    append: PublishMode::Append, readable: false;
+    overwrite: PublishMode::Overwrite, readable: false;
+    replace: PublishMode::Replace, readable: true;
+    merge: PublishMode::Merge, readable: false;
 }
 
-#[tokio::test]
-async fn every_fault_of_a_replace_on_s3_leaves_the_table_of_a_run_without_faults() -> TestResult {
-    every_fault_of(Behaviour::default(), PublishMode::Replace, true, &ALL).await
-}
+/// A server where a key has one upload, and uploads that were finished are forgotten.
+const ONE_UPLOAD: Behaviour = Behaviour {
+    conditions_are_ignored: false,
+    ..Behaviour::GARAGE
+};
 
+// The other faults are the same wherever they happen.
 #[tokio::test]
-async fn every_fault_of_a_merge_on_s3_leaves_the_table_of_a_run_without_faults() -> TestResult {
-    every_fault_of(Behaviour::default(), PublishMode::Merge, false, &ALL).await
-}
-
-#[tokio::test]
-async fn every_fault_where_a_key_has_one_upload_and_uploads_are_forgotten_is_recovered_from()
+async fn each_lost_answer_where_a_key_has_one_upload_and_uploads_are_forgotten_is_recovered_from()
 -> TestResult {
-    let behaviour = Behaviour {
-        conditions_are_ignored: false,
-        ..Behaviour::GARAGE
-    };
-    // The others are the same wherever they happen.
-    let lost = [How::AnswerLost, How::Repeated];
-    every_fault_of(behaviour, PublishMode::Overwrite, false, &lost).await
+    every_request(ONE_UPLOAD, PublishMode::Overwrite, false, How::AnswerLost).await
+}
+
+#[tokio::test]
+async fn each_repeat_where_a_key_has_one_upload_and_uploads_are_forgotten_is_recovered_from()
+-> TestResult {
+    every_request(ONE_UPLOAD, PublishMode::Overwrite, false, How::Repeated).await
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! Real processes on a real S3 wire: killed at a request, started together, stopped and overtaken. And readers beside.
+//! Real processes on a real S3 wire: started together, stopped and overtaken. And readers beside. Those that are killed
+//! are in `s3_kills`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tables::{Commit, Error, PublishMode, Table, storage};
-use testkit::s3::{Behaviour, Fault, Operation, Request, Verdict};
+use testkit::s3::{Behaviour, Fault, Operation, Verdict};
 use testkit::{Child, wait_for};
 use url::Url;
 
@@ -28,27 +29,27 @@ fn send(signal: &str, pid: u32) -> bool {
 
 /// The process that a server's callback is about: started after the fault was injected.
 #[derive(Debug, Clone, Default)]
-struct Victim(Arc<OnceLock<u32>>);
+pub(crate) struct Victim(Arc<OnceLock<u32>>);
 
 impl Victim {
-    fn is(&self, child: &Child) -> TestResult {
+    pub(crate) fn is(&self, child: &Child) -> TestResult {
         Ok(self.0.set(child.id()).map_err(|_| "set before")?)
     }
 
     /// Sends it a signal, as soon as it is known.
-    fn send(&self, signal: &str) {
+    pub(crate) fn send(&self, signal: &str) {
         let pid = wait_for("the child to be known", || self.0.get().copied());
         assert!(pid.is_ok_and(|pid| send(signal, pid)), "no {signal}");
     }
 }
 
-async fn first_run(lake: &Lake) -> TestResult<Commit> {
+pub(crate) async fn first_run(lake: &Lake) -> TestResult<Commit> {
     let (table, overwrite) = (lake.table()?, PublishMode::Overwrite);
     run(&table, "run-1", overwrite, &FIRST, false, interval(1)).await
 }
 
 /// Waits on a thread of its own: a child must not keep this runtime from its own requests.
-async fn ended(child: Child) -> TestResult<testkit::Outcome> {
+pub(crate) async fn ended(child: Child) -> TestResult<testkit::Outcome> {
     Ok(tokio::task::spawn_blocking(move || child.wait()).await??)
 }
 
@@ -70,98 +71,6 @@ async fn run_when_free(table: &Table, mode: PublishMode, rows: &[Event]) -> Test
             outcome => return outcome,
         }
     }
-}
-
-/// Kills a child at a request of its run: at every `step`-th from `from`, in turn before the request takes effect and
-/// after, until a run comes to its end.
-async fn killed_at_requests(mode: usize, from: usize, step: usize) -> TestResult {
-    let lake = Lake::start(Behaviour::default())?;
-    first_run(&lake).await?;
-    let first = lake.server.snapshot();
-    let second = async || {
-        let table = lake.table()?;
-        let rerun = run(&table, "run-2", MODES[mode], &SECOND, false, interval(2)).await;
-        match rerun {
-            Ok(_) => TestResult::Ok(()),
-            Err(error)
-                if matches!(
-                    error.downcast_ref::<Error>(),
-                    Some(Error::IntervalCommitted { .. })
-                ) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
-    };
-    second().await?;
-    let expected = lake.rows()?;
-
-    let mut points = 0;
-    for at in (from..).step_by(step) {
-        lake.server.restore(&first);
-        lake.server.reset();
-        let victim = Victim::default();
-        let killer = victim.clone();
-        let kill = move |_: &Request| {
-            killer.send("KILL");
-            Verdict::Cut
-        };
-        let before = points % 2 == 0;
-        let fault = if before {
-            Fault::before(kill)
-        } else {
-            Fault::after(kill)
-        };
-        let fault = lake.server.inject(fault.at(at).times(1));
-        let child = Task::new(lake.location(), "run-2", mode).start(lake.server.environment())?;
-        victim.is(&child)?;
-        let outcome = ended(child).await?;
-        let context = format!("{}, request {at}, before its effect: {before}", MODES[mode]);
-        lake.rows()
-            .map_err(|error| format!("T-1: {context}: {error}"))?;
-        if fault.fired() == 0 {
-            let said = said(&outcome).ok_or_else(|| outcome.all())?;
-            assert!(said.starts_with("committed"), "{context}: {said}");
-            break;
-        }
-        assert_eq!(outcome.code, None, "{context}: {}", outcome.all());
-        points += 1;
-        lake.server.clear_faults();
-        let table = lake.table()?;
-        table.recover().await?;
-        assert!(table.recover().await?.is_clean(), "T-6: {context}");
-        lake.assert_at_rest().await?;
-        second().await?;
-        assert_eq!(lake.rows()?, expected, "T-2: {context}");
-        lake.assert_at_rest().await?;
-    }
-    covered(&format!(
-        "{}: {points} kills, every {step}. request",
-        MODES[mode]
-    ));
-    assert!(points > 3, "only {points} kills");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_process_killed_in_an_append_on_s3_is_recovered_from() -> TestResult {
-    killed_at_requests(0, 1, 5).await
-}
-
-#[tokio::test]
-async fn a_process_killed_in_an_overwrite_on_s3_is_recovered_from() -> TestResult {
-    killed_at_requests(1, 2, 5).await
-}
-
-#[tokio::test]
-async fn a_process_killed_in_a_replace_on_s3_is_recovered_from() -> TestResult {
-    killed_at_requests(2, 3, 5).await
-}
-
-#[tokio::test]
-async fn a_process_killed_in_a_merge_on_s3_is_recovered_from() -> TestResult {
-    killed_at_requests(3, 4, 5).await
 }
 
 #[tokio::test]
