@@ -12,6 +12,7 @@ use tables::store::{
     Expected, LocalStore, Lock, PublishedFile, StageTarget, StagedUpload, Store, StoreError,
     StoreResult,
 };
+use tokio::sync::watch;
 use url::Url;
 
 use crate::support::TestResult;
@@ -79,11 +80,49 @@ impl Faults {
     }
 }
 
-/// A store with a fault at the k-th call, counted over all methods.
+/// A call at which a run waits, as a paused process does, until it is let go on.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    what: &'static str,
+    key: &'static str,
+    reached: watch::Sender<bool>,
+    open: watch::Sender<bool>,
+}
+
+impl Hold {
+    /// Waits until the run waits.
+    pub(crate) async fn reached(&self) {
+        // The sender is this very value: it is not gone.
+        let _ = self.reached.subscribe().wait_for(|reached| *reached).await;
+    }
+
+    /// Lets the run go on.
+    pub(crate) fn release(&self) {
+        self.open.send_replace(true);
+    }
+
+    async fn call(&self, what: &str, key: &str) {
+        if self.what == what && key.contains(self.key) {
+            self.reached.send_replace(true);
+            let _ = self.open.subscribe().wait_for(|open| *open).await;
+        }
+    }
+}
+
+/// A store with a fault at the k-th call, counted over all methods, or with a call that waits.
 #[derive(Debug)]
 struct FaultStore {
     inner: Arc<dyn Store>,
     faults: Arc<Faults>,
+    hold: Option<Arc<Hold>>,
+}
+
+impl FaultStore {
+    async fn wait(&self, what: &str, key: &str) {
+        if let Some(hold) = &self.hold {
+            hold.call(what, key).await;
+        }
+    }
 }
 
 /// The local filesystem with a fault at call `at`.
@@ -101,8 +140,33 @@ pub(crate) fn faulty_store(inner: Arc<dyn Store>, at: usize, fault: Fault) -> (T
     let store = FaultStore {
         inner,
         faults: Arc::clone(&faults),
+        hold: None,
     };
     (Table::with_store(Arc::new(store)), faults)
+}
+
+/// A table on any store whose calls of the method `what` wait when their key contains `key`.
+pub(crate) fn held_store(
+    inner: Arc<dyn Store>,
+    what: &'static str,
+    key: &'static str,
+) -> (Table, Arc<Hold>) {
+    let hold = Arc::new(Hold {
+        what,
+        key,
+        reached: watch::channel(false).0,
+        open: watch::channel(false).0,
+    });
+    let store = FaultStore {
+        inner,
+        faults: Arc::new(Faults {
+            calls: AtomicUsize::new(0),
+            at: usize::MAX,
+            fault: Fault::Fails,
+        }),
+        hold: Some(Arc::clone(&hold)),
+    };
+    (Table::with_store(Arc::new(store)), hold)
 }
 
 #[async_trait]
@@ -150,6 +214,7 @@ impl Store for FaultStore {
     }
 
     async fn put_if_absent(&self, key: &str, content: Bytes) -> StoreResult<bool> {
+        self.wait("put_if_absent", key).await;
         self.faults
             .call("put_if_absent", self.inner.put_if_absent(key, content))
             .await
@@ -190,6 +255,7 @@ impl Store for FaultStore {
     }
 
     async fn complete(&self, file: &Expected, published: &str) -> StoreResult<()> {
+        self.wait("complete", published).await;
         self.faults
             .call("complete", self.inner.complete(file, published))
             .await

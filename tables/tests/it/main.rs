@@ -1,6 +1,7 @@
 //! The table crate as its callers use it: whole runs on real folders, with faults, full disks and readers beside them.
 
 mod arrival;
+mod azure;
 mod care;
 mod care_faults;
 mod child;

@@ -133,3 +133,29 @@ async fn a_short_call_for_fewer_requests_is_survived_and_counted() -> TestResult
     assert_eq!((traffic.throttled, traffic.retried), (5, 5));
     lake.assert_at_rest().await
 }
+
+#[tokio::test]
+async fn a_completion_that_outlasts_the_patience_of_the_client_is_believed_after_looking()
+-> TestResult {
+    for completed_uploads_are_forgotten in [false, true] {
+        let mut lake = Lake::start(Behaviour {
+            completed_uploads_are_forgotten,
+            ..Behaviour::default()
+        })?;
+        let patience = [("AWS_TIMEOUT".to_owned(), "2 seconds".to_owned())];
+        lake.options =
+            StorageOptions::from_variables(lake.server.environment().into_iter().chain(patience));
+        // It takes effect, and is answered never.
+        let slow = lake.server.inject(
+            Fault::hold_after()
+                .on(Operation::CompleteMultipartUpload)
+                .key("Oulu")
+                .times(1),
+        );
+        assert_eq!(second(&lake).await?.number, 1);
+        assert_eq!(slow.fired(), 1, "the fault did not fire");
+        assert!(lake.traffic()?.retried > 0, "it was asked again");
+        lake.assert_at_rest().await?;
+    }
+    Ok(())
+}

@@ -10,11 +10,11 @@
 //! | 2 | a begin that is answered twice leaves an upload that nobody knows | `object_store::an_upload_that_was_begun_twice_leaves_nothing`; here [`How::Repeated`] |
 //! | 3 | a create whose reply is lost reports its own object as somebody else's | here [`How::Repeated`], at the decision |
 //! | 4 | an abort whose reply is lost is not found when it is repeated | `an_abort_whose_reply_was_lost_is_no_failure` |
-//! | 5 | Azure does not abort: a late completion succeeds | not on S3: fenced before completing, `object_store_leases` |
+//! | 5 | Azure does not abort: a late completion succeeds | `azure::an_upload_that_azure_was_told_to_abort…`, `azure::a_run_on_azure_whose_uploads_were_not_aborted…`, `azure::a_late_completion_on_azure…` |
 //! | 6 | uploads to one key disturb each other on some servers | `each_lost_answer_where_a_key_has_one_upload…`, `each_repeat_where…` |
 //! | 7 | a part that is sent again replaces the part before | here [`How::Repeated`], at each part |
 //! | 8 | a completion replaces: it cannot be told not to | `s3_processes::a_late_completion_of_a_replaced_run_changes_nothing` |
-//! | 9 | a large completion takes longer than a client waits | `object_store::a_completion_whose_answer_was_lost…`: the same to a client |
+//! | 9 | a large completion takes longer than a client waits | `object_store_retries::a_completion_that_outlasts_the_patience_of_the_client…` |
 //! | 10 | no upload without parts, no part but the last below 5 MiB | `object_store::a_large_file_goes_in_equal_parts_and_comes_back_whole` |
 //! | 11 | conditional writes may be ignored without an error | `object_store::a_storage_that_ignores_conditional_puts_is_refused…` |
 //! | 12 | the id of a part is opaque text, XML even | `testkit`: `s3_uploads::checksums_and_unsigned_bodies_are_accepted` |

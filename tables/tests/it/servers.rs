@@ -29,7 +29,7 @@ use crate::support::{Event, TestResult, covered, info, interval, rows_below, ses
 const CUT_EVERY: usize = 9;
 
 /// A server, as a table and a reader beside it reach it.
-struct Server {
+pub(crate) struct Server {
     /// The bucket as a URL, without a slash at its end.
     root: String,
     options: StorageOptions,
@@ -40,13 +40,13 @@ struct Server {
 }
 
 /// A table on it.
-struct Place<'a> {
+pub(crate) struct Place<'a> {
     server: &'a Server,
     name: String,
 }
 
 impl Server {
-    fn place(&self, name: impl Into<String>) -> Place<'_> {
+    pub(crate) fn place(&self, name: impl Into<String>) -> Place<'_> {
         let name = name.into();
         Place { server: self, name }
     }
@@ -75,16 +75,16 @@ impl Place<'_> {
         format!("{}/{}/events", self.server.root, self.name)
     }
 
-    fn store(&self) -> TestResult<BucketStore> {
+    pub(crate) fn store(&self) -> TestResult<BucketStore> {
         Ok(BucketStore::new(&self.location(), &self.server.options)?)
     }
 
-    fn table(&self) -> TestResult<Table> {
+    pub(crate) fn table(&self) -> TestResult<Table> {
         Ok(Table::open(&self.location(), &self.server.options)?)
     }
 
     /// Every object below a folder of the place, by its key below it.
-    async fn objects(&self, folder: &str) -> TestResult<BTreeMap<String, Bytes>> {
+    pub(crate) async fn objects(&self, folder: &str) -> TestResult<BTreeMap<String, Bytes>> {
         let bucket = storage::bucket(&Url::parse(&self.server.root)?, &self.server.options)?;
         let store = bucket.object_store();
         let prefix = Path::parse(format!("{}/{folder}", self.name))?;
@@ -118,11 +118,19 @@ impl Place<'_> {
         run(table, run_id, mode, rows, readable, interval(cursor)).await
     }
 
-    async fn first(&self, readable: bool) -> TestResult {
+    pub(crate) async fn first(&self, readable: bool) -> TestResult {
         let table = self.table()?;
         let overwrite = PublishMode::Overwrite;
         let commit = self.run(&table, "run-1", overwrite, &FIRST, readable);
         assert_eq!(commit.await?.number, 1);
+        Ok(())
+    }
+
+    /// Changes one object as somebody else.
+    pub(crate) async fn put(&self, key: &str, content: Vec<u8>) -> TestResult {
+        let bucket = storage::bucket(&Url::parse(&self.server.root)?, &self.server.options)?;
+        let path = Path::parse(format!("{}/{key}", self.name))?;
+        bucket.object_store().put(&path, content.into()).await?;
         Ok(())
     }
 
@@ -148,7 +156,7 @@ impl Place<'_> {
     }
 
     /// T-1, T-2, and nothing is left of any attempt.
-    async fn assert_at_rest(&self, context: &str) -> TestResult {
+    pub(crate) async fn assert_at_rest(&self, context: &str) -> TestResult {
         let verified = self.table()?.verify(true).await?;
         assert!(verified.is_clean(), "{context}: {verified:?}");
         let commit = self.table()?.current().await?.ok_or("no commit")?;
@@ -328,6 +336,15 @@ fn s3(endpoint: &str, bucket: &str, environment: Vec<(String, String)>) -> Serve
     }
 }
 
+pub(crate) fn azure(service: &Service) -> Server {
+    Server {
+        root: format!("az://{}", service.bucket()),
+        options: StorageOptions::from_variables(service.environment()),
+        s3: None,
+        in_place: false,
+    }
+}
+
 #[tokio::test]
 async fn a_table_lives_its_whole_life_on_our_own_s3() -> TestResult {
     let service = S3Server::start(S3Options {
@@ -360,13 +377,7 @@ async fn a_table_lives_its_whole_life_on_azurite() -> TestResult {
     let Some(service) = Service::azurite()? else {
         return Ok(());
     };
-    let server = Server {
-        root: format!("az://{}", service.bucket()),
-        options: StorageOptions::from_variables(service.environment()),
-        s3: None,
-        in_place: false,
-    };
-    whole_life(&server).await
+    whole_life(&azure(&service)).await
 }
 
 #[tokio::test]
