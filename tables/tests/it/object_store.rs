@@ -156,6 +156,40 @@ async fn a_completion_whose_answer_was_lost_is_believed_after_looking() -> TestR
 }
 
 #[tokio::test]
+async fn parts_whose_ids_are_xml_are_completed_by_another_table_and_believed_after_looking()
+-> TestResult {
+    for completed_uploads_are_forgotten in [false, true] {
+        let mut lake = Lake::start(Behaviour {
+            completed_uploads_are_forgotten,
+            ..Behaviour::default()
+        })?;
+        // With a checksum for each part, its id is a piece of XML that holds both.
+        let checksums = [("AWS_CHECKSUM_ALGORITHM".to_owned(), "SHA256".to_owned())];
+        lake.options =
+            StorageOptions::from_variables(lake.server.environment().into_iter().chain(checksums));
+        let (table, overwrite) = (lake.table()?, PublishMode::Overwrite);
+        let complete = Operation::CompleteMultipartUpload;
+        lake.server
+            .inject(Fault::refuse(Refusal::InvalidRequest).on(complete));
+        let cut_off = run(&table, "run-1", overwrite, &FIRST, false, info(1)).await;
+        let error = cut_off.err().ok_or("a completion was refused")?;
+        assert!(error.to_string().contains("commit 1"), "{error}");
+        let record = "raw/.events.spillway/commits/00000001.json";
+        let record = lake.server.object(record).ok_or("no record")?;
+        let record = String::from_utf8(record.to_vec())?;
+        assert!(record.contains("PartMetadata"), "{record}");
+
+        lake.server.clear_faults();
+        let lost = Fault::lose(Refusal::InternalError).on(complete).times(1);
+        let lost = lake.server.inject(lost);
+        assert_eq!(lake.table()?.recover().await?.rolled_forward, Some(1));
+        assert_eq!(lost.fired(), 1, "the fault did not fire");
+        lake.assert_at_rest().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_upload_that_was_begun_twice_leaves_nothing() -> TestResult {
     let lake = Lake::start(Behaviour::default())?;
     let twice = Fault::lose(Refusal::InternalError)

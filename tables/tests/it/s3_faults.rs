@@ -16,8 +16,8 @@
 //! | 8 | a completion replaces: it cannot be told not to | `s3_processes::a_late_completion_of_a_replaced_run_changes_nothing` |
 //! | 9 | a large completion takes longer than a client waits | `object_store_retries::a_completion_that_outlasts_the_patience_of_the_client…` |
 //! | 10 | no upload without parts, no part but the last below 5 MiB | `object_store::a_large_file_goes_in_equal_parts_and_comes_back_whole` |
-//! | 11 | conditional writes may be ignored without an error | `object_store::a_storage_that_ignores_conditional_puts_is_refused…` |
-//! | 12 | the id of a part is opaque text, XML even | `testkit`: `s3_uploads::checksums_and_unsigned_bodies_are_accepted` |
+//! | 11 | conditional writes may be ignored without an error | `object_store::a_storage_that_ignores_conditional_puts_is_refused…`, `servers::the_client_of_google_refuses…` |
+//! | 12 | the id of a part is opaque text, XML even | `object_store::parts_whose_ids_are_xml_are_completed…` |
 //! | 13 | unfinished uploads are listed by none of `object_store`'s calls | `object_store::uploads_of_others_stay_and_those_of_dead_attempts_go` |
 
 use std::collections::BTreeMap;
