@@ -10,6 +10,8 @@ use datafusion::execution::memory_pool::{
     FairSpillPool, GreedyMemoryPool, MemoryPool, TrackConsumersPool,
 };
 
+use crate::pool::HeadroomPool;
+
 const MIB: usize = 1024 * 1024;
 
 /// Memory that a process holds before it reads a row: code, thread stacks, HTTP and TLS buffers, the run store.
@@ -133,13 +135,15 @@ impl Budget {
     pub(crate) fn pool(&self) -> Arc<dyn MemoryPool> {
         const NAMED: NonZeroUsize = NonZeroUsize::new(5).expect("BUG: five is not zero");
         if self.join == JoinStrategy::SortMerge || self.pool < GREEDY_POOL {
+            let fair = FairSpillPool::new(self.pool);
             Arc::new(TrackConsumersPool::new(
-                FairSpillPool::new(self.pool),
+                HeadroomPool::new(fair, self.pool, self.partitions),
                 NAMED,
             ))
         } else {
+            let greedy = GreedyMemoryPool::new(self.pool);
             Arc::new(TrackConsumersPool::new(
-                GreedyMemoryPool::new(self.pool),
+                HeadroomPool::new(greedy, self.pool, self.partitions),
                 NAMED,
             ))
         }

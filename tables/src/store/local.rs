@@ -1,6 +1,7 @@
 //! The local filesystem as a [`Store`]: rename makes a file visible, a hard link decides who was first, `flock` says
 //! who is alive. Every call runs on the blocking pool, so no runtime worker waits for a disk.
 
+mod durable;
 mod files;
 mod handles;
 mod look;
@@ -10,6 +11,7 @@ use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,8 +20,9 @@ use url::Url;
 use super::{
     Expected, Lock, PublishedFile, StageTarget, StagedUpload, Store, StoreError, StoreResult,
 };
+use durable::Durable;
 use files::{
-    at, blocking, create_folders, create_new, for_each, names_in, parent_of, remove_file,
+    Known, at, blocking, create_folders, create_new, for_each, names_in, parent_of, remove_file,
     sync_folder, up_to, url_of, verify,
 };
 use handles::{LocalLock, LocalUpload};
@@ -31,6 +34,7 @@ pub struct LocalStore {
     location: String,
     table: PathBuf,
     control: PathBuf,
+    durable: Arc<Durable>,
 }
 
 impl LocalStore {
@@ -49,6 +53,7 @@ impl LocalStore {
             location: location.to_owned(),
             table: table.to_owned(),
             control,
+            durable: Arc::default(),
         })
     }
 
@@ -208,14 +213,23 @@ impl Store for LocalStore {
     }
 
     async fn stage(&self, target: &StageTarget) -> StoreResult<Box<dyn StagedUpload>> {
-        Ok(Box::new(LocalUpload::new(self.staged_path(&target.staged))))
+        let path = self.staged_path(&target.staged);
+        Ok(Box::new(LocalUpload::new(path, &self.durable)))
     }
 
     async fn seal(&self, files: &[Expected]) -> StoreResult<()> {
+        self.durable.settled().await?;
         let (store, files) = (self.clone(), files.to_vec());
         blocking("seal staged files", move || {
             for_each(&files, |file| {
-                verify(&store.staged_path(&file.staged), file, true)
+                let path = store.staged_path(&file.staged);
+                let known = if store.durable.take(&path) {
+                    Known::Durable
+                } else {
+                    // Another process wrote it: one that was stopped, or one of a cluster.
+                    Known::Nothing
+                };
+                verify(&path, file, known)
             })?;
             let paths: Vec<PathBuf> = files
                 .iter()
@@ -268,7 +282,9 @@ impl Store for LocalStore {
             create_folders(parent_of(&to)?)?;
             match fs::rename(&from, &to) {
                 Ok(()) => Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => verify(&to, &file, false),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    verify(&to, &file, Known::Synced)
+                }
                 Err(error) => Err(at("publish", &to, error)),
             }
         })

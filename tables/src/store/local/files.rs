@@ -12,7 +12,7 @@ use super::{Expected, StoreError, StoreResult};
 
 /// Threads that verify and sync staged files, or sync folders. They wait for the disk rather than compute, and the more
 /// wait together, the fewer journal writes the filesystem makes.
-const SYNC_THREADS: usize = 16;
+pub(super) const SYNC_THREADS: usize = 16;
 /// Bytes that are read at once to verify a file.
 const READ_BYTES: usize = 1 << 20;
 
@@ -62,8 +62,19 @@ pub(super) fn parent_of(path: &Path) -> StoreResult<&Path> {
     })
 }
 
-/// Compares a file with what was written; with `sync`, makes it durable first.
-pub(super) fn verify(path: &Path, expected: &Expected, sync: bool) -> StoreResult<()> {
+/// What is known of a file before it is compared with what was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// This process wrote it and synced it, and nobody changed it since: its size says whether it is whole.
+    Durable,
+    /// It was durable before it was named in a commit: its bytes are compared.
+    Synced,
+    /// Nothing: it is synced, and its bytes are compared.
+    Nothing,
+}
+
+/// Compares a file with what was written, as far as `known` leaves it open.
+pub(super) fn verify(path: &Path, expected: &Expected, known: Known) -> StoreResult<()> {
     let damaged = |reason: String| StoreError::Damaged {
         path: path.display().to_string(),
         reason,
@@ -74,7 +85,7 @@ pub(super) fn verify(path: &Path, expected: &Expected, sync: bool) -> StoreResul
         }
         other => other.map_err(|error| at("open", path, error))?,
     };
-    if sync {
+    if known == Known::Nothing {
         file.sync_all().map_err(|error| at("sync", path, error))?;
     }
     let bytes = file
@@ -86,6 +97,9 @@ pub(super) fn verify(path: &Path, expected: &Expected, sync: bool) -> StoreResul
             "it has {bytes} bytes, {} were written",
             expected.bytes
         )));
+    }
+    if known == Known::Durable {
+        return Ok(());
     }
     let mut hash = Sha256::new();
     let mut buffer = vec![0; READ_BYTES.min(usize::try_from(bytes).unwrap_or(READ_BYTES).max(1))];

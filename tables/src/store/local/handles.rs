@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::durable::Durable;
 use super::files::{at, blocking, create_folders, create_new, parent_of};
 use super::{Lock, StagedUpload, StoreResult};
 
@@ -23,19 +25,22 @@ pub(super) struct LocalUpload {
     pending: Vec<u8>,
     /// A write that failed, or whose future was dropped, leaves the file in an unknown state.
     failed: bool,
+    durable: Arc<Durable>,
 }
 
 impl LocalUpload {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf, durable: &Arc<Durable>) -> Self {
         Self {
             path,
+            durable: Arc::clone(durable),
             file: None,
             pending: Vec::new(),
             failed: false,
         }
     }
 
-    async fn flush(&mut self, close: bool) -> StoreResult<()> {
+    /// Writes what was gathered.
+    async fn flush(&mut self) -> StoreResult<File> {
         if self.failed {
             return Err(at(
                 "write",
@@ -49,7 +54,7 @@ impl LocalUpload {
             self.file.take(),
             std::mem::take(&mut self.pending),
         );
-        let file = blocking("write", move || {
+        blocking("write", move || {
             let mut file = match file {
                 Some(file) => file,
                 None => {
@@ -59,12 +64,9 @@ impl LocalUpload {
             };
             file.write_all(&pending)
                 .map_err(|error| at("write", &path, error))?;
-            Ok((!close).then_some(file))
+            Ok(file)
         })
-        .await?;
-        self.file = file;
-        self.failed = close;
-        Ok(())
+        .await
     }
 }
 
@@ -78,15 +80,16 @@ impl StagedUpload for LocalUpload {
             self.pending.extend_from_slice(&content);
         }
         if self.pending.len() >= WRITE_BYTES {
-            self.flush(false).await
-        } else {
-            Ok(())
+            self.file = Some(self.flush().await?);
+            self.failed = false;
         }
+        Ok(())
     }
 
     async fn finish(&mut self, rest: Bytes) -> StoreResult<String> {
         self.pending.extend_from_slice(&rest);
-        self.flush(true).await?;
+        let file = self.flush().await?;
+        self.durable.begin(file, self.path.clone()).await;
         // The key says it all.
         Ok(String::new())
     }
