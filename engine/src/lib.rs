@@ -8,6 +8,7 @@
 
 mod budget;
 mod functions;
+mod pool;
 mod session;
 mod storage;
 
