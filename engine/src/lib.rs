@@ -9,6 +9,7 @@
 mod budget;
 mod functions;
 mod pool;
+mod scans;
 mod session;
 mod storage;
 

@@ -13,6 +13,7 @@ use tables::StorageOptions;
 
 use crate::budget::{Budget, JoinStrategy};
 use crate::functions::register_functions;
+use crate::scans::CutScans;
 use crate::storage::Registry;
 
 /// What a session is built from.
@@ -68,6 +69,7 @@ pub fn session_state_over(config: SessionConfig, options: &SessionOptions) -> Re
         .with_config(config)
         .with_runtime_env(runtime(options)?)
         .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(CutScans))
         .build();
     register_functions(&mut state)?;
     Ok(state)
