@@ -25,7 +25,7 @@ pub(crate) struct MemoryArguments {
     /// `--preset` of the run
     #[arg(long, default_value = "default")]
     preset: String,
-    /// Variables for the run, such as MALLOC_ARENA_MAX=2
+    /// Variables for the run, such as MALLOC_CONF=dirty_decay_ms:0
     #[arg(long = "env", value_name = "NAME=VALUE")]
     variables: Vec<String>,
     /// Print the run's own snapshots too, without those of the chunks

@@ -11,6 +11,8 @@ use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use clap::Parser;
 use engine::{Budget, SessionOptions};
+// `malloc` of the whole process, by being linked (docs/decisions.md).
+use tikv_jemallocator as _;
 
 /// Stack of a worker thread: plans are decoded and executed by recursion.
 const STACK_BYTES: usize = 32 << 20;
