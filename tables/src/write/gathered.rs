@@ -7,11 +7,11 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::compute::interleave_record_batch;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use futures::StreamExt;
 
+use super::apart::apart;
 use super::places::Places;
 use super::shared::{Entered, OpenPartitions};
 use super::{StagedFile, bytes_of};
@@ -82,43 +82,4 @@ impl Gathered {
         }
         open.settle().await
     }
-}
-
-/// The rows of each partition together.
-fn apart(batches: Vec<RecordBatch>, numbers: &[Vec<u32>]) -> Result<Vec<(u32, RecordBatch)>> {
-    let highest = numbers.iter().flatten().copied().max().unwrap_or(0) as usize;
-    let mut ends = vec![0_usize; highest + 2];
-    for number in numbers.iter().flatten() {
-        ends[*number as usize + 1] += 1;
-    }
-    let total: usize = ends.iter().sum();
-    if let Some(only) = ends.iter().position(|rows| *rows == total) {
-        let number = u32::try_from(only.saturating_sub(1)).unwrap_or(u32::MAX);
-        return Ok(batches.into_iter().map(|rows| (number, rows)).collect());
-    }
-    for at in 1..ends.len() {
-        ends[at] += ends[at - 1];
-    }
-    // From here on `ends[n]` is where the next row of partition n goes; in the end, where its rows end.
-    let mut places = vec![(0_usize, 0_usize); total];
-    for (batch, numbers) in numbers.iter().enumerate() {
-        for (row, number) in numbers.iter().enumerate() {
-            let end = &mut ends[*number as usize];
-            places[*end] = (batch, row);
-            *end += 1;
-        }
-    }
-    let sources: Vec<&RecordBatch> = batches.iter().collect();
-    let mut apart = Vec::new();
-    let mut start = 0;
-    for (number, end) in (0..).zip(ends) {
-        if end > start {
-            apart.push((
-                number,
-                interleave_record_batch(&sources, &places[start..end])?,
-            ));
-            start = end;
-        }
-    }
-    Ok(apart)
 }

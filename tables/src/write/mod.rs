@@ -11,6 +11,7 @@
 //! accounted where it is held. A thread of its own per file would escape both. Only the disk is waited for elsewhere
 //! (`store::local` writes on the blocking pool).
 
+mod apart;
 mod by_partition;
 mod discard;
 mod encoder;
