@@ -74,9 +74,12 @@ pub(crate) fn measure(binary: &Path, arguments: &TablesArguments) -> anyhow::Res
             if turn == 0 && !arguments.alone {
                 let out = folder.path().join("out").display().to_string();
                 let digest = peers.run(DIGEST, &[&out], folder.path())?.stdout;
+                let expected = expected.get_or_insert_with(|| digest.clone());
+                let mut lines = expected.lines().zip(digest.lines());
                 ensure!(
-                    *expected.get_or_insert_with(|| digest.clone()) == digest,
-                    "{engine} wrote other rows"
+                    *expected == digest,
+                    "{engine} wrote other rows: {:?}",
+                    lines.find(|(first, this)| first != this)
                 );
             }
         }
@@ -192,10 +195,7 @@ fn theirs(
         folder.join("out").display().to_string(),
     );
     let run = peers.run(PEER, &[engine, &data, &out, &arguments.columns], folder)?;
-    // DuckDB shows its progress before, on the same line.
-    let line = run.stdout.trim().rsplit(['\n', '\r']).next();
-    let said: Value =
-        serde_json::from_str(line.unwrap_or_default()).context("the peer's last line")?;
+    let said: Value = serde_json::from_str(run.stdout.trim()).context("the peer's line")?;
     let seconds = |name: &str| {
         said[name]
             .as_f64()

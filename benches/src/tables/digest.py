@@ -4,6 +4,8 @@ import sys
 
 import duckdb
 
+# Otherwise a slow query of a script given by `-c` shows its progress among the output.
+duckdb.sql("SET enable_progress_bar = false")
 files = f"read_parquet('{sys.argv[1]}/**/*.parquet', hive_partitioning = true)"
 described = duckdb.sql(f"DESCRIBE SELECT * FROM {files}").fetchall()
 names = sorted(row[0] for row in described if row[0] not in ("year", "month"))

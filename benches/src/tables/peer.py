@@ -16,6 +16,8 @@ if engine == "duckdb":
 
     chosen = {"lineitem": "l.*, o_orderdate", "all": "l.*, o.* EXCLUDE (o_orderkey)"}[columns]
     connection = duckdb.connect()
+    # Otherwise a slow query of a script given by `-c` shows its progress among the output.
+    connection.execute("SET enable_progress_bar = false")
     begun = time.monotonic()
     connection.execute(
         f"COPY (SELECT {chosen}, year(o_orderdate) AS year, month(o_orderdate) AS month "
