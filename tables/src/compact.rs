@@ -327,7 +327,7 @@ impl Job<'_> {
             self.options,
         )
         .readable(false);
-        let batches = collect(write::plan(plan, spec)?, ctx.task_ctx()).await?;
+        let batches = collect(write::plan(plan, spec, None)?, ctx.task_ctx()).await?;
         Ok(write::read_rows(&batches)?.0)
     }
 }

@@ -136,6 +136,16 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A writer of a run in another process may not write any more. Nothing that it staged is published.
+    #[error("a writer of {table} stopped: {reason} (try {attempt})")]
+    FencedOff {
+        /// The table.
+        table: String,
+        /// The try that it belonged to.
+        attempt: u32,
+        /// Why.
+        reason: String,
+    },
     /// Rows came in that are neither in a file nor discarded by the contract. Always a defect of the writer.
     #[error(
         "the writer read {read} rows but its files hold {written} and it discarded {discarded}; nothing was published"

@@ -39,6 +39,7 @@ mod options;
 mod publish;
 mod recorded;
 mod recover;
+mod remote;
 mod retention;
 mod scan;
 mod schema;
@@ -67,6 +68,7 @@ pub use options::{
 pub use publish::{Change, CommitInfo, MergeCounts};
 pub use recorded::{RecordedOptions, RecordedSortKey};
 pub use recover::Recovery;
+pub use remote::RemoteAttempt;
 pub use retention::{DateUnit, Retention};
 pub use schema::{SchemaDifference, TableSchema};
 pub use staging::{Staged, Staging};

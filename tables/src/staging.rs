@@ -45,6 +45,8 @@ pub struct Staging {
     pub(crate) recovery: Recovery,
     /// Whether somebody reads the staged rows before they are published.
     readable: bool,
+    /// The staging folder of the rows to be published.
+    pub(crate) rows: String,
 }
 
 /// What executing the plan of [`Staging::write_plan`] staged.
@@ -87,6 +89,7 @@ impl Staging {
             store,
             lease,
             run_id,
+            rows: write::rows_folder(&token, None),
             token,
             mode: options.mode.into(),
             recorded: Some(RecordedOptions::of(&options)),
@@ -133,10 +136,10 @@ impl Staging {
     /// [`Error::Write`] if the input's columns are not those given to [`crate::Table::begin`].
     pub fn write_plan(&self, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         let spec = self.write_spec();
-        write::plan(input, spec).map_err(|source| self.write_error(source))
+        write::plan(input, spec, None).map_err(|source| self.write_error(source))
     }
 
-    fn write_spec(&self) -> WriteSpec {
+    pub(crate) fn write_spec(&self) -> WriteSpec {
         WriteSpec::new(
             Arc::clone(&self.store),
             &self.token,
@@ -148,7 +151,7 @@ impl Staging {
         .replacing(self.base.as_ref(), self.options.mode)
     }
 
-    fn write_error(&self, source: datafusion::error::DataFusionError) -> Error {
+    pub(crate) fn write_error(&self, source: datafusion::error::DataFusionError) -> Error {
         Error::Write {
             table: self.store.location().to_owned(),
             source,
@@ -161,9 +164,14 @@ impl Staging {
     /// [`Error::StagedFile`] if a file is reported twice, or is not of this run: then the rows must not be published,
     /// because some would be there twice.
     pub fn staged(&self, batches: &[RecordBatch]) -> Result<Staged> {
+        self.staged_in(&self.rows, batches)
+    }
+
+    /// As [`Staging::staged`], of a folder of the staging area.
+    pub(crate) fn staged_in(&self, folder: &str, batches: &[RecordBatch]) -> Result<Staged> {
         let (files, rows_discarded) =
             write::read_rows(batches).map_err(|source| self.write_error(source))?;
-        let folder = format!("{}/", write::rows_folder(&self.token));
+        let folder = format!("{folder}/");
         let mut seen = HashMap::new();
         for file in &files {
             let refuse = |reason: &str| Error::StagedFile {
@@ -194,7 +202,7 @@ impl Staging {
     /// [`Error::Store`] if the folder has no URL. After [`Staging::rows_are_not_read`] the folder may be empty.
     pub fn staged_url(&self, ctx: &SessionContext) -> Result<Url> {
         self.open_to(ctx);
-        Ok(self.store.staged_url(&write::rows_folder(&self.token))?)
+        Ok(self.store.staged_url(&self.rows)?)
     }
 
     /// Makes the table's storage known to a session.

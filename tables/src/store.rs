@@ -224,6 +224,11 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Top-level names in the staging area, one for each run that staged anything.
     async fn list_staged(&self) -> StoreResult<Vec<String>>;
 
+    /// Says that other processes stage files under a top-level name too, so that [`Store::abort`] looks for theirs.
+    fn others_stage(&self, name: &str) {
+        let _ = name;
+    }
+
     /// Drops everything staged under a top-level name; nothing there is no error.
     async fn abort(&self, name: &str) -> StoreResult<()>;
 

@@ -176,8 +176,11 @@ impl Store for LocalStore {
         let (store, path) = (self.clone(), self.control_path(key));
         blocking("write", move || {
             let aside = store.write_aside(&content)?;
+            let folder = parent_of(&path)?;
+            // An attempt's own folder of the staging area.
+            fs::create_dir_all(folder).map_err(|error| at("make", folder, error))?;
             fs::rename(&aside, &path).map_err(|error| at("write", &path, error))?;
-            sync_folder(parent_of(&path)?)
+            sync_folder(folder)
         })
         .await
     }

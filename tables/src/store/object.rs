@@ -18,8 +18,8 @@ mod owner;
 mod probe;
 mod upload;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -59,6 +59,8 @@ struct State {
     properties: OnceLock<Properties>,
     /// Uploads that were begun and not finished, by the name of the attempt.
     begun: Mutex<HashMap<String, Vec<(Path, String)>>>,
+    /// Attempts of which other processes begin uploads too.
+    shared: Mutex<HashSet<String>>,
     parts: Arc<Semaphore>,
     /// The token of the lease this process took last.
     lease: Mutex<Option<String>>,
@@ -102,6 +104,7 @@ impl BucketStore {
             state: Arc::new(State {
                 properties: OnceLock::new(),
                 begun: Mutex::default(),
+                shared: Mutex::default(),
                 parts: Arc::new(Semaphore::new(PARALLEL_PARTS)),
                 lease: Mutex::default(),
             }),
@@ -111,6 +114,13 @@ impl BucketStore {
     /// The client of the table's bucket.
     pub fn bucket(&self) -> &Arc<Bucket> {
         &self.bucket
+    }
+
+    fn shared(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.state
+            .shared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn store(&self) -> Arc<dyn ObjectStore> {
@@ -335,11 +345,17 @@ impl Store for BucketStore {
         self.list("staging").await
     }
 
+    fn others_stage(&self, name: &str) {
+        self.shared().insert(name.to_owned());
+    }
+
     async fn abort(&self, name: &str) -> StoreResult<()> {
+        let shared = self.shared().remove(name);
         let ours = self.begun().get(name).cloned();
-        // Of an attempt whose uploads are all known there is nothing to look for: one of this process, unless a request
-        // of it was ever repeated.
-        let look = ours.as_ref().is_none_or(|uploads| !uploads.is_empty())
+        // Of an attempt whose uploads are all known there is nothing to look for: one of this process alone, unless a
+        // request of it was ever repeated.
+        let look = shared
+            || ours.as_ref().is_none_or(|uploads| !uploads.is_empty())
             || self.bucket.traffic().retried > 0;
         self.drop_uploads(ours.unwrap_or_default()).await?;
         if look {

@@ -263,6 +263,8 @@ impl OpenFile {
             name: self.name,
             staged: self.staged,
             upload,
+            // The operator's to say.
+            writer: String::new(),
             ordinal: self.ordinal,
             rows: self.rows,
             bytes: self.bytes,

@@ -25,19 +25,22 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::rows::{row_schema, to_rows};
 use super::shared::OpenPartitions;
-use super::{StagedFile, WriteSpec, discard, gathered, sorted};
+use super::{StagedFile, WriteSpec, discard, fence, gathered, sorted};
 use crate::error::Error;
 
 /// Writes its input into staged Parquet files, one partition of the table per folder, and gives one row per file when
 /// its input ends. Made by [`crate::Staging::write_plan`].
 ///
 /// A stream that is dropped stops writing; its files stay staged until the run is abandoned. Executing a partition
-/// again stages its rows again: the run must then be abandoned (its driver sees too many rows).
+/// again stages its rows again: the run must then be abandoned (its driver sees too many rows). In other processes it
+/// looks at the run's fence, and stops by itself when it must not write any more.
 #[derive(Debug)]
 pub struct PartitionedWriteExec {
     input: Arc<dyn ExecutionPlan>,
-    spec: Arc<WriteSpec>,
+    pub(super) spec: Arc<WriteSpec>,
     open: Arc<OpenPartitions>,
+    /// Names this instance in its rows. A part of a plan that runs twice, in whatever process, has two of them.
+    writer: String,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -55,6 +58,7 @@ impl PartitionedWriteExec {
             input,
             open: Arc::new(OpenPartitions::new(&spec, streams)),
             spec,
+            writer: uuid::Uuid::now_v7().simple().to_string(),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         }
@@ -142,7 +146,9 @@ impl ExecutionPlan for PartitionedWriteExec {
             self.input.equivalence_properties(),
             false,
         );
-        if !dealt.is_satisfied() {
+        // In other processes the input is a part of it, which does not say how it was dealt; there the driver sees who
+        // wrote what.
+        if self.spec.attempt.is_none() && !dealt.is_satisfied() {
             return internal_err!(
                 "a partition of a sorted table would be written by several of {streams} streams"
             );
@@ -167,6 +173,8 @@ impl ExecutionPlan for PartitionedWriteExec {
             }),
         );
         let (spec, open) = (Arc::clone(&self.spec), Arc::clone(&self.open));
+        let writer = self.writer.clone();
+        let fenced = Arc::clone(&self.spec);
         let written = async move {
             let input = Box::pin(input);
             let files = if spec.is_sorted() {
@@ -180,7 +188,17 @@ impl ExecutionPlan for PartitionedWriteExec {
                 gathered::write(input, open, context).await?
             };
             counters.count(&files);
-            to_rows(&files, counters.rows_discarded.value() as u64)
+            to_rows(&files, counters.rows_discarded.value() as u64, &writer)
+        };
+        let written = async move {
+            let Some(attempt) = fenced.attempt else {
+                return written.await;
+            };
+            tokio::select! {
+                biased;
+                lost = fence::lost(fenced.store.as_ref(), &fenced.token, attempt) => Err(lost.into()),
+                written = written => written,
+            }
         };
         Ok(Box::pin(RecordBatchStreamAdapter::new(
             row_schema(),

@@ -16,6 +16,7 @@ mod by_partition;
 mod discard;
 mod encoder;
 mod exec;
+pub(crate) mod fence;
 mod gathered;
 mod names;
 mod places;
@@ -23,6 +24,7 @@ mod properties;
 mod rows;
 mod shared;
 mod sorted;
+mod wire;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,6 +42,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use crate::layout::PartitionColumns;
 use crate::options::{PublishMode, TableOptions};
+use crate::recorded::RecordedOptions;
 use crate::schema::{TableSchema, can_sort};
 use crate::store::Store;
 
@@ -49,9 +52,12 @@ pub(crate) use rows::read_rows;
 
 use properties::EncodeOptions;
 
-/// The staging folder of the rows that a run writes.
-pub(crate) fn rows_folder(token: &str) -> String {
-    format!("{token}/rows")
+/// The staging folder of the rows that a run writes: in this process, or in others by one of several tries.
+pub(crate) fn rows_folder(token: &str, attempt: Option<u32>) -> String {
+    match attempt {
+        None => format!("{token}/rows"),
+        Some(number) => format!("{token}/rows-{number}"),
+    }
 }
 
 /// What the operator writes, and where.
@@ -75,6 +81,12 @@ pub(crate) struct WriteSpec {
     watched_key: Vec<usize>,
     /// Columns whose values may not fit; see [`discard`].
     checked: Vec<String>,
+    /// Which try of the run this is, if other processes write: then all rows of a partition are one stream's, and a
+    /// writer stops when it is fenced off.
+    attempt: Option<u32>,
+    /// What [`wire`] needs to make the same specification elsewhere.
+    table_schema: TableSchema,
+    recorded: RecordedOptions,
     encode: EncodeOptions,
 }
 
@@ -99,7 +111,7 @@ impl WriteSpec {
             &[]
         };
         Self {
-            folder: rows_folder(token),
+            folder: rows_folder(token, None),
             prefix: String::new(),
             partition: PartitionColumns::new(schema.partition_by().iter().filter_map(index)),
             file_schema: schema.file_schema(),
@@ -113,8 +125,15 @@ impl WriteSpec {
                 .filter(|name| !schema.is_partition(name))
                 .filter_map(|name| columns.index_of(name).ok())
                 .collect(),
-            ..Self::bare(store, token, Arc::clone(columns), options)
+            ..Self::bare(store, token, Arc::clone(columns), schema, options)
         }
+    }
+
+    /// The same, to be written by other processes in this try of the run.
+    pub(crate) fn in_attempt(mut self, attempt: u32) -> Self {
+        self.folder = rows_folder(&self.token, Some(attempt));
+        self.attempt = Some(attempt);
+        self
     }
 
     /// The same, into another folder of the run's staging area: rows that are not published as they are.
@@ -144,11 +163,17 @@ impl WriteSpec {
             prefix: partition.to_owned(),
             file_columns: (0..columns.fields().len()).collect(),
             order: order(&columns, &[], options),
-            ..Self::bare(store, token, columns, options)
+            ..Self::bare(store, token, columns, schema, options)
         }
     }
 
-    fn bare(store: Arc<dyn Store>, token: &str, schema: SchemaRef, options: &TableOptions) -> Self {
+    fn bare(
+        store: Arc<dyn Store>,
+        token: &str,
+        columns: SchemaRef,
+        schema: &TableSchema,
+        options: &TableOptions,
+    ) -> Self {
         Self {
             store,
             token: token.to_owned(),
@@ -157,12 +182,15 @@ impl WriteSpec {
             replaced_names: HashMap::new(),
             prefix: String::new(),
             partition: PartitionColumns::new([]),
-            file_schema: Arc::clone(&schema),
-            schema,
+            file_schema: Arc::clone(&columns),
+            schema: columns,
             file_columns: Vec::new(),
             order: Vec::new(),
             watched_key: Vec::new(),
             checked: Vec::new(),
+            attempt: None,
+            table_schema: schema.clone(),
+            recorded: RecordedOptions::of(options),
             encode: EncodeOptions::new(options),
         }
     }
@@ -180,9 +208,9 @@ impl WriteSpec {
         LexOrdering::new(expressions)
     }
 
-    /// How rows must be dealt to streams: with an order, a partition is one stream's.
+    /// How rows must be dealt to streams: with an order, or across processes, a partition is one stream's.
     fn distribution(&self) -> Distribution {
-        if !self.is_sorted() {
+        if !self.is_sorted() && self.attempt.is_none() {
             return Distribution::UnspecifiedDistribution;
         }
         if self.partition.is_empty() {
@@ -280,30 +308,32 @@ const MAX_SORTED_STREAMS: usize = 4;
 /// the operator.
 ///
 /// A sorted table is written by several streams, each of which has all rows of its partitions; so no merge of streams
-/// is needed, which would want memory that the sorts before it hold.
+/// is needed, which would want memory that the sorts before it hold. The same holds for a table that other processes
+/// write, by `streams` of them.
 pub(crate) fn plan(
     input: Arc<dyn ExecutionPlan>,
     spec: WriteSpec,
+    streams: Option<usize>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let mut input = discard::to_schema(input, &spec.schema, &spec.checked)?;
-    if let Some(ordering) = spec.ordering() {
-        let streams = input.output_partitioning().partition_count();
-        if streams > 1 {
-            input = match spec.distribution() {
-                Distribution::SinglePartition => Arc::new(CoalescePartitionsExec::new(input)),
-                distribution => {
-                    let partitioning =
-                        distribution.create_partitioning(streams.min(MAX_SORTED_STREAMS));
-                    Arc::new(RepartitionExec::try_new(input, partitioning)?)
-                }
-            };
-        }
-        if !input
+    let count = input.output_partitioning().partition_count();
+    let streams = streams.unwrap_or(count.min(MAX_SORTED_STREAMS));
+    if count > 1 {
+        input = match spec.distribution() {
+            Distribution::UnspecifiedDistribution => input,
+            Distribution::SinglePartition => Arc::new(CoalescePartitionsExec::new(input)),
+            distribution => {
+                let partitioning = distribution.create_partitioning(streams);
+                Arc::new(RepartitionExec::try_new(input, partitioning)?)
+            }
+        };
+    }
+    if let Some(ordering) = spec.ordering()
+        && !input
             .equivalence_properties()
             .ordering_satisfy(ordering.iter().cloned())?
-        {
-            input = Arc::new(SortExec::new(ordering, input).with_preserve_partitioning(true));
-        }
+    {
+        input = Arc::new(SortExec::new(ordering, input).with_preserve_partitioning(true));
     }
     Ok(Arc::new(PartitionedWriteExec::new(input, Arc::new(spec))))
 }
@@ -322,8 +352,8 @@ fn bytes_of(rows: &RecordBatch) -> usize {
 
 /// Names the files of each partition, over all streams of one operator.
 ///
-/// With an order, a partition's files are the work of one stream, and their names are a function of the run and the
-/// rows. Without one, several processes may write files of one partition, so each adds something of its own.
+/// With an order, a partition's files are the work of one stream, and their names are a function of the run, its try
+/// and the rows. Without one, several processes may write files of one partition, so each adds something of its own.
 #[derive(Debug, Default)]
 struct Ordinals {
     next: Mutex<HashMap<String, u32>>,
@@ -333,7 +363,9 @@ struct Ordinals {
 impl Ordinals {
     fn new(spec: &WriteSpec) -> Self {
         let suffix = if spec.is_sorted() {
-            String::new()
+            // Where an unfinished file belongs to the key under which it will be published, tries must not share it.
+            spec.attempt
+                .map_or_else(String::new, |attempt| format!("-{attempt}"))
         } else {
             // The last 32 bits are random in every version of UUID that is made here.
             format!("-{:08x}", uuid::Uuid::now_v7().as_u128() & 0xFFFF_FFFF)

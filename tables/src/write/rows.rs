@@ -23,6 +23,8 @@ pub struct StagedFile {
     pub staged: String,
     /// What the storage needs to publish it, beside its keys; empty on the local filesystem.
     pub upload: String,
+    /// Which instance of the operator wrote it.
+    pub writer: String,
     /// The how manieth file of its partition it is in this run, from 0.
     pub ordinal: u32,
     /// Rows in it.
@@ -44,6 +46,7 @@ impl StagedFile {
             name: String::new(),
             staged: String::new(),
             upload: String::new(),
+            writer: String::new(),
             ordinal: 0,
             rows: 0,
             bytes: 0,
@@ -71,7 +74,7 @@ impl StagedFile {
     }
 }
 
-const COLUMNS: [(&str, DataType, bool); 10] = [
+const COLUMNS: [(&str, DataType, bool); 11] = [
     ("partition", DataType::Utf8, false),
     ("name", DataType::Utf8, false),
     ("staged", DataType::Utf8, false),
@@ -82,6 +85,7 @@ const COLUMNS: [(&str, DataType, bool); 10] = [
     ("sha256", DataType::Utf8, false),
     ("repeated_keys", DataType::UInt64, true),
     ("discarded", DataType::UInt64, false),
+    ("writer", DataType::Utf8, false),
 ];
 
 /// The columns of the operator's output: one row per staged file.
@@ -94,7 +98,7 @@ pub(super) fn row_schema() -> SchemaRef {
 }
 
 /// One row per file, and one without a name for the rows that were discarded, if any were.
-pub(super) fn to_rows(files: &[StagedFile], discarded: u64) -> Result<RecordBatch> {
+pub(super) fn to_rows(files: &[StagedFile], discarded: u64, writer: &str) -> Result<RecordBatch> {
     let mut files = files.to_vec();
     if discarded > 0 {
         files.push(StagedFile::none());
@@ -126,6 +130,7 @@ pub(super) fn to_rows(files: &[StagedFile], discarded: u64) -> Result<RecordBatc
                     .iter()
                     .map(|file| if file.name.is_empty() { discarded } else { 0 }),
             )),
+            Arc::new(StringArray::from_iter_values(files.iter().map(|_| writer))),
         ],
     )?;
     Ok(batch)
@@ -163,6 +168,7 @@ pub(crate) fn read_rows(batches: &[RecordBatch]) -> Result<(Vec<StagedFile>, u64
                 name: text(1, row),
                 staged: text(2, row),
                 upload: text(3, row),
+                writer: text(10, row),
                 ordinal: batch.column(4).as_primitive::<UInt32Type>().value(row),
                 rows: number(5, row),
                 bytes: number(6, row),

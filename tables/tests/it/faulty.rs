@@ -195,6 +195,10 @@ impl Store for FaultStore {
         self.inner.parallel_partitions()
     }
 
+    fn others_stage(&self, name: &str) {
+        self.inner.others_stage(name);
+    }
+
     async fn prepare(&self) -> StoreResult<()> {
         self.faults.call("prepare", self.inner.prepare()).await
     }

@@ -1,0 +1,197 @@
+//! The fence between the tries of a run whose rows other processes write: a small object that the run's own process
+//! renews, and that every writer looks at. Owns who may still write; what is published is decided elsewhere, so a writer
+//! that overlooks it for a while does no harm but work.
+//!
+//! A writer stops when the fence is gone (the run is over), names another try (this one was given up), or is not renewed
+//! any more (the run's process died). Time is measured by each writer's own clock, from one change that it sees to the
+//! next, so clocks need not agree.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tracing::warn;
+
+use crate::error::{Error, Result};
+use crate::log::{from_json, full_path, to_json};
+use crate::store::Store;
+
+/// How often the run's process renews the fence.
+const RENEWED_EVERY: Duration = Duration::from_secs(3);
+/// How often a writer looks.
+const LOOKED_AT_EVERY: Duration = Duration::from_secs(2);
+/// A fence that has not changed for so long is nobody's.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct FenceRecord {
+    version: u64,
+    attempt: u32,
+    /// Grows with every renewal.
+    beat: u64,
+}
+
+impl FenceRecord {
+    fn new(attempt: u32, beat: u64) -> Self {
+        Self {
+            version: 1,
+            attempt,
+            beat,
+        }
+    }
+}
+
+/// In the run's staging area, so that it goes when that is dropped.
+fn key(token: &str) -> String {
+    format!("staging/{token}/fence.json")
+}
+
+/// Lets one try of a run write while this is alive. Dropping it lets the writers stop after a while; the next try, or
+/// the end of the run, stops them sooner.
+#[derive(Debug)]
+pub(crate) struct Fence {
+    renewal: JoinHandle<()>,
+}
+
+impl Fence {
+    /// Lets the writers of this try write, and no others.
+    pub(crate) async fn set(store: &Arc<dyn Store>, token: &str, attempt: u32) -> Result<Self> {
+        let (store, key) = (Arc::clone(store), key(token));
+        let first = FenceRecord::new(attempt, 0);
+        store.put(&key, to_json(&key, &first)?).await?;
+        let renewal = tokio::spawn(async move {
+            let mut ticks = interval(RENEWED_EVERY);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks.tick().await;
+            for beat in 1.. {
+                ticks.tick().await;
+                let renewed = match to_json(&key, &FenceRecord::new(attempt, beat)) {
+                    Ok(content) => store.put(&key, content).await.map_err(Error::from),
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = renewed {
+                    warn!(table = store.location(), %error, "could not renew the fence of the run's writers");
+                }
+            }
+        });
+        Ok(Self { renewal })
+    }
+}
+
+impl Drop for Fence {
+    fn drop(&mut self) {
+        self.renewal.abort();
+    }
+}
+
+/// Waits until the writers of this try must stop, and says why.
+pub(super) async fn lost(store: &dyn Store, token: &str, attempt: u32) -> Error {
+    let mut sight = Sight::new(attempt, Instant::now());
+    loop {
+        let found = read(store, token).await;
+        if let Err(error) = &found {
+            // As long as it may be a short fault of the network, it is one.
+            warn!(table = store.location(), %error, "could not look at the fence");
+        }
+        if let Some(reason) = sight.look(found.ok(), Instant::now()) {
+            return Error::FencedOff {
+                table: store.location().to_owned(),
+                attempt,
+                reason: reason.to_owned(),
+            };
+        }
+        sleep(LOOKED_AT_EVERY).await;
+    }
+}
+
+async fn read(store: &dyn Store, token: &str) -> Result<Option<FenceRecord>> {
+    let key = key(token);
+    match store.read(&key).await? {
+        Some(content) => from_json(&full_path(store, &key), &content).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// What a writer of a try saw of the fence.
+#[derive(Debug)]
+struct Sight {
+    attempt: u32,
+    seen: Option<FenceRecord>,
+    /// When it was last seen to change.
+    changed: Instant,
+}
+
+impl Sight {
+    fn new(attempt: u32, now: Instant) -> Self {
+        Self {
+            attempt,
+            seen: None,
+            changed: now,
+        }
+    }
+
+    /// Takes what was found, `None` if nothing could be, and says why the writer must stop.
+    fn look(&mut self, found: Option<Option<FenceRecord>>, now: Instant) -> Option<&'static str> {
+        match found {
+            Some(None) => return Some("the run is over"),
+            Some(Some(record)) if record.attempt != self.attempt => {
+                return Some("the run has begun another try");
+            }
+            Some(Some(record)) if self.seen != Some(record) => {
+                self.seen = Some(record);
+                self.changed = now;
+            }
+            Some(Some(_)) | None => {}
+        }
+        (now.duration_since(self.changed) > PATIENCE)
+            .then_some("its process does not answer for it any more")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::LocalStore;
+
+    fn fence(attempt: u32, beat: u64) -> Option<Option<FenceRecord>> {
+        Some(Some(FenceRecord::new(attempt, beat)))
+    }
+
+    #[test]
+    fn writers_go_on_while_the_run_renews_the_fence_of_their_try() {
+        let mut now = Instant::now();
+        let mut sight = Sight::new(2, now);
+        for beat in 0..20 {
+            now += PATIENCE;
+            assert_eq!(sight.look(fence(2, beat), now), None);
+        }
+    }
+
+    #[test]
+    fn writers_stop_when_nobody_renews_the_fence_or_it_cannot_be_read() {
+        for later in [fence(1, 7), None] {
+            let begun = Instant::now();
+            let mut sight = Sight::new(1, begun);
+            assert_eq!(sight.look(fence(1, 7), begun), None);
+            assert_eq!(sight.look(later, begun + PATIENCE), None);
+            let reason = sight.look(later, begun + PATIENCE + LOOKED_AT_EVERY);
+            assert!(reason.unwrap().contains("does not answer"));
+        }
+    }
+
+    #[tokio::test]
+    async fn writers_of_another_try_stop_and_those_of_a_run_that_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(LocalStore::new(&folder.path().join("t")).unwrap());
+        store.prepare().await.unwrap();
+        let fence = Fence::set(&store, "token", 2).await.unwrap();
+        let reason = lost(store.as_ref(), "token", 1).await.to_string();
+        assert!(reason.contains("another try"), "{reason}");
+        drop(fence);
+        store.abort("token").await.unwrap();
+        let reason = lost(store.as_ref(), "token", 2).await.to_string();
+        assert!(reason.contains("is over"), "{reason}");
+    }
+}
