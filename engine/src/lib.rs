@@ -3,10 +3,12 @@
 //! The `pipelines` command, the scheduler and the executor all build their DataFusion sessions here, from one list
 //! of functions and one memory budget, so that a query means the same thing wherever it runs.
 //!
-//! Owns: the session ([`session()`]), the registration list ([`register_functions`]), the memory budget ([`Budget`]).
+//! Owns: the session ([`session()`]), the registration list ([`register_functions`]), the memory budget ([`Budget`]), and
+//! the way to the cluster ([`cluster`]).
 //! Does not own: the command line, the state of a run, tables, sources.
 
 mod budget;
+pub mod cluster;
 mod functions;
 mod pool;
 mod scans;

@@ -1,0 +1,58 @@
+//! Our operators as bytes, beside Ballista's and DataFusion's own. Client, scheduler and executor use the same codec.
+
+use std::sync::Arc;
+
+use ballista_core::serde::BallistaPhysicalExtensionCodec;
+use datafusion::common::{Result, internal_datafusion_err, internal_err};
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion_proto::physical_plan::{
+    ComposedPhysicalExtensionCodec, PhysicalExtensionCodec, PhysicalProtoConverterExtension,
+};
+use tables::{PartitionedWriteExec, StorageOptions};
+
+/// The codec of physical plans. The order of its parts is part of the format.
+pub fn physical_codec() -> Arc<dyn PhysicalExtensionCodec> {
+    Arc::new(ComposedPhysicalExtensionCodec::new(vec![
+        Arc::new(BallistaPhysicalExtensionCodec::default()),
+        Arc::new(OperatorCodec {
+            storage: StorageOptions::from_environment(),
+        }),
+    ]))
+}
+
+/// The operators of this product.
+#[derive(Debug)]
+struct OperatorCodec {
+    /// How this process reaches the storages of tables.
+    storage: StorageOptions,
+}
+
+impl PhysicalExtensionCodec for OperatorCodec {
+    fn try_decode(
+        &self,
+        buf: &[u8],
+        inputs: &[Arc<dyn ExecutionPlan>],
+        _: &TaskContext,
+        _: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let [input] = inputs else {
+            return internal_err!("PartitionedWriteExec has one input, not {}", inputs.len());
+        };
+        let operator = PartitionedWriteExec::decode(buf, Arc::clone(input), &self.storage)?;
+        Ok(Arc::new(operator))
+    }
+
+    fn try_encode(
+        &self,
+        node: Arc<dyn ExecutionPlan>,
+        buf: &mut Vec<u8>,
+        _: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<()> {
+        let operator = node.downcast_ref::<PartitionedWriteExec>().ok_or_else(|| {
+            internal_datafusion_err!("{} is not an operator of ours", node.name())
+        })?;
+        buf.extend(operator.encode()?);
+        Ok(())
+    }
+}

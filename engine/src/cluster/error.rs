@@ -1,0 +1,133 @@
+//! What can go wrong between this process and the cluster, by what can be done about it.
+
+use datafusion::error::DataFusionError;
+
+/// Why a job gave no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClusterError {
+    /// The scheduler cannot be reached, or does not answer as one.
+    #[error(
+        "the scheduler at {url} does not answer: {reason}; check the address, and that `scheduler` runs there"
+    )]
+    Unreachable {
+        /// Its address.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The address is not one.
+    #[error("{url:?} is not the address of a scheduler: {reason}; write it as http://host:50050")]
+    Address {
+        /// As given.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The scheduler refused the plan.
+    #[error("the scheduler at {url} refused the plan: {reason}")]
+    Refused {
+        /// Its address.
+        url: String,
+        /// What it said.
+        reason: String,
+    },
+    /// No executor is registered.
+    #[error("the scheduler at {url} has no executors; start `executor` with its address")]
+    NoExecutors {
+        /// The scheduler's address.
+        url: String,
+    },
+    /// The plan is larger than a message may be.
+    #[error(
+        "the plan takes {bytes} bytes, and a message to the scheduler may have {limit}; read fewer files at once, or run \
+         with --mode local"
+    )]
+    PlanTooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The plan cannot be made, or cannot be written down for other processes.
+    #[error("the plan cannot be sent to a cluster")]
+    Plan(#[source] Box<DataFusionError>),
+    /// The job ended with an error.
+    #[error("job {job} failed: {reason}")]
+    JobFailed {
+        /// The scheduler's name for it.
+        job: String,
+        /// What the scheduler said.
+        reason: String,
+    },
+    /// The scheduler forgot the job: it was started again.
+    #[error("the scheduler at {url} does not know job {job} any more: it was started again")]
+    JobForgotten {
+        /// The scheduler's name for the job.
+        job: String,
+        /// The scheduler's address.
+        url: String,
+    },
+    /// An executor was lost while the job ran, which was cancelled then.
+    #[error("executor {executor} was lost while job {job} ran: {reason}")]
+    ExecutorLost {
+        /// The executor, as host and port.
+        executor: String,
+        /// The scheduler's name for the job.
+        job: String,
+        /// How it was noticed.
+        reason: String,
+    },
+    /// The job did not end in time, and was cancelled.
+    #[error("job {job} did not end within {seconds} s")]
+    Timeout {
+        /// The scheduler's name for it.
+        job: String,
+        /// The limit.
+        seconds: u64,
+    },
+    /// The job ended, but its result could not be fetched from the executor that has it.
+    #[error("the result of job {job} could not be fetched from {executor}: {reason}")]
+    Fetch {
+        /// The scheduler's name for the job.
+        job: String,
+        /// The executor, as host and port.
+        executor: String,
+        /// What happened.
+        reason: String,
+    },
+}
+
+impl ClusterError {
+    /// Whether the same plan may succeed if it is sent again.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::NoExecutors { .. }
+            | Self::JobForgotten { .. }
+            | Self::ExecutorLost { .. }
+            | Self::Timeout { .. }
+            | Self::Fetch { .. } => true,
+            Self::JobFailed { reason, .. } => is_transient_failure(reason),
+            Self::Address { .. }
+            | Self::Refused { .. }
+            | Self::PlanTooLarge { .. }
+            | Self::Plan(_) => false,
+        }
+    }
+}
+
+/// Ballista gives an error as its text. These are faults of the machine or the network; everything else would fail again.
+fn is_transient_failure(reason: &str) -> bool {
+    const FAULTS: [&str; 8] = [
+        "FetchFailed",
+        "FetchPartition",
+        "GrpcConnection",
+        "tonic",
+        "transport error",
+        "Connection refused",
+        "Cancelled",
+        "ExecutorLost",
+    ];
+    FAULTS.iter().any(|fault| reason.contains(fault))
+}

@@ -1,0 +1,19 @@
+//! The cluster, as a client sees it: what a session for it is, how a plan gets there, and how its result comes back.
+//!
+//! Owns everything that client, scheduler and executor must agree on (codec, settings, limits), submission, and watching
+//! the executors while a job runs. Does not try again: whether rows of a failed job may be asked for again, and where
+//! they are staged then, is known to the run.
+//!
+//! Ballista computes, and is believed in nothing else. A job in which an executor is lost may hang or give rows twice
+//! (docs/cluster.md), so a job that loses one is cancelled and ends with an error.
+
+mod client;
+mod codec;
+mod error;
+mod session;
+mod watch;
+
+pub use client::{Cluster, Executor};
+pub use codec::physical_codec;
+pub use error::ClusterError;
+pub use session::{MESSAGE_BYTES, cluster_state, process_config};

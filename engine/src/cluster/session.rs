@@ -1,0 +1,80 @@
+//! Settings of Ballista for pipelines, and the session in which a plan for the cluster is made: all in one place.
+//!
+//! | setting | value | why |
+//! |---|---|---|
+//! | adaptive planning | off | a job that loses an executor hangs with it; our plans are made before |
+//! | message size | [`MESSAGE_BYTES`] | plans over many files exceed Ballista's 16 MiB; larger ones are refused before they are sent |
+//! | round robin, views, dynamic filters | off | Ballista's own choice: they do not work across processes |
+//! | joins | hash where a build side fits, else sort and merge | a hash join cannot spill |
+//!
+//! What belongs to one process only (heartbeats, folders, addresses) is in `scheduler` and `executor`.
+
+use ballista_core::extension::SessionConfigExt;
+use datafusion::error::Result;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::context::SessionState;
+use datafusion::prelude::SessionConfig;
+
+use super::codec::physical_codec;
+use crate::functions::register_functions;
+use crate::session::{SessionOptions, runtime};
+
+/// A message between the processes of a cluster has this many bytes at most.
+pub const MESSAGE_BYTES: usize = 64 << 20;
+
+/// The configuration with which every process of a cluster begins; a client's settings come over it.
+pub fn process_config() -> SessionConfig {
+    SessionConfig::new_with_ballista()
+        .with_ballista_physical_extension_codec(physical_codec())
+        .with_ballista_adaptive_query_planner(false)
+        .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES)
+}
+
+/// A session that plans for a cluster that works on `partitions` at once. It executes nothing.
+///
+/// # Errors
+/// When a setting of the pipeline is unknown or has a wrong value.
+pub fn cluster_state(options: &SessionOptions, partitions: usize) -> Result<SessionState> {
+    let mut config = process_config()
+        .with_target_partitions(partitions.max(1))
+        .with_batch_size(options.budget.batch_size());
+    for (key, value) in &options.settings {
+        config.options_mut().set(key, value)?;
+    }
+    let mut state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime(options)?)
+        .with_default_features()
+        .build();
+    register_functions(&mut state)?;
+    Ok(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Budget;
+
+    #[test]
+    fn a_session_for_the_cluster_has_the_functions_of_every_other() {
+        let spill_dir = tempfile::tempdir().unwrap();
+        let options = SessionOptions {
+            budget: Budget::new(512 << 20, 2, 8192),
+            spill_dir: spill_dir.path().to_path_buf(),
+            settings: Vec::new(),
+        };
+        assert_eq!(
+            crate::function_names(&cluster_state(&options, 4).unwrap()),
+            crate::function_names(&crate::session_state(&options).unwrap())
+        );
+    }
+
+    #[test]
+    fn adaptive_planning_is_off_in_every_process() {
+        assert!(
+            !process_config()
+                .ballista_config()
+                .adaptive_query_planner_enabled()
+        );
+    }
+}
