@@ -10,6 +10,7 @@ use anyhow::Context;
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use clap::Parser;
+use engine::cluster::{MESSAGE_BYTES, physical_codec, process_config};
 use engine::{Budget, SessionOptions};
 // `malloc` of the whole process, by being linked (docs/decisions.md).
 use tikv_jemallocator as _;
@@ -19,6 +20,13 @@ const STACK_BYTES: usize = 32 << 20;
 
 /// How long threads that are at work may take to end once the process was told to stop.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Clients take an executor that sends none for some of these to be lost.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How often data of old jobs is looked for.
+const CLEAN_UP: Duration = Duration::from_mins(10);
+/// Shuffled data that nothing touched for so long belongs to a job whose client is gone.
+const JOB_DATA_LIFE: Duration = Duration::from_hours(12);
 
 /// Run one executor of the cluster
 #[derive(Debug, Parser)]
@@ -85,6 +93,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let functions = functions(&options)?;
     // One runtime for all sessions: spill folder, object stores and their connections are shared.
     let runtime = engine::runtime(&options).context("cannot build the runtime environment")?;
+    let message_bytes = u32::try_from(MESSAGE_BYTES).context("messages are too large")?;
     let config = ExecutorProcessConfig {
         scheduler_host: arguments.scheduler_host,
         scheduler_port: arguments.scheduler_port,
@@ -95,6 +104,13 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         work_dir: Some(work_dir.display().to_string()),
         memory_pool_size: Some(pool_bytes),
         override_function_registry: Some(Arc::new(functions)),
+        override_config_producer: Some(Arc::new(process_config)),
+        override_physical_codec: Some(physical_codec()),
+        grpc_max_decoding_message_size: message_bytes,
+        grpc_max_encoding_message_size: message_bytes,
+        executor_heartbeat_interval_seconds: HEARTBEAT.as_secs(),
+        job_data_clean_up_interval_seconds: CLEAN_UP.as_secs(),
+        job_data_ttl_seconds: JOB_DATA_LIFE.as_secs(),
         override_runtime_producer: Some(Arc::new(move |_| Ok(Arc::clone(&runtime)))),
         ..ExecutorProcessConfig::default()
     };

@@ -1,6 +1,9 @@
 //! The Ballista scheduler with the product's functions.
 //!
-//! Owns the command line and the life of the process. Sessions come from `engine`; scheduling is Ballista's.
+//! Owns the command line and the life of the process, and which executors get tasks (`resources`). Sessions, the codec and
+//! the settings that all processes share come from `engine`; the rest of scheduling is Ballista's.
+
+mod resources;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,14 +12,18 @@ use std::time::Duration;
 
 use anyhow::Context;
 use ballista_scheduler::cluster::BallistaCluster;
-use ballista_scheduler::config::SchedulerConfig;
+use ballista_scheduler::cluster::memory::InMemoryJobState;
+use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
 use ballista_scheduler::scheduler_process::{create_scheduler, start_grpc_service_with_listener};
+use ballista_scheduler::scheduler_server::SessionBuilder;
 use clap::Parser;
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use engine::cluster::{MESSAGE_BYTES, physical_codec, process_config};
 use engine::{Budget, SessionOptions};
+use resources::Resources;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,6 +32,9 @@ const STACK_BYTES: usize = 32 << 20;
 
 /// How long threads that are at work may take to end once the process was told to stop.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// An executor that sends no heartbeat for so long is dropped.
+const EXECUTOR_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Run the cluster's scheduler
 #[derive(Debug, Parser)]
@@ -39,6 +49,9 @@ struct Arguments {
     /// Folder for spill files of the planner's own sessions
     #[arg(long, env = "SCHEDULER_WORK_DIR")]
     work_dir: Option<PathBuf>,
+    /// Seconds that an executor which is told to stop may take to end its tasks
+    #[arg(long, env = "SCHEDULER_DRAIN_SECONDS", default_value_t = 600)]
+    drain_seconds: u64,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -73,21 +86,45 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let address = listener
         .local_addr()
         .context("cannot tell the address of the listener")?;
+    let session_builder: SessionBuilder =
+        Arc::new(move |session| session_state(session, &spill_dir));
+    let message_bytes = u32::try_from(MESSAGE_BYTES).context("messages are too large")?;
     let config = Arc::new(SchedulerConfig {
         bind_host: address.ip().to_string(),
         bind_port: address.port(),
         external_host: arguments
             .external_host
             .unwrap_or_else(|| address.ip().to_string()),
-        override_session_builder: Some(Arc::new(move |session| session_state(session, &spill_dir))),
+        override_session_builder: Some(Arc::clone(&session_builder)),
+        override_config_producer: Some(Arc::new(process_config)),
+        override_physical_codec: Some(physical_codec()),
+        grpc_server_max_decoding_message_size: message_bytes,
+        grpc_server_max_encoding_message_size: message_bytes,
+        grpc_client_max_message_size: message_bytes,
+        // Every executor gets a part of a stage, rather than the largest all of it.
+        task_distribution: TaskDistributionPolicy::RoundRobin,
+        // A job that fails anywhere ends, and the run that asked for it decides whether to ask again: with Ballista's own
+        // repetitions its rows could come twice (docs/cluster.md).
+        task_max_failures: 1,
+        stage_max_failures: 1,
+        // Clients notice a lost executor before this, and cancel their jobs.
+        executor_timeout_seconds: EXECUTOR_TIMEOUT.as_secs(),
+        no_executors_grace_period_seconds: EXECUTOR_TIMEOUT.as_secs(),
+        expire_dead_executor_interval_seconds: 5,
+        executor_termination_grace_period: arguments.drain_seconds,
         ..SchedulerConfig::default()
     });
     config
         .validate()
         .context("the scheduler's configuration does not hold")?;
-    let cluster = BallistaCluster::new_from_config(&config)
-        .await
-        .context("cannot make the cluster's state")?;
+    let cluster = BallistaCluster::new(
+        Arc::new(Resources::default()),
+        Arc::new(InMemoryJobState::new(
+            config.scheduler_id.clone(),
+            session_builder,
+            Arc::new(process_config),
+        )),
+    );
     let scheduler = create_scheduler::<LogicalPlanNode, PhysicalPlanNode>(cluster, config)
         .await
         .context("cannot start scheduling")?;
