@@ -1,145 +1,18 @@
 //! Settings of a run and where each value came from.
 //!
-//! Owns the environment (read once, here), the presets and the one precedence: flag, then environment, then the
+//! Owns the environment (read once, in `settings::environment`), the presets and the one precedence: flag, then environment, then the
 //! pipeline's own `SET pipeline.…`, then the preset, then the default. Components get plain values from here and never
 //! look at the environment themselves.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod environment;
+
 use std::num::NonZeroU64;
-use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::language::{MemoryLimit, OptionError, PipelineOptions, Preset, nearest};
+use crate::language::{MemoryLimit, Mode, OptionError, PipelineOptions, Preset};
 
-/// Variables of the product, without the prefix, that are settings of the command.
-const COMMAND: &[&str] = &[
-    "DEFINITIONS",
-    "STATE_DIR",
-    "LOG",
-    "LOG_FORMAT",
-    // Read where the clients of object stores are made.
-    "STORAGE_MAX_RETRIES",
-    "STORAGE_RETRY_TIMEOUT",
-];
-
-/// Settings of a run. As a variable each has the prefix and capitals.
-const SETTINGS: &[&str] = &[
-    "memory",
-    "preset",
-    "extract_chunk_size",
-    "transform_batch_size",
-    "load_batch_size",
-    "max_concurrent_chunks",
-    "memory_threshold",
-];
-
-/// Prefix of the product's variables.
-const PREFIX: &str = "PIPELINES_";
-
-/// Prefix, after [`PREFIX`], of a variable that sets a parameter: `PIPELINES_SET__MEMBER=ada-example`.
-const PARAMETER: &str = "SET__";
-
-/// The environment, as it was when the process started.
-#[derive(Clone, Default)]
-pub struct Environment {
-    variables: BTreeMap<String, String>,
-}
-
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Values may be secrets.
-        f.debug_struct("Environment")
-            .field("variables", &self.variables.len())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Environment {
-    /// Reads the process's environment. Values that are not Unicode are left out.
-    pub fn read() -> Self {
-        std::env::vars_os()
-            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-            .collect()
-    }
-
-    /// The value of any variable.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str)
-    }
-
-    /// The value of one of the product's variables, named without its prefix.
-    pub fn own(&self, name: &str) -> Option<&str> {
-        self.get(&format!("{PREFIX}{name}"))
-    }
-
-    /// Whether colours are unwanted (`NO_COLOR` set to anything, or a dumb terminal).
-    pub fn no_color(&self) -> bool {
-        self.get("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || self.get("TERM") == Some("dumb")
-    }
-
-    /// Parameters of a pipeline that the environment sets, names in lower case.
-    pub fn parameters(&self) -> impl Iterator<Item = (String, String)> + '_ {
-        self.variables.iter().filter_map(|(name, value)| {
-            let parameter = name.strip_prefix(PREFIX)?.strip_prefix(PARAMETER)?;
-            Some((parameter.to_ascii_lowercase(), value.clone()))
-        })
-    }
-
-    /// The settings of a run that the environment gives.
-    fn options(&self) -> Result<PipelineOptions, SettingError> {
-        let given = SETTINGS
-            .iter()
-            .filter_map(|name| Some((*name, self.own(&name.to_ascii_uppercase())?)));
-        layer(given, |name| {
-            format!("{PREFIX}{}", name.to_ascii_uppercase())
-        })
-    }
-
-    /// Folders to look for definitions in, from `PIPELINES_DEFINITIONS` (separated as `PATH` is).
-    pub fn definitions(&self) -> Vec<PathBuf> {
-        self.own("DEFINITIONS")
-            .map(|paths| std::env::split_paths(paths).collect())
-            .unwrap_or_default()
-    }
-
-    /// Refuses variables with the product's prefix that mean nothing: a misspelt one would be ignored in silence.
-    ///
-    /// # Errors
-    /// Names the first such variable, and the nearest one that exists.
-    pub fn check(&self) -> Result<(), SettingError> {
-        let settings = SETTINGS.iter().map(|name| name.to_ascii_uppercase());
-        let known: Vec<String> = COMMAND
-            .iter()
-            .map(|name| String::from(*name))
-            .chain(settings)
-            .collect();
-        for name in self.variables.keys() {
-            let Some(own) = name.strip_prefix(PREFIX) else {
-                continue;
-            };
-            if !own.starts_with(PARAMETER) && !known.iter().any(|known| known == own) {
-                let suggestion = nearest(own, known.iter().map(String::as_str))
-                    .map(|near| format!("{PREFIX}{near}"));
-                return Err(SettingError::UnknownVariable {
-                    name: name.clone(),
-                    suggestion,
-                });
-            }
-        }
-        Ok(())
-    }
-}
-
-impl FromIterator<(String, String)> for Environment {
-    fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
-        Self {
-            variables: variables.into_iter().collect(),
-        }
-    }
-}
+pub use environment::Environment;
 
 /// Where a value came from, strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -208,6 +81,15 @@ pub struct RunFlags {
     /// Resident memory above which extraction waits: `300MiB`, or a share of the ceiling: `75%`
     #[arg(long, value_name = "AMOUNT")]
     pub memory_threshold: Option<String>,
+    /// Where the query runs: local, cluster, or auto, which chooses by the number of rows
+    #[arg(long, value_name = "MODE", help_heading = "Cluster")]
+    pub mode: Option<String>,
+    /// Rows above which `auto` goes to the cluster
+    #[arg(long, value_name = "ROWS", help_heading = "Cluster")]
+    pub threshold_rows: Option<String>,
+    /// Address of the cluster's scheduler, such as `http://host:50050` [env: PIPELINES_SCHEDULER]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Cluster")]
+    pub cluster: Option<String>,
 }
 
 impl RunFlags {
@@ -221,6 +103,8 @@ impl RunFlags {
             ("load_batch_size", &self.load_batch_size),
             ("max_concurrent_chunks", &self.max_concurrent_chunks),
             ("memory_threshold", &self.memory_threshold),
+            ("mode", &self.mode),
+            ("threshold_rows", &self.threshold_rows),
         ];
         let given = given
             .into_iter()
@@ -263,7 +147,17 @@ pub struct RunSettings {
     pub max_concurrent_chunks: Setting<usize>,
     /// Resident memory above which extraction waits, bytes.
     pub memory_threshold: Setting<u64>,
+    /// Where the query runs.
+    pub mode: Setting<Mode>,
+    /// Rows above which [`Mode::Auto`] goes to the cluster.
+    pub threshold_rows: Setting<u64>,
+    /// Address of the cluster's scheduler.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<Setting<String>>,
 }
+
+/// Rows above which a run goes to the cluster when nothing is said (docs/cluster.md has the measurement).
+const THRESHOLD_ROWS: u64 = 1_000_000;
 
 /// The share of the available memory that is the ceiling when nothing is said.
 const DEFAULT_MEMORY: MemoryLimit = MemoryLimit::Percent(50);
@@ -282,6 +176,7 @@ impl RunSettings {
         definition: &PipelineOptions,
         available: u64,
     ) -> Result<Self, SettingError> {
+        let scheduler = scheduler(flags, environment);
         let (flags, variables) = (flags.options()?, environment.options()?);
         let asked = [
             (&flags, Origin::Flag),
@@ -324,6 +219,14 @@ impl RunSettings {
                 origin: number.origin,
             }
         };
+        let mode = first(&asked, |options| options.mode).unwrap_or(Setting {
+            value: Mode::Auto,
+            origin: Origin::Default,
+        });
+        if mode.value == Mode::Cluster && scheduler.is_none() {
+            return Err(SettingError::NoScheduler);
+        }
+        let threshold_rows = first(&asked, |options| options.threshold_rows.map(u64::from));
         let memory = amount(|options| options.memory, available);
         if memory.value < SMALLEST_MEMORY {
             return Err(SettingError::MemoryTooSmall {
@@ -339,8 +242,27 @@ impl RunSettings {
             load_batch_size: number(|options| options.load_batch_size),
             max_concurrent_chunks: number(|options| options.max_concurrent_chunks),
             memory_threshold: amount(|options| options.memory_threshold, memory.value),
+            mode,
+            threshold_rows: threshold_rows.unwrap_or(Setting {
+                value: THRESHOLD_ROWS,
+                origin: Origin::Default,
+            }),
+            scheduler,
         })
     }
+}
+
+/// The address of the scheduler: it belongs to a place, not to a pipeline, so a definition cannot give it.
+fn scheduler(flags: &RunFlags, environment: &Environment) -> Option<Setting<String>> {
+    let setting = |value: &str, origin| Setting {
+        value: String::from(value),
+        origin,
+    };
+    let flag = flags.cluster.as_deref();
+    let variable = environment.own("SCHEDULER");
+    flag.map(|value| setting(value, Origin::Flag))
+        .or_else(|| variable.map(|value| setting(value, Origin::Environment)))
+        .filter(|address| !address.value.is_empty())
 }
 
 /// The value of the strongest layer that has one.
@@ -376,6 +298,11 @@ pub enum SettingError {
         #[source]
         source: OptionError,
     },
+    /// The cluster is asked for, and nobody said where it is.
+    #[error(
+        "mode `cluster` needs the address of a scheduler: give --cluster http://host:50050, or set PIPELINES_SCHEDULER"
+    )]
+    NoScheduler,
     /// A ceiling in which the program itself does not fit.
     #[error("a memory ceiling of {} is too small; the least is {}", bytesize::ByteSize(*bytes).display().iec(), bytesize::ByteSize(*smallest).display().iec())]
     MemoryTooSmall {
@@ -492,17 +419,22 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_variable_is_refused() {
-        let error = environment(&[("PIPELINES_MEMROY", "1GiB")])
-            .check()
-            .unwrap_err();
+    fn the_cluster_cannot_be_asked_for_without_a_scheduler() {
+        let mut flags = RunFlags {
+            mode: Some("cluster".into()),
+            ..RunFlags::default()
+        };
+        let options = PipelineOptions::default();
         assert_eq!(
-            error.to_string(),
-            "the environment variable PIPELINES_MEMROY means nothing; did you mean PIPELINES_MEMORY?"
+            resolve(&flags, &[], &options),
+            Err(SettingError::NoScheduler)
         );
-        environment(&[("PIPELINES_SET__MEMBER", "ada-example")])
-            .check()
-            .unwrap();
+        let variables = [("PIPELINES_SCHEDULER", "there:50050")];
+        let settings = resolve(&flags, &variables, &options).unwrap();
+        assert_eq!(settings.scheduler.unwrap().value, "there:50050");
+        flags.cluster = Some("here:50050".into());
+        let settings = resolve(&flags, &variables, &options).unwrap();
+        assert_eq!(settings.scheduler.unwrap().value, "here:50050");
     }
 
     #[test]
@@ -515,17 +447,5 @@ mod tests {
             resolve(&flags, &[], &PipelineOptions::default()),
             Err(SettingError::MemoryTooSmall { .. })
         ));
-    }
-
-    #[test]
-    fn parameters_come_from_the_environment_in_lower_case() {
-        let environment = environment(&[
-            ("PIPELINES_SET__DATA_DATE_START", "2024-01-01"),
-            ("PATH", "/bin"),
-        ]);
-        assert_eq!(
-            environment.parameters().collect::<Vec<_>>(),
-            [("data_date_start".into(), "2024-01-01".into())]
-        );
     }
 }

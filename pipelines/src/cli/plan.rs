@@ -1,7 +1,6 @@
 //! `pipelines plan`: what a run would read, do, write and replace. Never writes.
 
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use serde::Serialize;
 use tables::Table;
 
@@ -11,9 +10,12 @@ use super::printer::{Output as Form, bytes, count};
 use super::report;
 use super::run::SelectionArguments;
 use crate::language::Output;
+use crate::run::decide::decide;
 use crate::run::error::RunError;
+use crate::run::estimate::{self, Estimate};
 use crate::run::{self, Prepared, outputs, prepare, sample, sources};
 use crate::settings::RunSettings;
+use crate::store::RunMode;
 
 /// What to plan.
 #[derive(Debug, clap::Args)]
@@ -26,7 +28,7 @@ pub(super) struct PlanArguments {
 #[derive(Debug, Serialize)]
 struct Preview {
     pipeline: String,
-    mode: &'static str,
+    mode: RunMode,
     reason: String,
     settings: RunSettings,
     sources: Vec<SourcePreview>,
@@ -44,6 +46,19 @@ struct SourcePreview {
     bytes: Option<u64>,
     exact: bool,
     estimate_from: String,
+}
+
+impl SourcePreview {
+    /// What the decision between here and the cluster is made from.
+    fn estimate(&self) -> Estimate {
+        Estimate {
+            table: self.table.clone(),
+            rows: self.rows,
+            bytes: self.bytes,
+            exact: self.exact,
+            from: self.estimate_from.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -137,7 +152,19 @@ async fn preview(
                         estimate_from: estimate.source,
                     }
                 }
-                None => file_preview(&ctx, source).await?,
+                None => {
+                    let estimate = estimate::of_table(&ctx, source).await?;
+                    SourcePreview {
+                        table: estimate.table,
+                        kind: source.kind.to_string(),
+                        reads: source.location.clone(),
+                        items: None,
+                        rows: estimate.rows,
+                        bytes: estimate.bytes,
+                        exact: estimate.exact,
+                        estimate_from: estimate.from,
+                    }
+                }
             },
         );
     }
@@ -145,10 +172,12 @@ async fn preview(
     for (output, _) in &planned.outputs {
         outputs.push(output_preview(output, &prepared.settings).await?);
     }
+    let estimates: Vec<Estimate> = previews.iter().map(SourcePreview::estimate).collect();
+    let (mode, decision) = decide(&prepared.settings, &estimates);
     Ok(Preview {
         pipeline: prepared.definition.name.clone(),
-        mode: "local",
-        reason: String::from("this version runs every pipeline in this process"),
+        mode,
+        reason: decision.reason,
         settings: prepared.settings.clone(),
         sources: previews,
         steps: planned
@@ -157,35 +186,6 @@ async fn preview(
             .map(|(name, plan)| step(name, plan))
             .collect(),
         outputs,
-    })
-}
-
-/// A file source is read in place; its size comes from the files themselves.
-async fn file_preview(
-    ctx: &datafusion::prelude::SessionContext,
-    source: &crate::language::Source,
-) -> Result<SourcePreview, RunError> {
-    let failed = |error| RunError::Engine {
-        doing: format!("looking at `{}`", source.location),
-        source: Box::new(error),
-    };
-    let frame = ctx.table(source.name.as_str()).await.map_err(failed)?;
-    let physical = frame.create_physical_plan().await.map_err(failed)?;
-    let statistics = StatisticsContext::new()
-        .compute(physical.as_ref(), &StatisticsArgs::new())
-        .map_err(failed)?;
-    Ok(SourcePreview {
-        table: source.name.clone(),
-        kind: source.kind.to_string(),
-        reads: source.location.clone(),
-        items: None,
-        rows: statistics.num_rows.get_value().map(|rows| *rows as u64),
-        bytes: statistics
-            .total_byte_size
-            .get_value()
-            .map(|bytes| *bytes as u64),
-        exact: statistics.num_rows.is_exact().unwrap_or(false),
-        estimate_from: String::from("the files' own statistics"),
     })
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use connectors::extract::{ErrorClass as SourceClass, ExtractError};
 use datafusion::error::DataFusionError;
+use engine::cluster::ClusterError;
 
 use super::landing::LandingError;
 use crate::cli::exit::ExitStatus;
@@ -91,6 +92,21 @@ pub enum RunError {
         #[source]
         source: Box<tables::Error>,
     },
+    /// The cluster did not do what it was asked.
+    #[error("the query was not executed on the cluster")]
+    Cluster(#[from] ClusterError),
+    /// The cluster wrote another number of rows than the query has.
+    #[error(
+        "the cluster wrote {given} rows of `{output}`, and the query has {expected}; nothing was published"
+    )]
+    Miscounted {
+        /// The output.
+        output: String,
+        /// Rows in the staged files.
+        given: u64,
+        /// Rows counted another way.
+        expected: u64,
+    },
     /// Checks do not hold.
     #[error("{}", failed.join("\n"))]
     Checks {
@@ -166,6 +182,8 @@ impl RunError {
                 SourceClass::Transient => ExitStatus::Transient,
                 _ => ExitStatus::Failed,
             },
+            Self::Cluster(ClusterError::Address { .. }) => ExitStatus::Definition,
+            Self::Cluster(error) if error.is_transient() => ExitStatus::Transient,
             Self::Checks { .. } => ExitStatus::Check,
             Self::Table { source, .. } if source.is_busy() => ExitStatus::Busy,
             Self::Store(StoreError::AlreadyRunning { .. }) | Self::Superseded => ExitStatus::Busy,
@@ -209,6 +227,9 @@ impl RunError {
             }
             Self::Checks { .. } => Some(String::from(
                 "nothing was published; the extracted records are kept",
+            )),
+            Self::Cluster(_) | Self::Miscounted { .. } => Some(String::from(
+                "nothing was published, and what was extracted is kept; `--mode local` runs the query in this process",
             )),
             Self::Care(source) => care_hint(source),
             Self::Superseded => Some(String::from("`pipelines runs` shows which run it is")),

@@ -1,20 +1,23 @@
 //! One run of a pipeline, station by station.
 //!
 //! ```text
-//! prepare ─► claim ─► plan ─► open outputs ─► extract ─► write ─► check ─► commit ─► record
+//! prepare ─► claim ─► plan ─► open outputs ─► extract ─► decide ─► write ─► check ─► commit ─► record
 //! ```
 //!
 //! Owns the order of the stations and what is kept when one fails. What a station does is in its own module:
-//! [`prepare`](self::prepare()), [`claim`], [`sources`], [`extract`], [`outputs`]. Nothing is visible to a reader of an
+//! [`prepare`](self::prepare()), [`claim`], [`sources`], [`extract`], [`decide`], [`outputs`], [`remote`]. Nothing is visible to a reader of an
 //! output before `commit`; whatever stops a run before leaves its landed records for the next attempt.
 
 pub mod claim;
 pub mod context;
+pub mod decide;
 pub mod error;
+pub mod estimate;
 pub mod extract;
 pub mod landing;
 pub mod outputs;
 pub mod prepare;
+pub mod remote;
 pub mod sample;
 pub mod sources;
 pub mod stations;
@@ -212,7 +215,7 @@ fn identity_parameters(prepared: &Prepared, environment: &Environment) -> BTreeM
 }
 
 fn announce(printer: Printer, prepared: &Prepared, run: &Run, sample: Option<&url::Url>) {
-    printer.say(format_args!("run {}  {}  local", run.id, run.pipeline));
+    printer.say(format_args!("run {}  {}", run.id, run.pipeline));
     if let Some(root) = sample {
         printer.say(format_args!(
             "  reading the bundled sample of Launchpad, served at {root}; for the live service set LP_WEB_ROOT=production \

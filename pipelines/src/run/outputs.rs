@@ -34,7 +34,7 @@ pub struct OpenOutput {
     pub location: String,
     /// What its query reads in place.
     reads: String,
-    staging: Staging,
+    pub(super) staging: Staging,
 }
 
 /// An output that is staged but not yet published.
@@ -180,11 +180,7 @@ impl OpenOutput {
         plan: &LogicalPlan,
     ) -> Result<StagedOutput, (RunError, Box<Self>)> {
         match self.files(run, ctx, plan).await {
-            Ok((staged, scanned)) => Ok(StagedOutput {
-                open: self,
-                staged,
-                scanned,
-            }),
+            Ok((staged, scanned)) => Ok(StagedOutput::new(self, staged, scanned)),
             Err(error) => Err((error, Box::new(self))),
         }
     }
@@ -231,7 +227,7 @@ impl OpenOutput {
             })
     }
 
-    fn query_failed(&self, error: DataFusionError) -> RunError {
+    pub(super) fn query_failed(&self, error: DataFusionError) -> RunError {
         let mut doing = format!("the query of the output `{}`", name(&self.output));
         if !self.reads.is_empty() {
             doing = format!("{doing}, which reads {},", self.reads);
@@ -242,7 +238,7 @@ impl OpenOutput {
         }
     }
 
-    fn table_failed(&self, source: tables::Error) -> RunError {
+    pub(super) fn table_failed(&self, source: tables::Error) -> RunError {
         RunError::Table {
             location: self.location.clone(),
             source: Box::new(source),
@@ -251,6 +247,15 @@ impl OpenOutput {
 }
 
 impl StagedOutput {
+    /// Staged, of a query that took so many rows from its sources.
+    pub(super) fn new(open: OpenOutput, staged: tables::Staged, scanned: u64) -> Self {
+        Self {
+            open,
+            staged,
+            scanned,
+        }
+    }
+
     /// Rows that the query took from its sources, landed ones included.
     pub fn scanned(&self) -> u64 {
         self.scanned

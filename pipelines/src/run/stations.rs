@@ -1,4 +1,4 @@
-//! The stations between claim and record: plan, open, extract, write, check, commit.
+//! The stations between claim and record: plan, open, extract, decide, write, check, commit.
 //!
 //! Owns their order, what each tells the run's record, and that every opened output is given back when one fails. How a
 //! run begins and ends is [`super`]'s.
@@ -15,16 +15,19 @@ use engine::{Budget, SessionOptions};
 use serde_json::json;
 
 use super::context::{RunContext, StageReport};
+use super::decide::{self, decide};
 use super::error::{RunError, chain};
+use super::estimate;
 use super::extract;
 use super::outputs::{self, OpenOutput, Published, StagedOutput};
 use super::prepare::Prepared;
+use super::remote::Remote;
 use super::sources::{self, Extracted};
 use crate::cli::printer::{bytes, count, thousands};
 use crate::language::{self, Bound, Planned};
 use crate::progress::Status;
 use crate::settings::RunSettings;
-use crate::store::{self, Counts, Decision, RunMode, StageName};
+use crate::store::{self, Counts, StageName};
 
 /// All stations between claim and record.
 pub(super) async fn execute(
@@ -34,15 +37,6 @@ pub(super) async fn execute(
     counts: &mut Counts,
 ) -> Result<Vec<Published>, RunError> {
     let bound = &prepared.bound;
-    let decision = Decision {
-        estimated_rows: None,
-        threshold_rows: bound.options.threshold_rows.map(u64::from),
-        reason: String::from("this version runs every pipeline in this process"),
-        detail: serde_json::Value::Null,
-    };
-    run.store
-        .record_decision(run.attempt, RunMode::Local, &decision)
-        .await?;
     std::fs::create_dir_all(&run.work_dir).map_err(|source| RunError::Io {
         action: "make the work folder",
         path: run.work_dir.clone(),
@@ -79,7 +73,11 @@ pub(super) async fn execute(
     if let Err(error) = extract_all(run, extracted, counts).await {
         return Err(give_back(only_outputs(opened), error).await);
     }
-    let staged = write_all(run, bound, &ctx, budget, opened).await?;
+    let remote = match place(run, bound, &ctx, &budget).await {
+        Ok(remote) => remote,
+        Err(error) => return Err(give_back(only_outputs(opened), error).await),
+    };
+    let staged = write_all(run, bound, &ctx, budget, remote.as_ref(), opened).await?;
     if extracted.is_empty() {
         counts.read = staged.iter().map(StagedOutput::scanned).sum();
     }
@@ -206,12 +204,46 @@ async fn extract_all(
     run.end(StageName::Extract, report).await
 }
 
-/// Stages every output. A query that exhausts its memory is planned again with the least that can do before the run gives up.
+/// Decides where the outputs' queries run, says so, and makes sure that the cluster is there if it is wanted.
+async fn place(
+    run: &RunContext,
+    bound: &Bound,
+    ctx: &SessionContext,
+    budget: &Budget,
+) -> Result<Option<Remote>, RunError> {
+    let mut estimates = Vec::new();
+    for source in &bound.sources {
+        estimates.push(estimate::of_table(ctx, source).await?);
+    }
+    let (mode, decision) = decide(&run.settings, &estimates);
+    run.progress
+        .say(format_args!("  {mode} ({})", decision.reason));
+    run.store
+        .record_decision(run.attempt, mode, &decision)
+        .await?;
+    let Some(cluster) = decide::reach(mode, &run.settings).await? else {
+        return Ok(None);
+    };
+    let counted = estimates.iter().filter(|estimate| estimate.exact);
+    Ok(Some(Remote {
+        cluster,
+        session: SessionOptions {
+            budget: budget.clone(),
+            spill_dir: run.spill_dir(),
+            settings: bound.settings.clone(),
+        },
+        read: counted.filter_map(|estimate| estimate.rows).sum(),
+    }))
+}
+
+/// Stages every output, here or on the cluster. A query that exhausts the memory here is planned again with the least that
+/// can do before the run gives up.
 async fn write_all(
     run: &RunContext,
     bound: &Bound,
     ctx: &SessionContext,
     budget: Budget,
+    remote: Option<&Remote>,
     opened: Vec<(OpenOutput, LogicalPlan)>,
 ) -> Result<Vec<StagedOutput>, RunError> {
     run.begin(StageName::Write).await?;
@@ -222,8 +254,12 @@ async fn write_all(
     let mut failure = None;
     for (open, plan) in waiting.by_ref() {
         let name = outputs::name(&open.output);
-        let tight = budget.tightened();
-        let outcome = match (open.stage(run, ctx, &plan).await, tight) {
+        let tight = budget.tightened().filter(|_| remote.is_none());
+        let first = match remote {
+            Some(remote) => open.stage_remotely(run, remote, &plan).await,
+            None => open.stage(run, ctx, &plan).await,
+        };
+        let outcome = match (first, tight) {
             (Err((error, open)), Some(tight)) if exhausted(&error) => {
                 run.warn(format!("output `{name}` exhausted its memory; it is planned again with smaller batches, fewer partitions and joins that spill")).await?;
                 let (ctx, planned) =

@@ -5,6 +5,8 @@ mod published;
 
 mod bad_input;
 mod care;
+mod cluster;
+mod cluster_faults;
 mod commands;
 mod completeness;
 mod faults;

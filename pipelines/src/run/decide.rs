@@ -1,0 +1,157 @@
+//! Where a run's query is executed: in this process or on the cluster, and why. Owns the rule and its words.
+
+use engine::cluster::Cluster;
+use serde_json::json;
+
+use super::error::RunError;
+use super::estimate::Estimate;
+use crate::cli::printer::{count, thousands};
+use crate::language::Mode;
+use crate::settings::{Origin, RunSettings};
+use crate::store::{Decision, RunMode};
+
+/// Decides by the settings and by what the sources will give.
+pub fn decide(settings: &RunSettings, estimates: &[Estimate]) -> (RunMode, Decision) {
+    let threshold = settings.threshold_rows.value;
+    let rows: Option<u64> = estimates.iter().map(|estimate| estimate.rows).sum();
+    let mut from: Vec<&str> = estimates
+        .iter()
+        .map(|estimate| estimate.from.as_str())
+        .collect();
+    from.dedup();
+    let about = if estimates.iter().all(|estimate| estimate.exact) {
+        ""
+    } else {
+        "about "
+    };
+    let counted = |rows| format!("{about}{} from {}", count(rows, "row"), from.join(" and "));
+    let asked = match settings.mode.origin {
+        Origin::Flag => "--mode",
+        Origin::Environment => "PIPELINES_MODE",
+        _ => "the definition",
+    };
+    let limit = thousands(threshold);
+    let (mode, reason) = match (settings.mode.value, rows, &settings.scheduler) {
+        (Mode::Local, _, _) => (RunMode::Local, format!("asked for by {asked}")),
+        (Mode::Cluster, _, _) => (RunMode::Cluster, format!("asked for by {asked}")),
+        (Mode::Auto, None, _) => (
+            RunMode::Local,
+            String::from("nothing tells the number of rows"),
+        ),
+        (Mode::Auto, Some(rows), _) if rows <= threshold => (
+            RunMode::Local,
+            format!("{}, not above the threshold of {limit}", counted(rows)),
+        ),
+        (Mode::Auto, Some(rows), Some(_)) => (
+            RunMode::Cluster,
+            format!("{}, above the threshold of {limit}", counted(rows)),
+        ),
+        (Mode::Auto, Some(rows), None) => (
+            RunMode::Local,
+            format!(
+                "{}, above the threshold of {limit}, but no scheduler is set: --cluster, PIPELINES_SCHEDULER",
+                counted(rows)
+            ),
+        ),
+    };
+    let detail = estimates
+        .iter()
+        .map(|estimate| {
+            json!({
+                "table": estimate.table,
+                "rows": estimate.rows,
+                "bytes": estimate.bytes,
+                "exact": estimate.exact,
+                "from": estimate.from,
+            })
+        })
+        .collect();
+    let decision = Decision {
+        estimated_rows: rows,
+        threshold_rows: (settings.mode.value == Mode::Auto).then_some(threshold),
+        reason,
+        detail: serde_json::Value::Array(detail),
+    };
+    (mode, decision)
+}
+
+/// The cluster, if the query shall run there; it answered.
+///
+/// # Errors
+/// [`RunError::Cluster`] when the scheduler does not answer.
+pub async fn reach(mode: RunMode, settings: &RunSettings) -> Result<Option<Cluster>, RunError> {
+    match (mode, &settings.scheduler) {
+        (RunMode::Cluster, Some(address)) => Ok(Some(Cluster::connect(&address.value).await?)),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::language::PipelineOptions;
+    use crate::settings::{Environment, RunFlags};
+
+    fn decided(flags: &[(&str, &str)], rows: &[Option<u64>]) -> (RunMode, String) {
+        let mut given = RunFlags::default();
+        for (name, value) in flags {
+            let value = Some(String::from(*value));
+            match *name {
+                "mode" => given.mode = value,
+                "cluster" => given.cluster = value,
+                _ => given.threshold_rows = value,
+            }
+        }
+        let environment = Environment::from_iter([]);
+        let options = PipelineOptions::default();
+        let settings = RunSettings::resolve(&given, &environment, &options, 8 << 30).unwrap();
+        let estimates: Vec<Estimate> = rows
+            .iter()
+            .map(|rows| Estimate {
+                table: String::from("t"),
+                rows: *rows,
+                bytes: None,
+                exact: true,
+                from: String::from("the files' own statistics"),
+            })
+            .collect();
+        let (mode, decision) = decide(&settings, &estimates);
+        (mode, decision.reason)
+    }
+
+    #[test]
+    fn rows_above_the_threshold_go_to_the_cluster_if_there_is_one() {
+        let cluster = ("cluster", "there:50050");
+        let (mode, reason) = decided(&[cluster], &[Some(700_000), Some(300_001)]);
+        assert_eq!(mode, RunMode::Cluster);
+        assert_eq!(
+            reason,
+            "1,000,001 rows from the files' own statistics, above the threshold of 1,000,000"
+        );
+        let (mode, _) = decided(&[cluster], &[Some(1_000_000)]);
+        assert_eq!(mode, RunMode::Local);
+        let (mode, reason) = decided(&[], &[Some(2_000_000)]);
+        assert_eq!(mode, RunMode::Local);
+        assert!(reason.contains("no scheduler"), "{reason}");
+        let (mode, _) = decided(&[cluster, ("threshold", "10")], &[Some(11)]);
+        assert_eq!(mode, RunMode::Cluster);
+    }
+
+    #[test]
+    fn a_mode_that_is_asked_for_needs_no_rows() {
+        let cluster = ("cluster", "there:50050");
+        let (mode, reason) = decided(&[cluster, ("mode", "cluster")], &[None]);
+        assert_eq!(
+            (mode, reason.as_str()),
+            (RunMode::Cluster, "asked for by --mode")
+        );
+        let (mode, _) = decided(&[cluster, ("mode", "local")], &[Some(u64::from(u32::MAX))]);
+        assert_eq!(mode, RunMode::Local);
+    }
+
+    #[test]
+    fn without_a_number_of_rows_a_run_stays_here() {
+        let (mode, _) = decided(&[("cluster", "there:50050")], &[Some(5_000_000), None]);
+        assert_eq!(mode, RunMode::Local);
+    }
+}

@@ -1,0 +1,80 @@
+//! How much the sources will give, before the query runs. Owns where such a number comes from and how good it is; what is
+//! decided by it is `decide`'s.
+
+use datafusion::common::DataFusionError;
+use datafusion::datasource::listing::ListingTableUrl;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+
+use super::error::RunError;
+use super::sources::connector_kind;
+use crate::language::Source;
+
+/// Bytes of a row of text, where nothing but the size of the files is known.
+const BYTES_A_ROW: u64 = 100;
+
+/// What a source is expected to give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Estimate {
+    /// The source's table.
+    pub table: String,
+    /// Rows; `None` if nothing can tell.
+    pub rows: Option<u64>,
+    /// Bytes of the files.
+    pub bytes: Option<u64>,
+    /// Whether `rows` is a count.
+    pub exact: bool,
+    /// What the numbers come from.
+    pub from: String,
+}
+
+/// What a source gives that is read in place, or has landed, as `ctx` has it.
+///
+/// # Errors
+/// [`RunError::Engine`] when its files cannot be looked at.
+pub async fn of_table(ctx: &SessionContext, source: &Source) -> Result<Estimate, RunError> {
+    looked_at(ctx, source)
+        .await
+        .map_err(|error| RunError::Engine {
+            doing: format!("looking at `{}`", source.location),
+            source: Box::new(error),
+        })
+}
+
+async fn looked_at(ctx: &SessionContext, source: &Source) -> Result<Estimate, DataFusionError> {
+    let landed = connector_kind(source.kind).is_some();
+    let frame = ctx.table(source.name.as_str()).await?;
+    let physical = frame.create_physical_plan().await?;
+    let statistics = StatisticsContext::new().compute(physical.as_ref(), &StatisticsArgs::new())?;
+    let known = |value: Option<&usize>| value.map(|value| *value as u64);
+    let rows = known(statistics.num_rows.get_value());
+    let bytes = known(statistics.total_byte_size.get_value());
+    if rows.is_some() || landed {
+        return Ok(Estimate {
+            table: source.name.clone(),
+            rows,
+            bytes,
+            exact: statistics.num_rows.is_exact().unwrap_or(false),
+            from: String::from(if landed {
+                "what was extracted"
+            } else {
+                "the files' own statistics"
+            }),
+        });
+    }
+    let url = ListingTableUrl::parse(&source.location)?;
+    let store = ctx.runtime_env().object_store(&url)?;
+    let state = ctx.state();
+    let files = url.list_all_files(&state, store.as_ref(), "").await?;
+    let bytes = files
+        .try_fold(0, |sum, file| async move { Ok(sum + file.size) })
+        .await?;
+    Ok(Estimate {
+        table: source.name.clone(),
+        rows: Some(bytes / BYTES_A_ROW),
+        bytes: Some(bytes),
+        exact: false,
+        from: format!("the size of the files, at {BYTES_A_ROW} bytes a row"),
+    })
+}

@@ -1,0 +1,227 @@
+//! Staging an output's rows on the cluster. Owns the tries: when one is given up, that the next one writes elsewhere, and
+//! that rows are believed only after they were counted a second way.
+//!
+//! ```text
+//! try 1 ─► fence ─► plan for the executors of now ─► job ─► rows of one writer per partition ─► count ─► staged
+//!   │        an executor is lost, a part ran twice, the count differs: cancel, wait a little
+//! try 2 ─► fence (stops the writers of try 1), another folder, …
+//! ```
+
+use std::time::Duration;
+
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::datatypes::Int64Type;
+use datafusion::common::stats::Precision;
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SessionState;
+use datafusion::functions_aggregate::expr_fn::count;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use engine::SessionOptions;
+use engine::cluster::{Cluster, ClusterError, cluster_state};
+
+use super::context::RunContext;
+use super::error::{RunError, chain};
+use super::outputs::{OpenOutput, StagedOutput, name};
+
+/// Tries at one output, at most.
+const TRIES: u32 = 5;
+/// The pause before the second try; it doubles with each.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long executors may take to come back before a try is given up.
+const EXECUTORS: Duration = Duration::from_secs(60);
+/// A job that takes longer is taken to hang.
+const JOB: Duration = Duration::from_hours(12);
+
+/// Where and how an output is staged remotely.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Settings of the session that plans.
+    pub session: SessionOptions,
+    /// Rows that the sources give together, if they were counted.
+    pub read: u64,
+}
+
+impl OpenOutput {
+    /// As [`OpenOutput::stage`], on the cluster.
+    ///
+    /// # Errors
+    /// [`RunError::Cluster`] when the last try failed, or one failed in a way that another cannot mend;
+    /// [`RunError::Table`].
+    pub async fn stage_remotely(
+        mut self,
+        run: &RunContext,
+        remote: &Remote,
+        plan: &LogicalPlan,
+    ) -> Result<StagedOutput, (RunError, Box<Self>)> {
+        match self.tries(run, remote, plan).await {
+            Ok(staged) => Ok(StagedOutput::new(self, staged, remote.read)),
+            Err(error) => Err((error, Box::new(self))),
+        }
+    }
+
+    async fn tries(
+        &mut self,
+        run: &RunContext,
+        remote: &Remote,
+        plan: &LogicalPlan,
+    ) -> Result<tables::Staged, RunError> {
+        let name = name(&self.output);
+        let mut pause = PAUSE;
+        for number in 1.. {
+            let tried = tokio::select! {
+                biased;
+                () = run.cancel.cancelled() => return Err(run.interrupted()),
+                tried = self.one_try(run, remote, plan, number) => tried,
+            };
+            let error = match tried {
+                Ok(staged) => return Ok(staged),
+                Err(error) => error,
+            };
+            if number == TRIES || !may_succeed(&error) {
+                return Err(error);
+            }
+            run.warn(format!(
+                "try {number} of {TRIES} at writing `{name}` on the cluster failed: {}; trying again",
+                chain(&error)
+            ))
+            .await?;
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        Err(run.interrupted())
+    }
+
+    async fn one_try(
+        &mut self,
+        run: &RunContext,
+        remote: &Remote,
+        plan: &LogicalPlan,
+        number: u32,
+    ) -> Result<tables::Staged, RunError> {
+        let streams = vcores(&remote.cluster).await?;
+        let state =
+            cluster_state(&remote.session, streams).map_err(|error| self.query_failed(error))?;
+        let attempt = self
+            .staging
+            .begin_remote(number)
+            .await
+            .map_err(|error| self.table_failed(error))?;
+        let physical = state
+            .create_physical_plan(plan)
+            .await
+            .map_err(|error| self.query_failed(error))?;
+        let known = exact_rows(physical.as_ref());
+        let writing = self
+            .staging
+            .remote_plan(&attempt, physical, streams)
+            .map_err(|error| self.table_failed(error))?;
+        let job = format!("{} {} try {number}", run.attempt.run, name(&self.output));
+        let rows = remote
+            .cluster
+            .execute(writing, state.config(), &job, JOB)
+            .await?;
+        let staged = self
+            .staging
+            .staged_remotely(&attempt, &rows)
+            .map_err(|error| self.table_failed(error))?;
+        let expected = match known {
+            Some(rows) => rows,
+            None => self.count(remote, &state, plan, &job).await?,
+        };
+        let given = staged.rows() + staged.rows_discarded;
+        if given != expected {
+            return Err(RunError::Miscounted {
+                output: name(&self.output),
+                given,
+                expected,
+            });
+        }
+        Ok(staged)
+    }
+
+    /// The rows of the plan, counted by a job of its own.
+    async fn count(
+        &self,
+        remote: &Remote,
+        state: &SessionState,
+        plan: &LogicalPlan,
+        job: &str,
+    ) -> Result<u64, RunError> {
+        let failed = |error: DataFusionError| self.query_failed(error);
+        let counting = LogicalPlanBuilder::from(plan.clone())
+            .aggregate(
+                Vec::<datafusion::logical_expr::Expr>::new(),
+                vec![count(lit(1_i64))],
+            )
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(failed)?;
+        let physical = state
+            .create_physical_plan(&counting)
+            .await
+            .map_err(failed)?;
+        let job = format!("{job} count");
+        let rows = remote
+            .cluster
+            .execute(physical, state.config(), &job, JOB)
+            .await?;
+        Ok(single_count(&rows))
+    }
+}
+
+/// The number in the only row of the result; 0 if there is none, which no table of rows has.
+fn single_count(rows: &[RecordBatch]) -> u64 {
+    rows.iter()
+        .filter(|batch| batch.num_rows() == 1)
+        .filter_map(|batch| batch.column(0).as_primitive_opt::<Int64Type>())
+        .map(|column| u64::try_from(column.value(0)).unwrap_or_default())
+        .sum()
+}
+
+/// The rows of a plan, where its files alone tell.
+fn exact_rows(plan: &dyn ExecutionPlan) -> Option<u64> {
+    let statistics = StatisticsContext::new()
+        .compute(plan, &StatisticsArgs::new())
+        .ok()?;
+    match statistics.num_rows {
+        Precision::Exact(rows) => Some(rows as u64),
+        _ => None,
+    }
+}
+
+/// What the executors of now work on at once. Waits for the first, who may be starting.
+async fn vcores(cluster: &Cluster) -> Result<usize, ClusterError> {
+    let deadline = tokio::time::Instant::now() + EXECUTORS;
+    loop {
+        let vcores: usize = cluster
+            .executors_at_work()
+            .await?
+            .iter()
+            .map(|executor| executor.vcores)
+            .sum();
+        if vcores > 0 {
+            return Ok(vcores);
+        }
+        if tokio::time::Instant::now() > deadline {
+            return Err(ClusterError::NoExecutors {
+                url: String::from(cluster.url()),
+            });
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Whether another try may do better.
+fn may_succeed(error: &RunError) -> bool {
+    match error {
+        RunError::Cluster(error) => error.is_transient(),
+        RunError::Miscounted { .. } => true,
+        RunError::Table { source, .. } => {
+            matches!(source.as_ref(), tables::Error::StagedFile { .. })
+        }
+        _ => false,
+    }
+}

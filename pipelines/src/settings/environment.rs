@@ -1,0 +1,177 @@
+//! The environment as the product reads it: once, here. Owns which variables there are; what they mean is for others.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use super::{SettingError, layer};
+use crate::language::{PipelineOptions, nearest};
+
+/// Variables of the product, without the prefix, that are settings of the command.
+const COMMAND: &[&str] = &[
+    "DEFINITIONS",
+    "STATE_DIR",
+    "LOG",
+    "LOG_FORMAT",
+    // Read where the clients of object stores are made.
+    "STORAGE_MAX_RETRIES",
+    "STORAGE_RETRY_TIMEOUT",
+    "SCHEDULER",
+];
+
+/// Settings of a run. As a variable each has the prefix and capitals.
+const SETTINGS: &[&str] = &[
+    "memory",
+    "preset",
+    "extract_chunk_size",
+    "transform_batch_size",
+    "load_batch_size",
+    "max_concurrent_chunks",
+    "memory_threshold",
+    "mode",
+    "threshold_rows",
+];
+
+/// Prefix of the product's variables.
+const PREFIX: &str = "PIPELINES_";
+
+/// Prefix, after [`PREFIX`], of a variable that sets a parameter: `PIPELINES_SET__MEMBER=ada-example`.
+const PARAMETER: &str = "SET__";
+
+/// The environment, as it was when the process started.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values may be secrets.
+        f.debug_struct("Environment")
+            .field("variables", &self.variables.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Environment {
+    /// Reads the process's environment. Values that are not Unicode are left out.
+    pub fn read() -> Self {
+        std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+            .collect()
+    }
+
+    /// The value of any variable.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
+    /// The value of one of the product's variables, named without its prefix.
+    pub fn own(&self, name: &str) -> Option<&str> {
+        self.get(&format!("{PREFIX}{name}"))
+    }
+
+    /// Whether colours are unwanted (`NO_COLOR` set to anything, or a dumb terminal).
+    pub fn no_color(&self) -> bool {
+        self.get("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || self.get("TERM") == Some("dumb")
+    }
+
+    /// Parameters of a pipeline that the environment sets, names in lower case.
+    pub fn parameters(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        self.variables.iter().filter_map(|(name, value)| {
+            let parameter = name.strip_prefix(PREFIX)?.strip_prefix(PARAMETER)?;
+            Some((parameter.to_ascii_lowercase(), value.clone()))
+        })
+    }
+
+    /// The settings of a run that the environment gives.
+    pub(super) fn options(&self) -> Result<PipelineOptions, SettingError> {
+        let given = SETTINGS
+            .iter()
+            .filter_map(|name| Some((*name, self.own(&name.to_ascii_uppercase())?)));
+        layer(given, |name| {
+            format!("{PREFIX}{}", name.to_ascii_uppercase())
+        })
+    }
+
+    /// Folders to look for definitions in, from `PIPELINES_DEFINITIONS` (separated as `PATH` is).
+    pub fn definitions(&self) -> Vec<PathBuf> {
+        self.own("DEFINITIONS")
+            .map(|paths| std::env::split_paths(paths).collect())
+            .unwrap_or_default()
+    }
+
+    /// Refuses variables with the product's prefix that mean nothing: a misspelt one would be ignored in silence.
+    ///
+    /// # Errors
+    /// Names the first such variable, and the nearest one that exists.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let settings = SETTINGS.iter().map(|name| name.to_ascii_uppercase());
+        let known: Vec<String> = COMMAND
+            .iter()
+            .map(|name| String::from(*name))
+            .chain(settings)
+            .collect();
+        for name in self.variables.keys() {
+            let Some(own) = name.strip_prefix(PREFIX) else {
+                continue;
+            };
+            if !own.starts_with(PARAMETER) && !known.iter().any(|known| known == own) {
+                let suggestion = nearest(own, known.iter().map(String::as_str))
+                    .map(|near| format!("{PREFIX}{near}"));
+                return Err(SettingError::UnknownVariable {
+                    name: name.clone(),
+                    suggestion,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromIterator<(String, String)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
+        Self {
+            variables: variables.into_iter().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        variables
+            .iter()
+            .map(|(k, v)| (String::from(*k), String::from(*v)))
+            .collect()
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_refused() {
+        let error = environment(&[("PIPELINES_MEMROY", "1GiB")])
+            .check()
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the environment variable PIPELINES_MEMROY means nothing; did you mean PIPELINES_MEMORY?"
+        );
+        environment(&[("PIPELINES_SET__MEMBER", "ada-example")])
+            .check()
+            .unwrap();
+    }
+
+    #[test]
+    fn parameters_come_from_the_environment_in_lower_case() {
+        let environment = environment(&[
+            ("PIPELINES_SET__DATA_DATE_START", "2024-01-01"),
+            ("PATH", "/bin"),
+        ]);
+        assert_eq!(
+            environment.parameters().collect::<Vec<_>>(),
+            [("data_date_start".into(), "2024-01-01".into())]
+        );
+    }
+}

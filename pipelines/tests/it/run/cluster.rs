@@ -1,0 +1,218 @@
+//! The same pipelines on a cluster of real processes: where a run goes, that it says why, and that the result is the one
+//! of this process.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use anyhow::Context;
+use rstest::rstest;
+use testkit::cluster::Cluster;
+use testkit::{Outcome, Workspace};
+
+use super::launchpad::workspace;
+use super::published::{contents, events, rows};
+
+/// Files of readings, in no order; their number of rows is not written in them.
+pub(super) fn readings(workspace: &Workspace, files: u32, rows: u32) -> anyhow::Result<()> {
+    for file in 0..files {
+        let mut text = String::from("id,city,day,value\n");
+        for row in 0..rows {
+            let id = row * files + file;
+            let shuffled = id.wrapping_mul(2_654_435_761);
+            writeln!(
+                text,
+                "{id},city-{},2026-0{}-1{},{}",
+                shuffled % 11,
+                1 + shuffled % 5,
+                shuffled % 9,
+                f64::from(shuffled % 10_000) / 8.0,
+            )?;
+        }
+        workspace.write(&format!("readings/{file}.csv"), &text)?;
+    }
+    Ok(())
+}
+
+/// Ordered rows in partitions of city.
+pub(super) const SORTED: &str = "
+    CREATE EXTERNAL TABLE readings STORED AS CSV LOCATION 'readings/' OPTIONS ('has_header' 'true');
+    CREATE VIEW by_city AS SELECT id, day, value, sqrt(value) AS root, week_of(day) AS week, city FROM readings;
+    COPY by_city TO 'table/' PARTITIONED BY (city) OPTIONS (sort 'value DESC, id');
+";
+
+/// A join of an aggregate, in no order.
+const JOINED: &str = "
+    CREATE EXTERNAL TABLE readings STORED AS CSV LOCATION 'readings/' OPTIONS ('has_header' 'true');
+    CREATE VIEW cities AS SELECT city, avg(value) AS mean, count(DISTINCT day) AS days FROM readings GROUP BY city;
+    CREATE VIEW deviations AS
+    SELECT r.id, r.day, round(r.value - c.mean, 6) AS deviation, c.days, r.city
+    FROM readings r LEFT JOIN cities c ON r.city = c.city AND c.days > 40;
+    COPY deviations TO 'table/' PARTITIONED BY (city);
+";
+
+/// A merge into what an earlier run left.
+const MERGED: &str = "
+    CREATE EXTERNAL TABLE readings STORED AS CSV LOCATION 'readings/' OPTIONS ('has_header' 'true');
+    CREATE VIEW latest AS SELECT id % 1000 AS key, id, value, city FROM readings;
+    COPY latest TO 'table/' PARTITIONED BY (city) OPTIONS (publish 'merge', key 'key', order 'id', sort 'key');
+";
+
+/// A cluster and a workspace whose pipelines know of it.
+fn on_cluster(executors: usize) -> anyhow::Result<Option<(Cluster, Workspace)>> {
+    let started = Cluster::start(env!("CARGO_BIN_EXE_pipelines"), executors, 2)?;
+    let Some(cluster) = started else {
+        return Ok(None);
+    };
+    let workspace = workspace()?.with("PIPELINES_SCHEDULER", cluster.address());
+    Ok(Some((cluster, workspace)))
+}
+
+#[rstest]
+fn a_sorted_table_has_the_same_bytes_from_any_number_of_executors(
+    #[values(1, 3)] executors: usize,
+    #[values(SORTED, MERGED)] text: &str,
+) -> anyhow::Result<()> {
+    let Some((cluster, workspace)) = on_cluster(executors)? else {
+        return Ok(());
+    };
+    readings(&workspace, 4, 2_000)?;
+    workspace.write("p.sql", text)?;
+    let table = workspace.path().join("table");
+    workspace
+        .run(["run", "p.sql", "--mode", "local"])?
+        .expect(0, &["local (asked for by --mode)"]);
+    let here = contents(&table)?;
+    std::fs::remove_dir_all(&table)?;
+    std::fs::remove_dir_all(workspace.path().join(".table.spillway"))?;
+    let run = workspace.run(["run", "p.sql", "--mode", "cluster", "--restart"])?;
+    assert_eq!(run.code, Some(0), "{}{}", run.all(), cluster.said());
+    assert_eq!(contents(&table)?, here);
+    // Nothing of it stays behind but the table and its log.
+    let staging = workspace.path().join(".table.spillway/staging");
+    assert_eq!(std::fs::read_dir(staging)?.count(), 0);
+    Ok(())
+}
+
+#[test]
+fn an_unsorted_join_has_the_same_rows() -> anyhow::Result<()> {
+    let Some((cluster, workspace)) = on_cluster(2)? else {
+        return Ok(());
+    };
+    readings(&workspace, 3, 1_000)?;
+    workspace.write("p.sql", JOINED)?;
+    let sorted = || -> anyhow::Result<Vec<String>> {
+        let found = rows(&workspace.path().join("table"))?;
+        let mut found: Vec<String> = found
+            .into_iter()
+            .map(|row| serde_json::Value::Object(row).to_string())
+            .collect();
+        found.sort_unstable();
+        Ok(found)
+    };
+    workspace
+        .run(["run", "p.sql", "--mode", "local"])?
+        .expect(0, &[]);
+    let here = sorted()?;
+    let run = workspace.run(["run", "p.sql", "--mode", "cluster", "--restart"])?;
+    assert_eq!(run.code, Some(0), "{}{}", run.all(), cluster.said());
+    assert_eq!(sorted()?, here);
+    assert_eq!(here.len(), 3_000);
+    Ok(())
+}
+
+#[test]
+fn launchpad_bugs_has_the_same_events() -> anyhow::Result<()> {
+    let Some((cluster, workspace)) = on_cluster(2)? else {
+        return Ok(());
+    };
+    workspace
+        .run(["run", "launchpad_bugs", "--mode", "local"])?
+        .expect(0, &[]);
+    let table = workspace.path().join("events");
+    let here = events(&table)?;
+    std::fs::remove_dir_all(&table)?;
+    std::fs::remove_dir_all(workspace.path().join(".events.spillway"))?;
+    let run = workspace.run(["run", "launchpad_bugs", "--mode", "cluster", "--restart"])?;
+    assert_eq!(run.code, Some(0), "{}{}", run.all(), cluster.said());
+    assert_eq!(events(&table)?, here);
+    assert_eq!(here.len(), 1_241);
+    Ok(())
+}
+
+/// Runs a pipeline over 4,000 rows whose number is known beforehand, with these arguments.
+fn decided(workspace: &Workspace, arguments: &[&str]) -> anyhow::Result<Outcome> {
+    if !workspace.path().join("copied").exists() {
+        readings(workspace, 2, 2_000)?;
+        workspace.write(
+            "copy.sql",
+            "CREATE EXTERNAL TABLE readings STORED AS CSV LOCATION 'readings/' OPTIONS ('has_header' 'true');
+             COPY readings TO 'copied/';",
+        )?;
+        workspace
+            .run(["run", "copy.sql", "--mode", "local"])?
+            .expect(0, &[]);
+        workspace.write(
+            "p.sql",
+            "CREATE EXTERNAL TABLE copied STORED AS PARQUET LOCATION 'copied/';
+             COPY copied TO 'table/' PARTITIONED BY (city);",
+        )?;
+    }
+    let all: Vec<&str> = ["run", "p.sql", "--restart"]
+        .into_iter()
+        .chain(arguments.iter().copied())
+        .collect();
+    workspace.run(all)
+}
+
+#[test]
+fn a_run_goes_where_its_rows_say_and_tells_why() -> anyhow::Result<()> {
+    let Some((_cluster, workspace)) = on_cluster(1)? else {
+        return Ok(());
+    };
+    decided(&workspace, &[])?.expect(
+        0,
+        &["local (4,000 rows from the files' own statistics, not above the threshold of 1,000,000)"],
+    );
+    let above = "cluster (4,000 rows from the files' own statistics, above the threshold of 3,999)";
+    decided(&workspace, &["--threshold-rows", "3999"])?.expect(0, &[above]);
+    let plan = workspace.run(["plan", "p.sql", "--threshold-rows", "3999"])?;
+    plan.expect(0, &[&format!("p: {above}")]);
+    // The record of the run has it too.
+    let shown = workspace.run(["runs", "--output", "json"])?;
+    let runs: serde_json::Value = serde_json::from_str(&shown.stdout)?;
+    let newest = runs["runs"]
+        .get(0)
+        .or_else(|| runs.get(0))
+        .context("no run")?;
+    assert_eq!(newest["mode"], "cluster", "{}", shown.all());
+    Ok(())
+}
+
+#[test]
+fn a_run_without_a_scheduler_stays_or_says_what_is_missing() -> anyhow::Result<()> {
+    let workspace = workspace()?;
+    decided(&workspace, &["--threshold-rows", "3999"])?.expect(
+        0,
+        &[
+            "local (",
+            "but no scheduler is set: --cluster, PIPELINES_SCHEDULER",
+        ],
+    );
+    decided(&workspace, &["--mode", "cluster"])?.expect(3, &["--cluster http://host:50050"]);
+    decided(&workspace, &["--mode", "cluster", "--cluster", "nowhere"])?
+        .expect(3, &["\"nowhere\" is not the address of a scheduler"]);
+    let before: BTreeMap<_, _> = contents(&workspace.path().join("table"))?;
+    decided(
+        &workspace,
+        &["--mode", "cluster", "--cluster", "127.0.0.1:1"],
+    )?
+    .expect(
+        6,
+        &[
+            "the scheduler at 127.0.0.1:1 does not answer",
+            "--mode local",
+        ],
+    );
+    assert_eq!(contents(&workspace.path().join("table"))?, before);
+    Ok(())
+}

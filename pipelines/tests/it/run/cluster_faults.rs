@@ -1,0 +1,187 @@
+//! Whatever dies while a job runs, the published table is the one of an undisturbed run, and the run ends by itself.
+
+use std::path::Path;
+
+use rstest::rstest;
+use testkit::cluster::Cluster;
+use testkit::{Child, Outcome, Workspace, wait_for};
+
+use super::cluster::{SORTED, readings};
+use super::launchpad::workspace;
+use super::published::contents;
+
+/// A moment of the first try.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    /// An executor has shuffled data on its disk.
+    Shuffling,
+    /// A file of the table is being staged.
+    Writing,
+}
+
+/// A cluster of three, and a workspace with a pipeline that takes some seconds on it. The pipeline has run here once.
+struct Scene {
+    cluster: Cluster,
+    workspace: Workspace,
+    expected: std::collections::BTreeMap<String, Vec<Vec<u8>>>,
+}
+
+impl Scene {
+    fn new() -> anyhow::Result<Option<Self>> {
+        let started = Cluster::start(env!("CARGO_BIN_EXE_pipelines"), 3, 1)?;
+        let Some(cluster) = started else {
+            return Ok(None);
+        };
+        let workspace = workspace()?.with("PIPELINES_SCHEDULER", cluster.address());
+        readings(&workspace, 6, 25_000)?;
+        workspace.write("p.sql", SORTED)?;
+        workspace
+            .run(["run", "p.sql", "--mode", "local"])?
+            .expect(0, &[]);
+        let expected = contents(&workspace.path().join("table"))?;
+        std::fs::remove_dir_all(workspace.path().join("table"))?;
+        std::fs::remove_dir_all(workspace.path().join(".table.spillway"))?;
+        Ok(Some(Self {
+            cluster,
+            workspace,
+            expected,
+        }))
+    }
+
+    fn start(&self) -> anyhow::Result<Child> {
+        self.workspace
+            .start(["run", "p.sql", "--mode", "cluster", "--restart"])
+    }
+
+    /// Waits for that moment of a run, in which the run must not have ended.
+    fn wait_for(&self, moment: Moment, run: &mut Child) -> anyhow::Result<()> {
+        let staging = self.workspace.path().join(".table.spillway/staging");
+        wait_for("that moment of the run", || match moment {
+            Moment::Shuffling => (!self.cluster.files_of(0).is_empty()).then_some(()),
+            Moment::Writing => staged(&staging, "rows-1").then_some(()),
+        })?;
+        anyhow::ensure!(
+            run.runs()?,
+            "the run ended before its fault: {}",
+            run.said()
+        );
+        Ok(())
+    }
+
+    /// The run ended well, and the table is that of a run without faults.
+    fn check(&self, ended: &Outcome) -> anyhow::Result<()> {
+        assert_eq!(
+            ended.code,
+            Some(0),
+            "{}{}",
+            ended.all(),
+            self.cluster.said()
+        );
+        let found = contents(&self.workspace.path().join("table"))?;
+        assert!(found == self.expected, "other bytes: {}", ended.all());
+        Ok(())
+    }
+}
+
+/// Whether a try staged any file.
+fn staged(staging: &Path, folder: &str) -> bool {
+    let Ok(attempts) = std::fs::read_dir(staging) else {
+        return false;
+    };
+    attempts
+        .flatten()
+        .any(|attempt| attempt.path().join(folder).exists())
+}
+
+#[rstest]
+fn a_killed_executor_costs_a_try(
+    #[values(Moment::Shuffling, Moment::Writing)] moment: Moment,
+) -> anyhow::Result<()> {
+    let Some(mut scene) = Scene::new()? else {
+        return Ok(());
+    };
+    let mut run = scene.start()?;
+    scene.wait_for(moment, &mut run)?;
+    scene.cluster.kill_executor(0)?;
+    let ended = run.wait()?;
+    scene.check(&ended)?;
+    assert!(ended.stderr.contains("try 1 of"), "{}", ended.all());
+    Ok(())
+}
+
+#[test]
+fn a_paused_executor_costs_a_try_and_does_no_harm_when_it_goes_on() -> anyhow::Result<()> {
+    let Some(scene) = Scene::new()? else {
+        return Ok(());
+    };
+    let mut run = scene.start()?;
+    scene.wait_for(Moment::Writing, &mut run)?;
+    scene.cluster.signal_executor(0, "STOP")?;
+    wait_for("the second try", || {
+        run.said().contains("try 1 of").then_some(())
+    })?;
+    scene.cluster.signal_executor(0, "CONT")?;
+    let ended = run.wait()?;
+    scene.check(&ended)?;
+    assert!(ended.stderr.contains("no heartbeat"), "{}", ended.all());
+    Ok(())
+}
+
+#[rstest]
+fn a_scheduler_that_was_started_again_costs_a_try(
+    #[values(Moment::Shuffling, Moment::Writing)] moment: Moment,
+) -> anyhow::Result<()> {
+    let Some(mut scene) = Scene::new()? else {
+        return Ok(());
+    };
+    let mut run = scene.start()?;
+    scene.wait_for(moment, &mut run)?;
+    scene.cluster.kill_scheduler()?;
+    scene.cluster.start_scheduler()?;
+    let ended = run.wait()?;
+    scene.check(&ended)
+}
+
+#[rstest]
+fn a_killed_driver_leaves_nothing_that_harms_the_next_run(
+    #[values(Moment::Shuffling, Moment::Writing)] moment: Moment,
+) -> anyhow::Result<()> {
+    let Some(scene) = Scene::new()? else {
+        return Ok(());
+    };
+    let mut run = scene.start()?;
+    scene.wait_for(moment, &mut run)?;
+    run.kill()?;
+    let ended = scene.start()?.wait()?;
+    scene.check(&ended)
+}
+
+#[test]
+fn an_executor_that_is_told_to_stop_ends_its_tasks_first() -> anyhow::Result<()> {
+    let Some(scene) = Scene::new()? else {
+        return Ok(());
+    };
+    let mut run = scene.start()?;
+    scene.wait_for(Moment::Writing, &mut run)?;
+    scene.cluster.signal_executor(0, "TERM")?;
+    let ended = run.wait()?;
+    scene.check(&ended)
+}
+
+#[test]
+fn executors_join_and_leave_during_one_run() -> anyhow::Result<()> {
+    let Some(mut scene) = Scene::new()? else {
+        return Ok(());
+    };
+    let mut run = scene.start()?;
+    scene.wait_for(Moment::Shuffling, &mut run)?;
+    scene.cluster.add_executor()?;
+    scene.cluster.kill_executor(1)?;
+    wait_for("the second try", || {
+        run.said().contains("try 1 of").then_some(())
+    })?;
+    scene.cluster.add_executor()?;
+    scene.cluster.kill_executor(2)?;
+    let ended = run.wait()?;
+    scene.check(&ended)
+}
