@@ -87,7 +87,8 @@ pub struct RunFlags {
     /// Rows above which `auto` goes to the cluster
     #[arg(long, value_name = "ROWS", help_heading = "Cluster")]
     pub threshold_rows: Option<String>,
-    /// Address of the cluster's scheduler, such as `http://host:50050` [env: PIPELINES_SCHEDULER]
+    /// Address of the cluster's scheduler, such as `http://host:50050`, or `embedded` to start a cluster on this machine
+    /// for this run [env: PIPELINES_SCHEDULER]
     #[arg(long, value_name = "ADDRESS", help_heading = "Cluster")]
     pub cluster: Option<String>,
 }
@@ -300,7 +301,7 @@ pub enum SettingError {
     },
     /// The cluster is asked for, and nobody said where it is.
     #[error(
-        "mode `cluster` needs the address of a scheduler: give --cluster http://host:50050, or set PIPELINES_SCHEDULER"
+        "mode `cluster` needs the address of a scheduler: give --cluster http://host:50050 (or --cluster embedded), or set PIPELINES_SCHEDULER"
     )]
     NoScheduler,
     /// A ceiling in which the program itself does not fit.

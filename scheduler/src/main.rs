@@ -52,6 +52,9 @@ struct Arguments {
     /// Seconds that an executor which is told to stop may take to end its tasks
     #[arg(long, env = "SCHEDULER_DRAIN_SECONDS", default_value_t = 600)]
     drain_seconds: u64,
+    /// Listen on an address that other machines reach, although nobody is asked who they are
+    #[arg(long, env = "SCHEDULER_INSECURE")]
+    insecure: bool,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -76,6 +79,12 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let spill_dir = arguments
         .work_dir
         .unwrap_or_else(|| std::env::temp_dir().join("spillway-scheduler"));
+    anyhow::ensure!(
+        arguments.bind.ip().is_loopback() || arguments.insecure,
+        "{} can be reached from other machines, and whoever reaches a scheduler can run plans on its executors: listen on \
+         127.0.0.1, or say --insecure in a network of which every member is trusted",
+        arguments.bind
+    );
     // Bound before anything is configured: executors are told the port that was really taken.
     let listener = TcpListener::bind(arguments.bind).await.with_context(|| {
         format!(

@@ -24,13 +24,15 @@ use datafusion::prelude::SessionConfig;
 use datafusion_proto::physical_plan::AsExecutionPlan;
 use datafusion_proto::protobuf::PhysicalPlanNode;
 use futures::TryStreamExt;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;
 use url::Url;
 
 use super::codec::physical_codec;
 use super::error::ClusterError;
+use super::progress::JobProgress;
 use super::session::MESSAGE_BYTES;
 use super::watch::{self, Watch};
 
@@ -44,7 +46,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// An executor as the scheduler knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Executor {
     /// Its name, new at every start.
     pub id: String,
@@ -71,6 +73,27 @@ struct ExecutorAnswer {
 #[derive(Debug, Deserialize)]
 struct Specification {
     vcores: usize,
+}
+
+/// A job as the scheduler lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Job {
+    /// The scheduler's name for it.
+    #[serde(rename = "job_id")]
+    pub id: String,
+    /// What the run that asked for it called it.
+    #[serde(rename = "job_name")]
+    pub name: String,
+    /// `Queued`, `Running`, `Completed` or `Failed`.
+    pub status: String,
+    /// Stages.
+    #[serde(rename = "num_stages")]
+    pub stages: usize,
+    /// Stages that ended.
+    #[serde(rename = "completed_stages")]
+    pub stages_done: usize,
+    /// When it began, milliseconds since 1970.
+    pub start_time: u64,
 }
 
 /// A scheduler and its executors. Cheap to clone.
@@ -133,14 +156,7 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError::Unreachable`].
     pub async fn executors(&self) -> Result<Vec<Executor>, ClusterError> {
-        let url = format!("{}/api/executors", self.url());
-        let asked = async {
-            let answer = self.http.get(url).send().await?.error_for_status()?;
-            answer.json::<Vec<ExecutorAnswer>>().await
-        };
-        let answers = asked
-            .await
-            .map_err(|error| self.unreachable(chain(&error)))?;
+        let answers: Vec<ExecutorAnswer> = self.ask("/api/executors").await?;
         let mut executors: Vec<Executor> = answers
             .into_iter()
             .map(|answer| Executor {
@@ -183,6 +199,7 @@ impl Cluster {
         config: &SessionConfig,
         name: &str,
         limit: Duration,
+        progress: &JobProgress,
     ) -> Result<Vec<RecordBatch>, ClusterError> {
         let executors = self.executors_at_work().await?;
         if executors.is_empty() {
@@ -197,7 +214,7 @@ impl Cluster {
             cluster: self.clone(),
             job: Some(job.clone()),
         };
-        let locations = self.wait(&job, &mut watch, limit).await?;
+        let locations = self.wait(&job, &mut watch, limit, progress).await?;
         let mut batches = Vec::new();
         for (location, proxy) in locations {
             batches.extend(self.fetch(&job, location, proxy).await?);
@@ -271,6 +288,7 @@ impl Cluster {
         job: &str,
         watch: &mut Watch,
         limit: Duration,
+        progress: &JobProgress,
     ) -> Result<Vec<(PartitionLocation, Option<FlightProxy>)>, ClusterError> {
         let begun = Instant::now();
         let (mut pause, mut answered, mut looked) = (POLL.0, begun, begun);
@@ -329,6 +347,7 @@ impl Cluster {
             }
             if looked.elapsed() >= LOOK {
                 looked = Instant::now();
+                self.look_at(job, progress).await;
                 // The scheduler's silence is noticed above.
                 if let Ok(listed) = self.executors().await
                     && let Some((executor, reason)) = watch.look(&listed, looked).await
@@ -342,6 +361,25 @@ impl Cluster {
                 }
             }
         }
+    }
+
+    /// Takes note of how far the job is. Whatever goes wrong with that is of no consequence.
+    async fn look_at(&self, job: &str, progress: &JobProgress) {
+        let executors = self.executors_at_work().await.map_or(0, |all| all.len());
+        if let Ok(stages) = self.ask(&format!("/api/job/{job}/stages")).await {
+            progress.set(executors, &stages);
+        }
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClusterError> {
+        let url = format!("{}{path}", self.url());
+        let asked = async {
+            let answer = self.http.get(url).send().await?.error_for_status()?;
+            answer.json().await
+        };
+        asked
+            .await
+            .map_err(|error: reqwest::Error| self.unreachable(chain(&error)))
     }
 
     async fn fetch(
@@ -403,6 +441,16 @@ impl Cluster {
         rows.try_collect()
             .await
             .map_err(|error| failed(error.to_string()))
+    }
+
+    /// The jobs that the scheduler knows, newest first.
+    ///
+    /// # Errors
+    /// [`ClusterError::Unreachable`].
+    pub async fn jobs(&self) -> Result<Vec<Job>, ClusterError> {
+        let mut jobs: Vec<Job> = self.ask("/api/jobs").await?;
+        jobs.sort_by_key(|job| std::cmp::Reverse(job.start_time));
+        Ok(jobs)
     }
 
     /// Asks the scheduler to cancel a job.

@@ -24,6 +24,12 @@ pub enum ClusterError {
         /// What is wrong.
         reason: String,
     },
+    /// A cluster on this machine could not be started.
+    #[error("a cluster on this machine cannot be started: {reason}")]
+    Embedded {
+        /// Why not.
+        reason: String,
+    },
     /// The scheduler refused the plan.
     #[error("the scheduler at {url} refused the plan: {reason}")]
     Refused {
@@ -110,6 +116,7 @@ impl ClusterError {
             | Self::Fetch { .. } => true,
             Self::JobFailed { reason, .. } => is_transient_failure(reason),
             Self::Address { .. }
+            | Self::Embedded { .. }
             | Self::Refused { .. }
             | Self::PlanTooLarge { .. }
             | Self::Plan(_) => false,

@@ -9,11 +9,15 @@
 
 mod client;
 mod codec;
+mod embedded;
 mod error;
+mod progress;
 mod session;
 mod watch;
 
-pub use client::{Cluster, Executor};
+pub use client::{Cluster, Executor, Job};
 pub use codec::physical_codec;
+pub use embedded::{EMBEDDED, EmbeddedCluster};
 pub use error::ClusterError;
+pub use progress::JobProgress;
 pub use session::{MESSAGE_BYTES, cluster_state, process_config};

@@ -1,11 +1,10 @@
 //! The executor as a process: it joins a scheduler, is listed there, and leaves when it is told to.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use testkit::cluster::http_get;
 use testkit::{Child, Workspace, wait_for};
 
 /// The scheduler's binary, which a build of the workspace puts beside the executor's. `None`, after saying so, when only
@@ -30,28 +29,10 @@ fn scheduler_binary() -> anyhow::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// The body of a successful answer; `None` while there is none.
-fn get(address: &str, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .ok()?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )
-    .ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    head.starts_with("HTTP/1.1 200")
-        .then(|| body.trim().to_owned())
-}
-
 /// The ports of the executors that the scheduler lists.
 fn listed(address: &str) -> Option<BTreeSet<u16>> {
     let executors: Vec<serde_json::Value> =
-        serde_json::from_str(&get(address, "/api/executors")?).ok()?;
+        serde_json::from_str(&http_get(address, "/api/executors")?).ok()?;
     executors
         .iter()
         .map(|executor| executor["port"].as_u64()?.try_into().ok())
@@ -116,7 +97,7 @@ fn executor_joins_the_scheduler_and_leaves_it_on_sigterm() {
         "{}",
         executor.said()
     );
-    wait_for("a ready scheduler", || get(&address, "/readyz")).unwrap();
+    wait_for("a ready scheduler", || http_get(&address, "/readyz")).unwrap();
     assert!(executor.runs().unwrap());
     assert!(workspace.path().join("work").is_dir());
 

@@ -8,6 +8,7 @@ pub mod printer;
 
 mod catalogue;
 mod clean;
+mod cluster;
 mod launchpad_standin;
 mod logging;
 mod plan;
@@ -80,6 +81,8 @@ enum Command {
     Tables(tables::TablesArguments),
     /// Remove what dead runs left behind: staged files of tables, work folders
     Clean(clean::CleanArguments),
+    /// Show a cluster's executors and jobs
+    Cluster(cluster::ClusterArguments),
     /// Serve a Launchpad look-alike with generated or recorded data
     LaunchpadStandin(Box<launchpad_standin::StandinArguments>),
     /// Write a completion script for a shell to standard output
@@ -156,6 +159,7 @@ pub async fn main() -> ExitStatus {
         Command::Runs(arguments) => runs::runs(&session, &arguments).await,
         Command::Tables(arguments) => tables::tables(&session, &arguments).await,
         Command::Clean(arguments) => clean::clean(&session, &arguments).await,
+        Command::Cluster(arguments) => cluster::cluster(&session, &arguments).await,
         Command::LaunchpadStandin(arguments) => {
             launchpad_standin::serve(&session, &arguments).await
         }

@@ -1,6 +1,8 @@
 //! Where a run's query is executed: in this process or on the cluster, and why. Owns the rule and its words.
 
-use engine::cluster::Cluster;
+use std::path::Path;
+
+use engine::cluster::{Cluster, EMBEDDED, EmbeddedCluster};
 use serde_json::json;
 
 use super::error::RunError;
@@ -75,15 +77,45 @@ pub fn decide(settings: &RunSettings, estimates: &[Estimate]) -> (RunMode, Decis
     (mode, decision)
 }
 
-/// The cluster, if the query shall run there; it answered.
+/// A cluster that answered.
+#[derive(Debug)]
+pub enum Reached {
+    /// It was there.
+    Running(Cluster),
+    /// It was started for this run and ends with it.
+    Embedded(EmbeddedCluster),
+}
+
+impl Reached {
+    /// The way to it.
+    pub fn cluster(&self) -> &Cluster {
+        match self {
+            Self::Running(cluster) => cluster,
+            Self::Embedded(embedded) => embedded.cluster(),
+        }
+    }
+}
+
+/// The cluster, if the query shall run there. `folder` takes the work of one that is started for it.
 ///
 /// # Errors
 /// [`RunError::Cluster`] when the scheduler does not answer.
-pub async fn reach(mode: RunMode, settings: &RunSettings) -> Result<Option<Cluster>, RunError> {
-    match (mode, &settings.scheduler) {
-        (RunMode::Cluster, Some(address)) => Ok(Some(Cluster::connect(&address.value).await?)),
-        _ => Ok(None),
+pub async fn reach(
+    mode: RunMode,
+    settings: &RunSettings,
+    folder: &Path,
+) -> Result<Option<Reached>, RunError> {
+    let (RunMode::Cluster, Some(address)) = (mode, &settings.scheduler) else {
+        return Ok(None);
+    };
+    if address.value == EMBEDDED {
+        let memory = usize::try_from(settings.memory.value).unwrap_or(usize::MAX);
+        let embedded = EmbeddedCluster::start(folder, memory).await?;
+        return Ok(Some(Reached::Embedded(embedded)));
     }
+    Ok(Some(Reached::Running(
+        Cluster::connect(&address.value).await?,
+    )))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! try 2 ─► fence (stops the writers of try 1), another folder, …
 //! ```
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
@@ -19,9 +20,10 @@ use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use engine::SessionOptions;
-use engine::cluster::{Cluster, ClusterError, cluster_state};
+use engine::cluster::{Cluster, ClusterError, JobProgress, cluster_state};
 
 use super::context::RunContext;
+use super::decide::Reached;
 use super::error::{RunError, chain};
 use super::outputs::{OpenOutput, StagedOutput, name};
 
@@ -35,14 +37,30 @@ const EXECUTORS: Duration = Duration::from_secs(60);
 const JOB: Duration = Duration::from_hours(12);
 
 /// Where and how an output is staged remotely.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Remote {
     /// The cluster.
-    pub cluster: Cluster,
+    pub reached: Reached,
+    /// How far its newest job is.
+    pub progress: JobProgress,
     /// Settings of the session that plans.
     pub session: SessionOptions,
     /// Rows that the sources give together, if they were counted.
     pub read: u64,
+}
+
+impl Remote {
+    async fn execute(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        state: &SessionState,
+        job: &str,
+    ) -> Result<Vec<RecordBatch>, ClusterError> {
+        let cluster = self.reached.cluster();
+        cluster
+            .execute(plan, state.config(), job, JOB, &self.progress)
+            .await
+    }
 }
 
 impl OpenOutput {
@@ -102,7 +120,7 @@ impl OpenOutput {
         plan: &LogicalPlan,
         number: u32,
     ) -> Result<tables::Staged, RunError> {
-        let streams = vcores(&remote.cluster).await?;
+        let streams = vcores(remote.reached.cluster()).await?;
         let state =
             cluster_state(&remote.session, streams).map_err(|error| self.query_failed(error))?;
         let attempt = self
@@ -120,10 +138,7 @@ impl OpenOutput {
             .remote_plan(&attempt, physical, streams)
             .map_err(|error| self.table_failed(error))?;
         let job = format!("{} {} try {number}", run.attempt.run, name(&self.output));
-        let rows = remote
-            .cluster
-            .execute(writing, state.config(), &job, JOB)
-            .await?;
+        let rows = remote.execute(writing, &state, &job).await?;
         let staged = self
             .staging
             .staged_remotely(&attempt, &rows)
@@ -164,10 +179,7 @@ impl OpenOutput {
             .await
             .map_err(failed)?;
         let job = format!("{job} count");
-        let rows = remote
-            .cluster
-            .execute(physical, state.config(), &job, JOB)
-            .await?;
+        let rows = remote.execute(physical, state, &job).await?;
         Ok(single_count(&rows))
     }
 }

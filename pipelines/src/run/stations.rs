@@ -11,6 +11,7 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
+use engine::cluster::JobProgress;
 use engine::{Budget, SessionOptions};
 use serde_json::json;
 
@@ -221,12 +222,14 @@ async fn place(
     run.store
         .record_decision(run.attempt, mode, &decision)
         .await?;
-    let Some(cluster) = decide::reach(mode, &run.settings).await? else {
+    let folder = run.work_dir.join("cluster");
+    let Some(reached) = decide::reach(mode, &run.settings, &folder).await? else {
         return Ok(None);
     };
     let counted = estimates.iter().filter(|estimate| estimate.exact);
     Ok(Some(Remote {
-        cluster,
+        reached,
+        progress: JobProgress::default(),
         session: SessionOptions {
             budget: budget.clone(),
             spill_dir: run.spill_dir(),
@@ -248,7 +251,10 @@ async fn write_all(
 ) -> Result<Vec<StagedOutput>, RunError> {
     run.begin(StageName::Write).await?;
     run.snapshot("write start").await?;
-    show_memory(run, "write");
+    match remote {
+        Some(remote) => show_job(run, remote.progress.clone()),
+        None => show_memory(run, "write"),
+    }
     let mut staged: Vec<StagedOutput> = Vec::new();
     let mut waiting = opened.into_iter();
     let mut failure = None;
@@ -318,6 +324,17 @@ fn show_memory(run: &RunContext, stage: &'static str) {
             bytes(ceiling)
         ),
         ..Status::default()
+    });
+}
+
+fn show_job(run: &RunContext, progress: JobProgress) {
+    run.progress.stage("write", move || {
+        let (done, total) = progress.stages().unwrap_or_default();
+        Status {
+            done: done as u64,
+            total: (total > 0).then_some(total as u64),
+            detail: progress.to_string(),
+        }
     });
 }
 

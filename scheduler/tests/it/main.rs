@@ -1,28 +1,7 @@
 //! The scheduler as a process: it starts, answers, and stops when it is told to.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
-
+use testkit::cluster::http_get;
 use testkit::{Child, Workspace, wait_for};
-
-/// The body of a successful answer; `None` while there is none.
-fn get(address: &str, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .ok()?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )
-    .ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    head.starts_with("HTTP/1.1 200")
-        .then(|| body.trim().to_owned())
-}
 
 /// The address that the scheduler says it listens on.
 fn address(scheduler: &Child) -> anyhow::Result<String> {
@@ -51,10 +30,14 @@ fn scheduler_answers_and_stops_cleanly_on_sigterm() {
     let mut scheduler = workspace.start(arguments(&workspace)).unwrap();
     let address = address(&scheduler).unwrap();
 
-    let health = wait_for("/healthz", || get(&address, "/healthz")).unwrap();
+    let health = wait_for("/healthz", || http_get(&address, "/healthz")).unwrap();
     assert_eq!(health, "ok");
-    assert_eq!(get(&address, "/api/executors").as_deref(), Some("[]"));
-    assert_eq!(get(&address, "/readyz"), None, "ready without an executor");
+    assert_eq!(http_get(&address, "/api/executors").as_deref(), Some("[]"));
+    assert_eq!(
+        http_get(&address, "/readyz"),
+        None,
+        "ready without an executor"
+    );
     assert!(scheduler.runs().unwrap());
 
     scheduler.signal("TERM").unwrap();
@@ -74,4 +57,17 @@ fn scheduler_says_which_address_is_taken() {
         "{}",
         second.all()
     );
+}
+
+#[test]
+fn scheduler_listens_to_other_machines_only_if_it_is_told_that_they_are_trusted() {
+    let workspace = Workspace::new(env!("CARGO_BIN_EXE_scheduler")).unwrap();
+    let refused = workspace.run(["--bind", "0.0.0.0:0", "--work-dir", "work"]);
+    refused.unwrap().expect(
+        1,
+        &["0.0.0.0:0 can be reached from other machines", "--insecure"],
+    );
+    let arguments = ["--bind", "0.0.0.0:0", "--work-dir", "work", "--insecure"];
+    let scheduler = workspace.start(arguments).unwrap();
+    assert!(address(&scheduler).unwrap().starts_with("0.0.0.0:"));
 }

@@ -216,3 +216,42 @@ fn a_run_without_a_scheduler_stays_or_says_what_is_missing() -> anyhow::Result<(
     assert_eq!(contents(&workspace.path().join("table"))?, before);
     Ok(())
 }
+
+#[test]
+fn a_cluster_can_be_started_for_one_run_and_ends_with_it() -> anyhow::Result<()> {
+    // Only to say whether the binaries are there.
+    if on_cluster(0)?.is_none() {
+        return Ok(());
+    }
+    let workspace = workspace()?;
+    let run = decided(&workspace, &["--mode", "cluster", "--cluster", "embedded"])?;
+    run.expect(0, &["cluster (asked for by --mode)", "4,000 rows"]);
+    let folder = workspace.path().to_string_lossy().into_owned();
+    let left: Vec<String> = std::fs::read_dir("/proc")?
+        .flatten()
+        .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
+        .map(|words| String::from_utf8_lossy(&words).replace('\0', " "))
+        .filter(|words| words.contains(&folder))
+        .collect();
+    assert_eq!(left, [] as [String; 0]);
+    Ok(())
+}
+
+#[test]
+fn the_state_of_a_cluster_can_be_looked_at() -> anyhow::Result<()> {
+    let Some((cluster, workspace)) = on_cluster(2)? else {
+        return Ok(());
+    };
+    decided(&workspace, &["--mode", "cluster"])?.expect(0, &[]);
+    let status = workspace.run(["cluster", "status"])?;
+    status.expect(0, &["2 executors with 4 vcores", "Completed", "try 1"]);
+    let port = cluster.executor_port(1).to_string();
+    status.expect(0, &[&port]);
+    let status = workspace.run(["cluster", "status", "--output", "json"])?;
+    let status: serde_json::Value = serde_json::from_str(&status.stdout)?;
+    assert_eq!(status["vcores"], 4, "{status}");
+    workspace
+        .run(["cluster", "status", "--cluster", "127.0.0.1:1"])?
+        .expect(6, &["does not answer"]);
+    Ok(())
+}

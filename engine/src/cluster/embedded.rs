@@ -1,0 +1,157 @@
+//! A cluster on this machine, for trying it out: a scheduler and executors as processes of their own, which end with the
+//! one that started them. Owns where their binaries are looked for and what they are told.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+use super::client::Cluster;
+use super::error::ClusterError;
+
+/// What is given instead of an address to have a cluster started.
+pub const EMBEDDED: &str = "embedded";
+
+/// How many executors are started.
+const EXECUTORS: usize = 2;
+/// How long they may take to find each other.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A scheduler and two executors on free ports of this machine. They are killed when this is dropped.
+#[derive(Debug)]
+pub struct EmbeddedCluster {
+    cluster: Cluster,
+    _processes: Vec<Child>,
+}
+
+impl EmbeddedCluster {
+    /// Starts the binaries `scheduler` and `executor` that are beside this program's, with `memory` bytes for the pools of
+    /// all executors together, and waits until they found each other. `folder` takes their work and their logs.
+    ///
+    /// # Errors
+    /// [`ClusterError::Embedded`].
+    pub async fn start(folder: &Path, memory: usize) -> Result<Self, ClusterError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let scheduler_port = free_port()?;
+        let mut processes = vec![start(
+            "scheduler",
+            folder,
+            &[("--bind", format!("127.0.0.1:{scheduler_port}"))],
+        )?];
+        let deadline = Instant::now() + PATIENCE;
+        let address = format!("127.0.0.1:{scheduler_port}");
+        let cluster = loop {
+            match Cluster::connect(&address).await {
+                Ok(cluster) => break cluster,
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => sleep(PAUSE).await,
+            }
+            running(&mut processes, folder)?;
+        };
+        for number in 0..EXECUTORS {
+            let arguments = [
+                ("--scheduler-port", scheduler_port.to_string()),
+                ("--port", free_port()?.to_string()),
+                ("--grpc-port", free_port()?.to_string()),
+                ("--vcores", cores.div_ceil(EXECUTORS).to_string()),
+                ("--memory-bytes", (memory / EXECUTORS).to_string()),
+                (
+                    "--work-dir",
+                    folder
+                        .join(format!("executor-{number}"))
+                        .display()
+                        .to_string(),
+                ),
+            ];
+            processes.push(start("executor", folder, &arguments)?);
+        }
+        while cluster.executors().await?.len() < EXECUTORS {
+            running(&mut processes, folder)?;
+            if Instant::now() > deadline {
+                return Err(failed(format!(
+                    "the executors did not find the scheduler within {} s; {} has their logs",
+                    PATIENCE.as_secs(),
+                    folder.display()
+                )));
+            }
+            sleep(PAUSE).await;
+        }
+        Ok(Self {
+            cluster,
+            _processes: processes,
+        })
+    }
+
+    /// The cluster, as long as this is alive.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+}
+
+fn failed(reason: String) -> ClusterError {
+    ClusterError::Embedded { reason }
+}
+
+/// Starts a binary that is beside this program's; its log goes to a file in `folder`.
+fn start(name: &str, folder: &Path, arguments: &[(&str, String)]) -> Result<Child, ClusterError> {
+    let binary = beside(name)?;
+    let failed_to = |what: &str, error: std::io::Error| failed(format!("cannot {what}: {error}"));
+    std::fs::create_dir_all(folder)
+        .map_err(|error| failed_to(&format!("make {}", folder.display()), error))?;
+    let log = folder.join(format!("{name}.log"));
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(&log)
+        .map_err(|error| failed_to(&format!("write {}", log.display()), error))?;
+    let arguments = arguments
+        .iter()
+        .flat_map(|(flag, value)| [OsString::from(*flag), OsString::from(value)]);
+    Command::new(&binary)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::from(log))
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| failed_to(&format!("start {}", binary.display()), error))
+}
+
+fn beside(name: &str) -> Result<PathBuf, ClusterError> {
+    let here = std::env::current_exe()
+        .map_err(|error| failed(format!("cannot say where this program is: {error}")))?;
+    let binary = here.with_file_name(name);
+    if binary.exists() {
+        return Ok(binary);
+    }
+    Err(failed(format!(
+        "there is no program `{name}` at {}; build it: cargo build -p scheduler -p executor",
+        binary.display()
+    )))
+}
+
+/// Makes sure that all of them run.
+fn running(processes: &mut [Child], folder: &Path) -> Result<(), ClusterError> {
+    for process in processes {
+        if let Ok(Some(status)) = process.try_wait() {
+            return Err(failed(format!(
+                "a process of it ended ({status}); {} has its log",
+                folder.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A port that nothing listened on a moment ago.
+fn free_port() -> Result<u16, ClusterError> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|error| failed(format!("there is no free port: {error}")))
+}
