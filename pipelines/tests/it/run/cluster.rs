@@ -255,3 +255,42 @@ fn the_state_of_a_cluster_can_be_looked_at() -> anyhow::Result<()> {
         .expect(6, &["does not answer"]);
     Ok(())
 }
+
+#[test]
+fn every_function_of_ours_gives_the_same_on_executors() -> anyhow::Result<()> {
+    const CALLS: &str = "
+        CREATE EXTERNAL TABLE readings STORED AS CSV LOCATION 'readings/' OPTIONS ('has_header' 'true');
+        CREATE VIEW called AS
+        SELECT id, city,
+          CAST(week_of(to_timestamp(id * 100000)) AS TEXT) AS monday,
+          CAST(local_time(to_timestamp(id * 100000), CASE WHEN valid_zone(city) THEN city ELSE 'Asia/Kathmandu' END) AS TEXT) AS wall,
+          valid_zone(city) AS is_zone,
+          link_name('https://api.example/devel/~' || city) AS name,
+          json_pick('{\"id\": ' || CAST(id AS TEXT) || ', \"other\": 1}', 'id') AS picked
+        FROM readings WHERE week_of(to_timestamp(id * 100000)) > DATE '1970-01-05';
+        COPY called TO 'table/' PARTITIONED BY (city) OPTIONS (sort 'id');
+    ";
+    for function in udfs::all() {
+        assert!(
+            CALLS.contains(&format!("{}(", function.name())),
+            "{}",
+            function.name()
+        );
+    }
+    let Some((cluster, workspace)) = on_cluster(2)? else {
+        return Ok(());
+    };
+    readings(&workspace, 2, 100)?;
+    workspace.write("p.sql", CALLS)?;
+    let table = workspace.path().join("table");
+    workspace
+        .run(["run", "p.sql", "--mode", "local"])?
+        .expect(0, &[]);
+    let here = contents(&table)?;
+    std::fs::remove_dir_all(&table)?;
+    std::fs::remove_dir_all(workspace.path().join(".table.spillway"))?;
+    let run = workspace.run(["run", "p.sql", "--mode", "cluster", "--restart"])?;
+    assert_eq!(run.code, Some(0), "{}{}", run.all(), cluster.said());
+    assert_eq!(contents(&table)?, here);
+    Ok(())
+}

@@ -12,7 +12,9 @@ use super::published::contents;
 
 /// A moment of the first try.
 #[derive(Debug, Clone, Copy)]
-enum Moment {
+pub(super) enum Moment {
+    /// The job was sent.
+    Submitted,
     /// An executor has shuffled data on its disk.
     Shuffling,
     /// A file of the table is being staged.
@@ -20,14 +22,14 @@ enum Moment {
 }
 
 /// A cluster of three, and a workspace with a pipeline that takes some seconds on it. The pipeline has run here once.
-struct Scene {
-    cluster: Cluster,
+pub(super) struct Scene {
+    pub(super) cluster: Cluster,
     workspace: Workspace,
     expected: std::collections::BTreeMap<String, Vec<Vec<u8>>>,
 }
 
 impl Scene {
-    fn new() -> anyhow::Result<Option<Self>> {
+    pub(super) fn new() -> anyhow::Result<Option<Self>> {
         let started = Cluster::start(env!("CARGO_BIN_EXE_pipelines"), 3, 1)?;
         let Some(cluster) = started else {
             return Ok(None);
@@ -48,15 +50,16 @@ impl Scene {
         }))
     }
 
-    fn start(&self) -> anyhow::Result<Child> {
+    pub(super) fn start(&self) -> anyhow::Result<Child> {
         self.workspace
             .start(["run", "p.sql", "--mode", "cluster", "--restart"])
     }
 
     /// Waits for that moment of a run, in which the run must not have ended.
-    fn wait_for(&self, moment: Moment, run: &mut Child) -> anyhow::Result<()> {
+    pub(super) fn wait_for(&self, moment: Moment, run: &mut Child) -> anyhow::Result<()> {
         let staging = self.workspace.path().join(".table.spillway/staging");
         wait_for("that moment of the run", || match moment {
+            Moment::Submitted => run.said().contains("cluster (").then_some(()),
             Moment::Shuffling => (!self.cluster.files_of(0).is_empty()).then_some(()),
             Moment::Writing => staged(&staging, "rows-1").then_some(()),
         })?;
@@ -69,7 +72,7 @@ impl Scene {
     }
 
     /// The run ended well, and the table is that of a run without faults.
-    fn check(&self, ended: &Outcome) -> anyhow::Result<()> {
+    pub(super) fn check(&self, ended: &Outcome) -> anyhow::Result<()> {
         assert_eq!(
             ended.code,
             Some(0),

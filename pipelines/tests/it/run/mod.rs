@@ -6,6 +6,7 @@ mod published;
 mod bad_input;
 mod care;
 mod cluster;
+mod cluster_chaos;
 mod cluster_faults;
 mod commands;
 mod completeness;
