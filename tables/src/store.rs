@@ -229,6 +229,10 @@ pub trait Store: fmt::Debug + Send + Sync {
         let _ = name;
     }
 
+    /// Drops what this process staged in a folder of the staging area: it was told to stop, and whoever told it may be
+    /// done with dropping.
+    async fn give_up(&self, folder: &str) -> StoreResult<()>;
+
     /// Drops everything staged under a top-level name; nothing there is no error.
     async fn abort(&self, name: &str) -> StoreResult<()>;
 

@@ -37,6 +37,19 @@ impl Cluster {
     /// # Errors
     /// When one of them does not start.
     pub fn start(binary: &str, executors: usize, vcores: usize) -> anyhow::Result<Option<Self>> {
+        Self::start_with(binary, executors, vcores, &[])
+    }
+
+    /// As [`Cluster::start`], with these variables in the environment of every process.
+    ///
+    /// # Errors
+    /// When one of them does not start.
+    pub fn start_with(
+        binary: &str,
+        executors: usize,
+        vcores: usize,
+        environment: &[(String, String)],
+    ) -> anyhow::Result<Option<Self>> {
         let beside = |name: &str| Path::new(binary).with_file_name(name);
         let (scheduler, executor) = (beside("scheduler"), beside("executor"));
         if let Some(missing) = [&scheduler, &executor]
@@ -65,6 +78,10 @@ impl Cluster {
             executors: Vec::new(),
             vcores,
         };
+        for (name, value) in environment {
+            cluster.scheduler_workspace.set(name, value);
+            cluster.executor_workspace.set(name, value);
+        }
         cluster.start_scheduler()?;
         for _ in 0..executors {
             cluster.add_executor()?;
@@ -76,11 +93,6 @@ impl Cluster {
     /// The scheduler's address.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
-    }
-
-    /// Sets a variable of executors that are started later.
-    pub fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.executor_workspace.set(name, value);
     }
 
     /// Starts the scheduler, where the one before was.

@@ -23,7 +23,7 @@ use super::{
 use durable::Durable;
 use files::{
     Known, at, blocking, create_folders, create_new, for_each, names_in, parent_of, remove_file,
-    sync_folder, up_to, url_of, verify,
+    remove_folder, sync_folder, up_to, url_of, verify,
 };
 use handles::{LocalLock, LocalUpload};
 use look::{digest_of, files_below};
@@ -253,15 +253,20 @@ impl Store for LocalStore {
         self.list("staging").await
     }
 
-    async fn abort(&self, name: &str) -> StoreResult<()> {
-        let path = self.staged_path(name);
+    async fn give_up(&self, folder: &str) -> StoreResult<()> {
+        let path = self.staged_path(folder);
         blocking("delete staged files", move || {
-            match fs::remove_dir_all(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                other => other.map_err(|error| at("delete", &path, error)),
-            }
+            remove_folder(&path)?;
+            // The attempt's own, if nothing else is in it any more: the run may have dropped it before.
+            drop(fs::remove_dir(parent_of(&path)?));
+            Ok(())
         })
         .await
+    }
+
+    async fn abort(&self, name: &str) -> StoreResult<()> {
+        let path = self.staged_path(name);
+        blocking("delete staged files", move || remove_folder(&path)).await
     }
 
     async fn sweep(&self) -> StoreResult<()> {

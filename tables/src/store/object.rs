@@ -349,6 +349,13 @@ impl Store for BucketStore {
         self.shared().insert(name.to_owned());
     }
 
+    async fn give_up(&self, folder: &str) -> StoreResult<()> {
+        let name = folder.split('/').next().unwrap_or_default();
+        let ours = self.begun().remove(name).unwrap_or_default();
+        self.drop_uploads(ours).await?;
+        self.delete_below(&self.staged_path(folder)?).await
+    }
+
     async fn abort(&self, name: &str) -> StoreResult<()> {
         let shared = self.shared().remove(name);
         let ours = self.begun().get(name).cloned();

@@ -22,6 +22,7 @@ use datafusion::physical_plan::{
 };
 use futures::future::ready;
 use futures::{StreamExt, TryStreamExt, stream};
+use tracing::warn;
 
 use super::rows::{row_schema, to_rows};
 use super::shared::OpenPartitions;
@@ -196,7 +197,12 @@ impl ExecutionPlan for PartitionedWriteExec {
             };
             tokio::select! {
                 biased;
-                lost = fence::lost(fenced.store.as_ref(), &fenced.token, attempt) => Err(lost.into()),
+                lost = fence::lost(fenced.store.as_ref(), &fenced.token, attempt) => {
+                    if let Err(error) = fenced.store.give_up(&fenced.folder).await {
+                        warn!(table = fenced.store.location(), %error, "staged files remain; the next run drops them");
+                    }
+                    Err(lost.into())
+                }
                 written = written => written,
             }
         };

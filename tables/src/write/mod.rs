@@ -365,7 +365,7 @@ impl Ordinals {
         let suffix = if spec.is_sorted() {
             // Where an unfinished file belongs to the key under which it will be published, tries must not share it.
             spec.attempt
-                .map_or_else(String::new, |attempt| format!("-{attempt}"))
+                .map_or_else(String::new, |attempt| format!("-{attempt:08x}"))
         } else {
             // The last 32 bits are random in every version of UUID that is made here.
             format!("-{:08x}", uuid::Uuid::now_v7().as_u128() & 0xFFFF_FFFF)

@@ -195,6 +195,12 @@ impl Store for FaultStore {
         self.inner.parallel_partitions()
     }
 
+    async fn give_up(&self, folder: &str) -> StoreResult<()> {
+        self.faults
+            .call("give up", self.inner.give_up(folder))
+            .await
+    }
+
     fn others_stage(&self, name: &str) {
         self.inner.others_stage(name);
     }

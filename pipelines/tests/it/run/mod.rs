@@ -8,6 +8,7 @@ mod care;
 mod cluster;
 mod cluster_chaos;
 mod cluster_faults;
+mod cluster_s3;
 mod commands;
 mod completeness;
 mod faults;

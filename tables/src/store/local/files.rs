@@ -168,6 +168,14 @@ pub(super) fn url_of(path: &Path, folder: bool) -> StoreResult<Url> {
     url.map_err(|()| at("make a URL of", path, io::ErrorKind::InvalidInput.into()))
 }
 
+/// Removes a folder with all that is in it; one that is not there is no error.
+pub(super) fn remove_folder(path: &Path) -> StoreResult<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|error| at("delete", path, error)),
+    }
+}
+
 pub(super) fn remove_file(path: &Path) -> StoreResult<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
