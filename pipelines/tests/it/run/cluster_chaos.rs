@@ -101,9 +101,6 @@ fn any_faults_leave_the_table_of_a_run_without_them(
     }
     let ended = run.wait()?;
     scene.check(&ended)?;
-    #[expect(clippy::print_stderr, reason = "what the seed came to")]
-    {
-        eprintln!("seed {seed}: {struck:?} at {moment:?}");
-    }
+    eprintln!("seed {seed}: {struck:?} at {moment:?}");
     Ok(())
 }
