@@ -46,10 +46,12 @@ impl Durable {
     /// The system tells of a failed write only once, to whoever syncs first: so an error is kept for [`Self::settled`].
     /// A dropped future, or an ended run, leaves at most a file that is durable for nothing.
     pub(super) async fn begin(&self, file: File, path: PathBuf) {
+        // As it is now: what is done to it while it waits for the disk is a change.
+        let finished = file.metadata();
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let state = Arc::clone(&self.state);
         drop(tokio::task::spawn_blocking(move || {
-            let synced = file.sync_all().and_then(|()| file.metadata());
+            let synced = file.sync_all().and(finished);
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             match synced {
                 Ok(metadata) => drop(state.synced.insert(metadata.ino(), changed(&metadata))),
