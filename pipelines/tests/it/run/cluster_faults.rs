@@ -108,7 +108,13 @@ fn a_killed_executor_costs_a_try(
     scene.cluster.kill_executor(0)?;
     let ended = run.wait()?;
     scene.check(&ended)?;
-    assert!(ended.stderr.contains("try 1 of"), "{}", ended.all());
+    // Late in a job it may have given all that it had to give.
+    let needed = matches!(moment, Moment::Shuffling);
+    assert!(
+        !needed || ended.stderr.contains("try 1 of"),
+        "{}",
+        ended.all()
+    );
     Ok(())
 }
 
@@ -118,7 +124,7 @@ fn a_paused_executor_costs_a_try_and_does_no_harm_when_it_goes_on() -> anyhow::R
         return Ok(());
     };
     let mut run = scene.start()?;
-    scene.wait_for(Moment::Writing, &mut run)?;
+    scene.wait_for(Moment::Shuffling, &mut run)?;
     scene.cluster.signal_executor(0, "STOP")?;
     wait_for("the second try", || {
         run.said().contains("try 1 of").then_some(())
