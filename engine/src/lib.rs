@@ -8,6 +8,7 @@
 //! Does not own: the command line, the state of a run, tables, sources.
 
 mod budget;
+mod chain;
 pub mod cluster;
 mod functions;
 mod pool;
@@ -16,5 +17,6 @@ mod session;
 mod storage;
 
 pub use budget::{Budget, JoinStrategy};
+pub use chain::chain;
 pub use functions::{FunctionNames, function_names, register_functions};
 pub use session::{SessionOptions, runtime, session, session_state, session_state_over};

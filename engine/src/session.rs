@@ -57,20 +57,28 @@ pub fn session_state(options: &SessionOptions) -> Result<SessionState> {
     for (key, value) in &options.settings {
         config.options_mut().set(key, value)?;
     }
-    session_state_over(config, options)
+    let builder = builder(config, options)?.with_physical_optimizer_rule(Arc::new(CutScans));
+    built(builder)
 }
 
-/// A session's state over a configuration that came from elsewhere: the client's, on a scheduler.
+/// A session's state over a configuration of the cluster, whose plans are executed by several processes: streams of one
+/// cannot take pieces of scans from those of another.
 ///
 /// # Errors
 /// When the spill folder cannot be made.
 pub fn session_state_over(config: SessionConfig, options: &SessionOptions) -> Result<SessionState> {
-    let mut state = SessionStateBuilder::new()
+    built(builder(config, options)?)
+}
+
+fn builder(config: SessionConfig, options: &SessionOptions) -> Result<SessionStateBuilder> {
+    Ok(SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime(options)?)
-        .with_default_features()
-        .with_physical_optimizer_rule(Arc::new(CutScans))
-        .build();
+        .with_default_features())
+}
+
+fn built(builder: SessionStateBuilder) -> Result<SessionState> {
+    let mut state = builder.build();
     register_functions(&mut state)?;
     Ok(state)
 }

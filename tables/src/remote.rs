@@ -23,13 +23,6 @@ pub struct RemoteAttempt {
     _fence: Fence,
 }
 
-impl RemoteAttempt {
-    /// Which try it is, as given to [`Staging::begin_remote`].
-    pub fn number(&self) -> u32 {
-        self.number
-    }
-}
-
 impl Staging {
     /// Begins a try at staging the rows in other processes. Writers of other tries of this run stop; what they staged is
     /// dropped with the run. No two tries of a run may have the same number.

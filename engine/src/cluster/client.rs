@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ballista_core::client::BallistaClient;
+use ballista_core::extension::{SessionConfigExt, SessionConfigHelperExt};
 use ballista_core::serde::protobuf::execute_query_params::Query;
 use ballista_core::serde::protobuf::execute_query_result::Result as Submitted;
 use ballista_core::serde::protobuf::get_job_status_result::FlightProxy;
 use ballista_core::serde::protobuf::job_status::Status;
 use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
 use ballista_core::serde::protobuf::{
-    CancelJobParams, ExecuteQueryParams, GetJobStatusParams, KeyValuePair, PartitionLocation,
+    CancelJobParams, ExecuteQueryParams, GetJobStatusParams, PartitionLocation,
 };
 use ballista_core::utils::{GrpcClientConfig, create_grpc_client_endpoint};
 use ballista_core::version::insert_version_header;
@@ -35,6 +36,7 @@ use super::error::ClusterError;
 use super::progress::JobProgress;
 use super::session::MESSAGE_BYTES;
 use super::watch::{self, Watch};
+use crate::chain;
 
 /// The time between two questions grows from the first to the last of these.
 const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
@@ -177,9 +179,14 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError::Unreachable`].
     pub async fn executors_at_work(&self) -> Result<Vec<Executor>, ClusterError> {
-        let mut executors = self.executors().await?;
-        executors.retain(|executor| self.lost().get(&executor.id) != Some(&executor.last_seen));
+        let executors = self.not_lost(self.executors().await?);
         Ok(watch::answering(executors).await)
+    }
+
+    /// Those that were not lost, or gave a sign of life since.
+    fn not_lost(&self, mut executors: Vec<Executor>) -> Vec<Executor> {
+        executors.retain(|executor| self.lost().get(&executor.id) != Some(&executor.last_seen));
+        executors
     }
 
     fn lost(&self) -> MutexGuard<'_, HashMap<String, Option<u64>>> {
@@ -214,10 +221,10 @@ impl Cluster {
             cluster: self.clone(),
             job: Some(job.clone()),
         };
-        let locations = self.wait(&job, &mut watch, limit, progress).await?;
+        let (locations, proxy) = self.wait(&job, &mut watch, limit, progress).await?;
         let mut batches = Vec::new();
-        for (location, proxy) in locations {
-            batches.extend(self.fetch(&job, location, proxy).await?);
+        for location in locations {
+            batches.extend(self.fetch(&job, location, proxy.as_ref()).await?);
         }
         cancel.disarm();
         Ok(batches)
@@ -241,20 +248,10 @@ impl Cluster {
                 limit: MESSAGE_BYTES / 2,
             });
         }
-        let mut settings: Vec<KeyValuePair> = config
-            .options()
-            .entries()
-            .into_iter()
-            .map(|entry| KeyValuePair {
-                key: entry.key,
-                value: entry.value,
-            })
-            .collect();
-        settings.retain(|setting| setting.key != "ballista.job.name");
-        settings.push(KeyValuePair {
-            key: String::from("ballista.job.name"),
-            value: Some(String::from(name)),
-        });
+        let settings = config
+            .clone()
+            .with_ballista_job_name(name)
+            .to_key_value_pairs();
         let mut request = tonic::Request::new(ExecuteQueryParams {
             query: Some(Query::PhysicalPlan(encoded)),
             settings,
@@ -282,14 +279,14 @@ impl Cluster {
         }
     }
 
-    /// Waits until the job ended well, and gives the places of its rows.
+    /// Waits until the job ended well, and gives the places of its rows, and whom to ask for them if not the executors.
     async fn wait(
         &self,
         job: &str,
         watch: &mut Watch,
         limit: Duration,
         progress: &JobProgress,
-    ) -> Result<Vec<(PartitionLocation, Option<FlightProxy>)>, ClusterError> {
+    ) -> Result<(Vec<PartitionLocation>, Option<FlightProxy>), ClusterError> {
         let begun = Instant::now();
         let (mut pause, mut answered, mut looked) = (POLL.0, begun, begun);
         loop {
@@ -324,12 +321,7 @@ impl Cluster {
                             });
                         }
                         Some(Status::Successful(ended)) => {
-                            let proxy = answer.flight_proxy;
-                            return Ok(ended
-                                .partition_location
-                                .into_iter()
-                                .map(|location| (location, proxy.clone()))
-                                .collect());
+                            return Ok((ended.partition_location, answer.flight_proxy));
                         }
                     }
                     None
@@ -347,11 +339,11 @@ impl Cluster {
             }
             if looked.elapsed() >= LOOK {
                 looked = Instant::now();
-                self.look_at(job, progress).await;
                 // The scheduler's silence is noticed above.
-                if let Ok(listed) = self.executors().await
-                    && let Some((executor, reason)) = watch.look(&listed, looked).await
-                {
+                let Ok(listed) = self.executors().await else {
+                    continue;
+                };
+                if let Some((executor, reason)) = watch.look(&listed, looked).await {
                     self.lost().insert(executor.id, executor.last_seen);
                     return Err(ClusterError::ExecutorLost {
                         executor: format!("{}:{}", executor.host, executor.port),
@@ -359,15 +351,11 @@ impl Cluster {
                         reason,
                     });
                 }
+                // Whatever goes wrong with this is of no consequence.
+                if let Ok(stages) = self.ask(&format!("/api/job/{job}/stages")).await {
+                    progress.set(self.not_lost(listed).len(), &stages);
+                }
             }
-        }
-    }
-
-    /// Takes note of how far the job is. Whatever goes wrong with that is of no consequence.
-    async fn look_at(&self, job: &str, progress: &JobProgress) {
-        let executors = self.executors_at_work().await.map_or(0, |all| all.len());
-        if let Ok(stages) = self.ask(&format!("/api/job/{job}/stages")).await {
-            progress.set(executors, &stages);
         }
     }
 
@@ -386,7 +374,7 @@ impl Cluster {
         &self,
         job: &str,
         location: PartitionLocation,
-        proxy: Option<FlightProxy>,
+        proxy: Option<&FlightProxy>,
     ) -> Result<Vec<RecordBatch>, ClusterError> {
         let layout = location.layout();
         let (Some(executor), Some(partition)) = (location.executor_meta, location.partition_id)
@@ -397,7 +385,7 @@ impl Cluster {
             });
         };
         let port = u16::try_from(executor.port).unwrap_or_default();
-        let (host_to_ask, port_to_ask) = match &proxy {
+        let (host_to_ask, port_to_ask) = match proxy {
             Some(FlightProxy::External(address)) => match address.rsplit_once(':') {
                 Some((host, port)) => (String::from(host), port.parse().unwrap_or_default()),
                 None => (address.clone(), port),
@@ -521,20 +509,6 @@ fn parse(address: &str) -> Result<Url, ClusterError> {
         return Err(refused("it needs a host and a port"));
     }
     Ok(url)
-}
-
-/// An error with its causes, whose texts say more than its own.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        let said = source.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = source.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -11,13 +11,11 @@
 
 use ballista_core::extension::SessionConfigExt;
 use datafusion::error::Result;
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SessionState;
 use datafusion::prelude::SessionConfig;
 
 use super::codec::physical_codec;
-use crate::functions::register_functions;
-use crate::session::{SessionOptions, runtime};
+use crate::session::{SessionOptions, session_state_over};
 
 /// A message between the processes of a cluster has this many bytes at most.
 pub const MESSAGE_BYTES: usize = 64 << 20;
@@ -41,13 +39,7 @@ pub fn cluster_state(options: &SessionOptions, partitions: usize) -> Result<Sess
     for (key, value) in &options.settings {
         config.options_mut().set(key, value)?;
     }
-    let mut state = SessionStateBuilder::new()
-        .with_config(config)
-        .with_runtime_env(runtime(options)?)
-        .with_default_features()
-        .build();
-    register_functions(&mut state)?;
-    Ok(state)
+    session_state_over(config, options)
 }
 
 #[cfg(test)]

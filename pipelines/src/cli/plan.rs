@@ -9,7 +9,7 @@ use super::exit::ExitStatus;
 use super::printer::{Output as Form, bytes, count};
 use super::report;
 use super::run::SelectionArguments;
-use crate::language::Output;
+use crate::language::{Output, Source};
 use crate::run::decide::decide;
 use crate::run::error::RunError;
 use crate::run::estimate::{self, Estimate};
@@ -49,14 +49,16 @@ struct SourcePreview {
 }
 
 impl SourcePreview {
-    /// What the decision between here and the cluster is made from.
-    fn estimate(&self) -> Estimate {
-        Estimate {
-            table: self.table.clone(),
-            rows: self.rows,
-            bytes: self.bytes,
-            exact: self.exact,
-            from: self.estimate_from.clone(),
+    fn new(source: &Source, reads: String, items: Option<u64>, estimate: &Estimate) -> Self {
+        Self {
+            table: estimate.table.clone(),
+            kind: source.kind.to_string(),
+            reads,
+            items,
+            rows: estimate.rows,
+            bytes: estimate.bytes,
+            exact: estimate.exact,
+            estimate_from: estimate.from.clone(),
         }
     }
 }
@@ -124,55 +126,43 @@ async fn preview(
     let (ctx, planned) =
         run::stations::plan(bound, &nowhere, &std::env::temp_dir(), &budget).await?;
     let extracted = sources::open_extracted(&bound.sources, &session.environment, sample.as_ref())?;
-    let mut previews = Vec::new();
+    let (mut previews, mut estimates) = (Vec::new(), Vec::new());
     for source in &bound.sources {
-        previews.push(
-            match extracted
-                .iter()
-                .find(|extracted| extracted.table == source.name)
-            {
-                Some(found) => {
-                    let estimate =
-                        found
-                            .extract
-                            .estimate()
-                            .await
-                            .map_err(|error| RunError::Extract {
-                                table: source.name.clone(),
-                                source: error,
-                            })?;
-                    SourcePreview {
-                        table: source.name.clone(),
-                        kind: source.kind.to_string(),
-                        reads: found.extract.describe(),
-                        items: estimate.items,
-                        rows: estimate.rows,
-                        bytes: None,
-                        exact: estimate.exact,
-                        estimate_from: estimate.source,
-                    }
-                }
-                None => {
-                    let estimate = estimate::of_table(&ctx, source).await?;
-                    SourcePreview {
-                        table: estimate.table,
-                        kind: source.kind.to_string(),
-                        reads: source.location.clone(),
-                        items: None,
-                        rows: estimate.rows,
-                        bytes: estimate.bytes,
-                        exact: estimate.exact,
-                        estimate_from: estimate.from,
-                    }
-                }
-            },
-        );
+        let found = extracted
+            .iter()
+            .find(|extracted| extracted.table == source.name);
+        let (reads, items, estimate) = match found {
+            Some(found) => {
+                let estimate =
+                    found
+                        .extract
+                        .estimate()
+                        .await
+                        .map_err(|error| RunError::Extract {
+                            table: source.name.clone(),
+                            source: error,
+                        })?;
+                let rows = Estimate {
+                    table: source.name.clone(),
+                    rows: estimate.rows,
+                    bytes: None,
+                    exact: estimate.exact,
+                    from: estimate.source,
+                };
+                (found.extract.describe(), estimate.items, rows)
+            }
+            None => {
+                let estimate = estimate::of_table(&ctx, source).await?;
+                (source.location.clone(), None, estimate)
+            }
+        };
+        previews.push(SourcePreview::new(source, reads, items, &estimate));
+        estimates.push(estimate);
     }
     let mut outputs = Vec::new();
     for (output, _) in &planned.outputs {
         outputs.push(output_preview(output, &prepared.settings).await?);
     }
-    let estimates: Vec<Estimate> = previews.iter().map(SourcePreview::estimate).collect();
     let (mode, decision) = decide(&prepared.settings, &estimates);
     Ok(Preview {
         pipeline: prepared.definition.name.clone(),

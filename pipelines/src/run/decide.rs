@@ -56,23 +56,11 @@ pub fn decide(settings: &RunSettings, estimates: &[Estimate]) -> (RunMode, Decis
             ),
         ),
     };
-    let detail = estimates
-        .iter()
-        .map(|estimate| {
-            json!({
-                "table": estimate.table,
-                "rows": estimate.rows,
-                "bytes": estimate.bytes,
-                "exact": estimate.exact,
-                "from": estimate.from,
-            })
-        })
-        .collect();
     let decision = Decision {
         estimated_rows: rows,
         threshold_rows: (settings.mode.value == Mode::Auto).then_some(threshold),
         reason,
-        detail: serde_json::Value::Array(detail),
+        detail: json!(estimates),
     };
     (mode, decision)
 }

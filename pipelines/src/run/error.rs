@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use connectors::extract::{ErrorClass as SourceClass, ExtractError};
 use datafusion::error::DataFusionError;
+pub use engine::chain;
 use engine::cluster::ClusterError;
 
 use super::landing::LandingError;
@@ -299,20 +300,4 @@ fn care_hint(error: &tables::Error) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// An error and its causes in one text, each said once.
-pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        // Some foreign errors repeat their source.
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = error.source();
-    }
-    text
 }

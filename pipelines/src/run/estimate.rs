@@ -6,6 +6,7 @@ use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
+use serde::Serialize;
 
 use super::error::RunError;
 use super::sources::connector_kind;
@@ -15,7 +16,7 @@ use crate::language::Source;
 const BYTES_A_ROW: u64 = 100;
 
 /// What a source is expected to give.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Estimate {
     /// The source's table.
     pub table: String,

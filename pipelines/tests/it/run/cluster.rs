@@ -67,16 +67,8 @@ fn on_cluster(executors: usize) -> anyhow::Result<Option<(Cluster, Workspace)>> 
     Ok(Some((cluster, workspace)))
 }
 
-#[rstest]
-fn a_sorted_table_has_the_same_bytes_from_any_number_of_executors(
-    #[values(1, 3)] executors: usize,
-    #[values(SORTED, MERGED)] text: &str,
-) -> anyhow::Result<()> {
-    let Some((cluster, workspace)) = on_cluster(executors)? else {
-        return Ok(());
-    };
-    readings(&workspace, 4, 2_000)?;
-    workspace.write("p.sql", text)?;
+/// Runs `p.sql` here, then from nothing on the cluster: both leave the same bytes in `table/`.
+fn assert_same_bytes(cluster: &Cluster, workspace: &Workspace) -> anyhow::Result<()> {
     let table = workspace.path().join("table");
     workspace
         .run(["run", "p.sql", "--mode", "local"])?
@@ -87,6 +79,20 @@ fn a_sorted_table_has_the_same_bytes_from_any_number_of_executors(
     let run = workspace.run(["run", "p.sql", "--mode", "cluster", "--restart"])?;
     assert_eq!(run.code, Some(0), "{}{}", run.all(), cluster.said());
     assert_eq!(contents(&table)?, here);
+    Ok(())
+}
+
+#[rstest]
+fn a_sorted_table_has_the_same_bytes_from_any_number_of_executors(
+    #[values(1, 3)] executors: usize,
+    #[values(SORTED, MERGED)] text: &str,
+) -> anyhow::Result<()> {
+    let Some((cluster, workspace)) = on_cluster(executors)? else {
+        return Ok(());
+    };
+    readings(&workspace, 4, 2_000)?;
+    workspace.write("p.sql", text)?;
+    assert_same_bytes(&cluster, &workspace)?;
     // Nothing of it stays behind but the table and its log.
     let staging = workspace.path().join(".table.spillway/staging");
     assert_eq!(std::fs::read_dir(staging)?.count(), 0);
@@ -282,15 +288,6 @@ fn every_function_of_ours_gives_the_same_on_executors() -> anyhow::Result<()> {
     };
     readings(&workspace, 2, 100)?;
     workspace.write("p.sql", CALLS)?;
-    let table = workspace.path().join("table");
-    workspace
-        .run(["run", "p.sql", "--mode", "local"])?
-        .expect(0, &[]);
-    let here = contents(&table)?;
-    std::fs::remove_dir_all(&table)?;
-    std::fs::remove_dir_all(workspace.path().join(".table.spillway"))?;
-    let run = workspace.run(["run", "p.sql", "--mode", "cluster", "--restart"])?;
-    assert_eq!(run.code, Some(0), "{}{}", run.all(), cluster.said());
-    assert_eq!(contents(&table)?, here);
+    assert_same_bytes(&cluster, &workspace)?;
     Ok(())
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use rstest::rstest;
 use testkit::cluster::Cluster;
 use testkit::s3::{Fault, Injected, S3Options, S3Server};
-use testkit::{Child, Workspace, wait_for};
+use testkit::{Child, Outcome, Workspace, wait_for};
 
 use super::cluster::readings;
 use super::launchpad::workspace;
+use super::published::by_partition;
 
 /// Staged as unfinished uploads to the final keys, because nobody reads the rows before.
 const UNREAD: &str = "
@@ -44,13 +45,12 @@ fn scene(text: &str, rows: u32) -> anyhow::Result<Option<(S3Server, Cluster, Wor
 
 /// The contents of the files of each partition, without their names.
 fn published(server: &S3Server) -> BTreeMap<String, Vec<Vec<u8>>> {
-    let mut partitions: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
-    for (key, content) in server.objects("lake/table/") {
-        let partition = key.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let files = partitions.entry(String::from(partition)).or_default();
-        files.push(content.to_vec());
-    }
-    partitions
+    let objects = server.objects("lake/table/");
+    by_partition(
+        objects
+            .iter()
+            .map(|(key, content)| (key.as_str(), content.as_ref())),
+    )
 }
 
 /// Nothing is left of any try: no unfinished upload, no staged object.
@@ -86,12 +86,26 @@ struct Begun {
     server: S3Server,
     held: Injected,
     cluster: Cluster,
-    run: Child,
     expected: BTreeMap<String, Vec<Vec<u8>>>,
     _workspace: Workspace,
 }
 
-fn begun(text: &str) -> anyhow::Result<Option<Begun>> {
+impl Begun {
+    /// The run needed another try, said why, and the table is that of a run without faults.
+    fn check(&self, ended: &Outcome, why: &str) {
+        assert_eq!(
+            ended.code,
+            Some(0),
+            "{}{}",
+            ended.all(),
+            self.cluster.said()
+        );
+        assert!(ended.stderr.contains(why), "{}", ended.all());
+        assert!(published(&self.server) == self.expected, "{}", ended.all());
+    }
+}
+
+fn begun(text: &str) -> anyhow::Result<Option<(Begun, Child)>> {
     let Some((server, cluster, workspace)) = scene(text, 2_000)? else {
         return Ok(None);
     };
@@ -104,21 +118,21 @@ fn begun(text: &str) -> anyhow::Result<Option<Begun>> {
     let held = server.inject(Fault::hold_after().key(".parquet").times(1));
     let run = workspace.start(["run", "p.sql", "--mode", "cluster", "--restart"])?;
     wait_for("the first staged file", || (held.fired() > 0).then_some(()))?;
-    Ok(Some(Begun {
+    let begun = Begun {
         server,
         held,
         cluster,
-        run,
         expected,
         _workspace: workspace,
-    }))
+    };
+    Ok(Some((begun, run)))
 }
 
 #[rstest]
 fn uploads_of_executors_that_died_are_dropped(
     #[values(UNREAD, READ)] text: &str,
 ) -> anyhow::Result<()> {
-    let Some(mut begun) = begun(text)? else {
+    let Some((mut begun, run)) = begun(text)? else {
         return Ok(());
     };
     for executor in 0..3 {
@@ -126,20 +140,8 @@ fn uploads_of_executors_that_died_are_dropped(
         begun.cluster.add_executor()?;
     }
     begun.held.release();
-    let ended = begun.run.wait()?;
-    assert_eq!(
-        ended.code,
-        Some(0),
-        "{}{}",
-        ended.all(),
-        begun.cluster.said()
-    );
-    assert!(ended.stderr.contains("try 1 of"), "{}", ended.all());
-    assert!(
-        published(&begun.server) == begun.expected,
-        "{}",
-        ended.all()
-    );
+    let ended = run.wait()?;
+    begun.check(&ended, "try 1 of");
     assert_clean(&begun.server);
     Ok(())
 }
@@ -148,31 +150,19 @@ fn uploads_of_executors_that_died_are_dropped(
 fn executors_that_were_given_up_leave_nothing_when_they_go_on(
     #[values(UNREAD, READ)] text: &str,
 ) -> anyhow::Result<()> {
-    let Some(mut begun) = begun(text)? else {
+    let Some((mut begun, run)) = begun(text)? else {
         return Ok(());
     };
     for executor in 0..3 {
         begun.cluster.signal_executor(executor, "STOP")?;
         begun.cluster.add_executor()?;
     }
-    let ended = begun.run.wait()?;
+    let ended = run.wait()?;
     begun.held.release();
     for executor in 0..3 {
         begun.cluster.signal_executor(executor, "CONT")?;
     }
-    assert_eq!(
-        ended.code,
-        Some(0),
-        "{}{}",
-        ended.all(),
-        begun.cluster.said()
-    );
-    assert!(ended.stderr.contains("no heartbeat"), "{}", ended.all());
-    assert!(
-        published(&begun.server) == begun.expected,
-        "{}",
-        ended.all()
-    );
+    begun.check(&ended, "no heartbeat");
     // They were in the middle of a file, and go on until they find that nobody wants it.
     wait_for("a clean bucket", || {
         let staged = begun.server.objects("lake/.table.spillway/staging/");

@@ -55,8 +55,15 @@ pub(super) fn events(folder: &Path) -> anyhow::Result<BTreeMap<String, Map<Strin
 
 /// The contents of the files of each partition, without their names: they are those of the run that wrote them.
 pub(super) fn contents(folder: &Path) -> anyhow::Result<BTreeMap<String, Vec<Vec<u8>>>> {
+    Ok(by_partition(Folder::of(folder)?.files()))
+}
+
+/// The same of files by their path, wherever they are.
+pub(super) fn by_partition<'a>(
+    files: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> BTreeMap<String, Vec<Vec<u8>>> {
     let mut partitions: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
-    for (path, content) in Folder::of(folder)?.files() {
+    for (path, content) in files {
         let partition = path.rsplit_once('/').map_or("", |(partition, _)| partition);
         partitions
             .entry(String::from(partition))
@@ -64,7 +71,7 @@ pub(super) fn contents(folder: &Path) -> anyhow::Result<BTreeMap<String, Vec<Vec
             .push(content.to_vec());
     }
     partitions.values_mut().for_each(|files| files.sort());
-    Ok(partitions)
+    partitions
 }
 
 /// Fails with the first few differences unless both are the same events.
