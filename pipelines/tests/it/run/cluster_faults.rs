@@ -35,7 +35,8 @@ impl Scene {
             return Ok(None);
         };
         let workspace = workspace()?.with("PIPELINES_SCHEDULER", cluster.address());
-        readings(&workspace, 6, 25_000)?;
+        // Enough that writing takes longer than it takes to see that it began.
+        readings(&workspace, 6, 60_000)?;
         workspace.write("p.sql", SORTED)?;
         workspace
             .run(["run", "p.sql", "--mode", "local"])?
