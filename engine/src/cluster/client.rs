@@ -268,9 +268,14 @@ impl Cluster {
             .clone()
             .execute_query(request)
             .await
-            .map_err(|status| match status.code() {
-                tonic::Code::Unavailable | tonic::Code::Unknown => self.unreachable(chain(&status)),
-                _ => refused(String::from(status.message())),
+            .map_err(|status| {
+                // Only a status that was made on this side has a cause: the connection's.
+                match std::error::Error::source(&status).is_some()
+                    || status.code() == tonic::Code::Unavailable
+                {
+                    true => self.unreachable(chain(&status)),
+                    false => refused(String::from(status.message())),
+                }
             })?;
         match answer.into_inner().result {
             Some(Submitted::Success(success)) => Ok(success.job_id),

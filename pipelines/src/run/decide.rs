@@ -1,16 +1,23 @@
 //! Where a run's query is executed: in this process or on the cluster, and why. Owns the rule and its words.
 
-use std::path::Path;
+use std::time::Duration;
 
-use engine::cluster::{Cluster, EMBEDDED, EmbeddedCluster};
+use engine::cluster::{Cluster, ClusterError, EMBEDDED, EmbeddedCluster};
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
+use super::context::RunContext;
 use super::error::RunError;
 use super::estimate::Estimate;
 use crate::cli::printer::{count, thousands};
 use crate::language::Mode;
 use crate::settings::{Origin, RunSettings};
 use crate::store::{Decision, RunMode};
+
+/// How long a scheduler may take to answer for the first time.
+const SCHEDULER: Duration = Duration::from_secs(10);
+/// The pause between two attempts to reach it.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Decides by the settings and by what the sources will give.
 pub fn decide(settings: &RunSettings, estimates: &[Estimate]) -> (RunMode, Decision) {
@@ -84,26 +91,47 @@ impl Reached {
     }
 }
 
-/// The cluster, if the query shall run there. `folder` takes the work of one that is started for it.
+/// The cluster, if the query shall run there.
 ///
 /// # Errors
-/// [`RunError::Cluster`] when the scheduler does not answer.
-pub async fn reach(
-    mode: RunMode,
-    settings: &RunSettings,
-    folder: &Path,
-) -> Result<Option<Reached>, RunError> {
+/// [`RunError::Cluster`] when the scheduler does not answer, or one cannot be started; [`RunError::Interrupted`].
+pub async fn reach(run: &RunContext, mode: RunMode) -> Result<Option<Reached>, RunError> {
+    let settings = &run.settings;
     let (RunMode::Cluster, Some(address)) = (mode, &settings.scheduler) else {
         return Ok(None);
     };
     if address.value == EMBEDDED {
         let memory = usize::try_from(settings.memory.value).unwrap_or(usize::MAX);
-        let embedded = EmbeddedCluster::start(folder, memory).await?;
+        let folder = run.work_dir.join("cluster");
+        let embedded = EmbeddedCluster::start(&folder, memory).await?;
         return Ok(Some(Reached::Embedded(embedded)));
     }
-    Ok(Some(Reached::Running(
-        Cluster::connect(&address.value).await?,
-    )))
+    let cluster = connect(run, &address.value).await?;
+    Ok(Some(Reached::Running(cluster)))
+}
+
+/// Connects to a scheduler, who may be starting again just now.
+async fn connect(run: &RunContext, address: &str) -> Result<Cluster, RunError> {
+    let deadline = Instant::now() + SCHEDULER;
+    let mut told = false;
+    loop {
+        let error = match Cluster::connect(address).await {
+            Ok(cluster) => return Ok(cluster),
+            Err(error) => error,
+        };
+        if !matches!(error, ClusterError::Unreachable { .. }) || Instant::now() > deadline {
+            return Err(error.into());
+        }
+        if !std::mem::replace(&mut told, true) {
+            let seconds = SCHEDULER.as_secs();
+            run.warn(format!("{error}; waiting for it, {seconds} s at most"))
+                .await?;
+        }
+        tokio::select! {
+            () = run.cancel.cancelled() => return Err(run.interrupted()),
+            () = sleep(PAUSE) => {}
+        }
+    }
 }
 
 #[cfg(test)]

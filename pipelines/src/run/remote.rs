@@ -31,7 +31,7 @@ use super::outputs::{OpenOutput, StagedOutput, name};
 const TRIES: u32 = 5;
 /// The pause before the second try; it doubles with each.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long executors may take to come back before a try is given up.
+/// How long the scheduler and executors may take to come back before a try is given up.
 const EXECUTORS: Duration = Duration::from_secs(60);
 /// A job that takes longer is taken to hang.
 const JOB: Duration = Duration::from_hours(12);
@@ -204,23 +204,25 @@ fn exact_rows(plan: &dyn ExecutionPlan) -> Option<u64> {
     }
 }
 
-/// What the executors of now work on at once. Waits for the first, who may be starting.
+/// What the executors of now work on at once. Waits for the first, who may be starting, and for the scheduler.
 async fn vcores(cluster: &Cluster) -> Result<usize, ClusterError> {
     let deadline = tokio::time::Instant::now() + EXECUTORS;
     loop {
-        let vcores: usize = cluster
-            .executors_at_work()
-            .await?
-            .iter()
-            .map(|executor| executor.vcores)
-            .sum();
-        if vcores > 0 {
-            return Ok(vcores);
-        }
-        if tokio::time::Instant::now() > deadline {
-            return Err(ClusterError::NoExecutors {
-                url: String::from(cluster.url()),
-            });
+        let at_work = cluster.executors_at_work().await;
+        let missing = match at_work {
+            Ok(executors) => {
+                let vcores = executors.iter().map(|executor| executor.vcores).sum();
+                if vcores > 0 {
+                    return Ok(vcores);
+                }
+                ClusterError::NoExecutors {
+                    url: String::from(cluster.url()),
+                }
+            }
+            Err(error) => error,
+        };
+        if !missing.is_transient() || tokio::time::Instant::now() > deadline {
+            return Err(missing);
         }
         tokio::time::sleep(PAUSE).await;
     }

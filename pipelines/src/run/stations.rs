@@ -222,8 +222,7 @@ async fn place(
     run.store
         .record_decision(run.attempt, mode, &decision)
         .await?;
-    let folder = run.work_dir.join("cluster");
-    let Some(reached) = decide::reach(mode, &run.settings, &folder).await? else {
+    let Some(reached) = decide::reach(run, mode).await? else {
         return Ok(None);
     };
     let counted = estimates.iter().filter(|estimate| estimate.exact);

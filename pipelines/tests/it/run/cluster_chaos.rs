@@ -88,9 +88,8 @@ fn any_faults_leave_the_table_of_a_run_without_them(
         (seed >= 18 || random.random_bool(0.3)).then(|| FAULTS.choose(&mut random).copied());
     let victim = random.random_range(0..3);
 
-    let mut run = scene.start()?;
-    scene.wait_for(moment, &mut run)?;
-    run = first.strike(&mut scene, victim, run)?;
+    let run = scene.at(moment)?;
+    let mut run = first.strike(&mut scene, victim, run)?;
     let mut struck = vec![first];
     // The second one may come too late; the first never does.
     if let Some(second) = second.flatten()

@@ -35,8 +35,7 @@ impl Scene {
             return Ok(None);
         };
         let workspace = workspace()?.with("PIPELINES_SCHEDULER", cluster.address());
-        // Enough that writing takes longer than it takes to see that it began.
-        readings(&workspace, 6, 60_000)?;
+        readings(&workspace, 6, 25_000)?;
         workspace.write("p.sql", SORTED)?;
         workspace
             .run(["run", "p.sql", "--mode", "local"])?
@@ -56,20 +55,30 @@ impl Scene {
             .start(["run", "p.sql", "--mode", "cluster", "--restart"])
     }
 
-    /// Waits for that moment of a run, in which the run must not have ended.
-    pub(super) fn wait_for(&self, moment: Moment, run: &mut Child) -> anyhow::Result<()> {
+    /// Starts a run and waits for that moment of it. A machine may be so quick that the run ended before the moment was
+    /// seen; then there is another one.
+    pub(super) fn at(&self, moment: Moment) -> anyhow::Result<Child> {
         let staging = self.workspace.path().join(".table.spillway/staging");
-        wait_for("that moment of the run", || match moment {
-            Moment::Submitted => run.said().contains("cluster (").then_some(()),
-            Moment::Shuffling => (!self.cluster.files_of(0).is_empty()).then_some(()),
-            Moment::Writing => staged(&staging, "rows-1").then_some(()),
-        })?;
-        anyhow::ensure!(
-            run.runs()?,
-            "the run ended before its fault: {}",
-            run.said()
-        );
-        Ok(())
+        for _ in 0..20 {
+            let before = self.cluster.files_of(0);
+            let mut run = self.start()?;
+            wait_for("that moment of the run", || {
+                let seen = match moment {
+                    Moment::Submitted => run.said().contains("cluster ("),
+                    Moment::Shuffling => {
+                        let now = self.cluster.files_of(0);
+                        now.iter().any(|file| !before.contains(file))
+                    }
+                    Moment::Writing => staged(&staging, "rows-1"),
+                };
+                (seen || !run.runs().is_ok_and(|runs| runs)).then_some(())
+            })?;
+            if run.runs()? {
+                return Ok(run);
+            }
+            self.check(&run.wait()?)?;
+        }
+        anyhow::bail!("every run ended before {moment:?} was seen")
     }
 
     /// The run ended well, and the table is that of a run without faults.
@@ -104,8 +113,7 @@ fn a_killed_executor_costs_a_try(
     let Some(mut scene) = Scene::new()? else {
         return Ok(());
     };
-    let mut run = scene.start()?;
-    scene.wait_for(moment, &mut run)?;
+    let run = scene.at(moment)?;
     scene.cluster.kill_executor(0)?;
     let ended = run.wait()?;
     scene.check(&ended)?;
@@ -124,8 +132,7 @@ fn a_paused_executor_costs_a_try_and_does_no_harm_when_it_goes_on() -> anyhow::R
     let Some(scene) = Scene::new()? else {
         return Ok(());
     };
-    let mut run = scene.start()?;
-    scene.wait_for(Moment::Shuffling, &mut run)?;
+    let run = scene.at(Moment::Shuffling)?;
     scene.cluster.signal_executor(0, "STOP")?;
     wait_for("the second try", || {
         run.said().contains("try 1 of").then_some(())
@@ -144,8 +151,7 @@ fn a_scheduler_that_was_started_again_costs_a_try(
     let Some(mut scene) = Scene::new()? else {
         return Ok(());
     };
-    let mut run = scene.start()?;
-    scene.wait_for(moment, &mut run)?;
+    let run = scene.at(moment)?;
     scene.cluster.kill_scheduler()?;
     scene.cluster.start_scheduler()?;
     let ended = run.wait()?;
@@ -159,8 +165,7 @@ fn a_killed_driver_leaves_nothing_that_harms_the_next_run(
     let Some(scene) = Scene::new()? else {
         return Ok(());
     };
-    let mut run = scene.start()?;
-    scene.wait_for(moment, &mut run)?;
+    let run = scene.at(moment)?;
     run.kill()?;
     let ended = scene.start()?.wait()?;
     scene.check(&ended)
@@ -171,8 +176,7 @@ fn an_executor_that_is_told_to_stop_ends_its_tasks_first() -> anyhow::Result<()>
     let Some(scene) = Scene::new()? else {
         return Ok(());
     };
-    let mut run = scene.start()?;
-    scene.wait_for(Moment::Writing, &mut run)?;
+    let run = scene.at(Moment::Writing)?;
     scene.cluster.signal_executor(0, "TERM")?;
     let ended = run.wait()?;
     scene.check(&ended)
@@ -183,8 +187,7 @@ fn executors_join_and_leave_during_one_run() -> anyhow::Result<()> {
     let Some(mut scene) = Scene::new()? else {
         return Ok(());
     };
-    let mut run = scene.start()?;
-    scene.wait_for(Moment::Shuffling, &mut run)?;
+    let run = scene.at(Moment::Shuffling)?;
     scene.cluster.add_executor()?;
     scene.cluster.kill_executor(1)?;
     wait_for("the second try", || {
