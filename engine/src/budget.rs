@@ -25,6 +25,9 @@ const SMALLEST_POOL: usize = 24 * MIB;
 /// [`Budget::tightened`]. Below this size joins sort and merge from the start, which can spill.
 const HASH_JOIN_POOL: usize = 96 * MIB;
 
+/// What a row takes, about, where its width is not known.
+pub(crate) const ROW_BYTES: usize = 64;
+
 /// From this pool size on, whoever asks first gets memory. Below it every spilling operator has its share.
 const GREEDY_POOL: usize = 1024 * MIB;
 
@@ -66,11 +69,7 @@ impl Budget {
     /// ```
     pub fn new(ceiling: usize, cores: usize, batch_size: usize) -> Self {
         let pool = (ceiling.saturating_sub(RESIDENT_BASE) / 5 * 2).max(SMALLEST_POOL);
-        let join = if pool >= HASH_JOIN_POOL {
-            JoinStrategy::Hash
-        } else {
-            JoinStrategy::SortMerge
-        };
+        let join = Self::strategy(pool);
         // Every partition of a sort keeps a merge reservation: more of them than the pool can feed only spill more.
         let affordable = (pool / (4 * MERGE_RESERVATION)).max(1);
         Self {
@@ -79,6 +78,15 @@ impl Budget {
             join,
             partitions: cores.clamp(1, affordable).max(least_partitions(join)),
             batch_size: batch_size.max(1),
+        }
+    }
+
+    /// How joins are executed by operators that may reserve so many bytes.
+    pub(crate) fn strategy(pool: usize) -> JoinStrategy {
+        if pool >= HASH_JOIN_POOL {
+            JoinStrategy::Hash
+        } else {
+            JoinStrategy::SortMerge
         }
     }
 
@@ -151,7 +159,7 @@ impl Budget {
 }
 
 /// With a single partition the engine plans hash joins whatever it is told to prefer, so joins that spill need two.
-fn least_partitions(join: JoinStrategy) -> usize {
+pub(crate) fn least_partitions(join: JoinStrategy) -> usize {
     match join {
         JoinStrategy::Hash => 1,
         JoinStrategy::SortMerge => 2,

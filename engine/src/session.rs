@@ -11,7 +11,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tables::StorageOptions;
 
-use crate::budget::{Budget, JoinStrategy};
+use crate::budget::{Budget, JoinStrategy, ROW_BYTES};
 use crate::functions::register_functions;
 use crate::scans::CutScans;
 use crate::storage::Registry;
@@ -33,25 +33,19 @@ pub struct SessionOptions {
 /// When a setting is unknown or has a wrong value, or the spill folder cannot be made.
 pub fn session_state(options: &SessionOptions) -> Result<SessionState> {
     let budget = &options.budget;
+    let joins = budget.join_strategy();
     let mut config = SessionConfig::new()
         .with_target_partitions(budget.partitions())
         .with_batch_size(budget.batch_size())
         .with_information_schema(true)
         .set_bool("datafusion.sql_parser.collect_spans", true)
-        .set_bool(
-            "datafusion.optimizer.prefer_hash_join",
-            budget.join_strategy() == JoinStrategy::Hash,
-        )
         // Readers of the tables get plain strings; views would only be converted back before they are written.
         .set_bool(
             "datafusion.execution.parquet.schema_force_view_types",
             false,
         )
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
-    let optimizer = &mut config.options_mut().optimizer;
-    optimizer.hash_join_single_partition_threshold = budget.shared_build_bytes();
-    // Used where the width of the rows is not known.
-    optimizer.hash_join_single_partition_threshold_rows = budget.shared_build_bytes() / 64;
+    choose_joins(&mut config, joins, budget.shared_build_bytes());
     config.options_mut().execution.sort_spill_reservation_bytes = budget.merge_reservation();
     config.options_mut().execution.spill_compression = SpillCompression::Lz4Frame;
     for (key, value) in &options.settings {
@@ -59,6 +53,14 @@ pub fn session_state(options: &SessionOptions) -> Result<SessionState> {
     }
     let builder = builder(config, options)?.with_physical_optimizer_rule(Arc::new(CutScans));
     built(builder)
+}
+
+/// Sets how joins are executed, and up to how many estimated bytes a build side is shared by all tasks.
+pub(crate) fn choose_joins(config: &mut SessionConfig, joins: JoinStrategy, shared_bytes: usize) {
+    let optimizer = &mut config.options_mut().optimizer;
+    optimizer.prefer_hash_join = joins == JoinStrategy::Hash;
+    optimizer.hash_join_single_partition_threshold = shared_bytes;
+    optimizer.hash_join_single_partition_threshold_rows = shared_bytes / ROW_BYTES;
 }
 
 /// A session's state over a configuration of the cluster, whose plans are executed by several processes: streams of one

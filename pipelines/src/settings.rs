@@ -91,6 +91,9 @@ pub struct RunFlags {
     /// for this run [env: PIPELINES_SCHEDULER]
     #[arg(long, value_name = "ADDRESS", help_heading = "Cluster")]
     pub cluster: Option<String>,
+    /// What each executor was given as --memory-bytes; joins are planned by it [env: PIPELINES_EXECUTOR_MEMORY]
+    #[arg(long, value_name = "AMOUNT", help_heading = "Cluster")]
+    pub executor_memory: Option<String>,
 }
 
 impl RunFlags {
@@ -155,10 +158,15 @@ pub struct RunSettings {
     /// Address of the cluster's scheduler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<Setting<String>>,
+    /// What each of its executors was given, bytes.
+    pub executor_memory: Setting<u64>,
 }
 
 /// Rows above which a run goes to the cluster when nothing is said (docs/cluster.md has the measurement).
 const THRESHOLD_ROWS: u64 = 1_000_000;
+
+/// What an executor is taken to have when nothing is said: its own default.
+const EXECUTOR_MEMORY: u64 = 1 << 30;
 
 /// The share of the available memory that is the ceiling when nothing is said.
 const DEFAULT_MEMORY: MemoryLimit = MemoryLimit::Percent(50);
@@ -178,6 +186,7 @@ impl RunSettings {
         available: u64,
     ) -> Result<Self, SettingError> {
         let scheduler = scheduler(flags, environment);
+        let executor_memory = executor_memory(flags, environment)?;
         let (flags, variables) = (flags.options()?, environment.options()?);
         let asked = [
             (&flags, Origin::Flag),
@@ -249,6 +258,7 @@ impl RunSettings {
                 origin: Origin::Default,
             }),
             scheduler,
+            executor_memory,
         })
     }
 }
@@ -264,6 +274,37 @@ fn scheduler(flags: &RunFlags, environment: &Environment) -> Option<Setting<Stri
     flag.map(|value| setting(value, Origin::Flag))
         .or_else(|| variable.map(|value| setting(value, Origin::Environment)))
         .filter(|address| !address.value.is_empty())
+}
+
+/// The memory of an executor, which is a fact of the same place.
+fn executor_memory(
+    flags: &RunFlags,
+    environment: &Environment,
+) -> Result<Setting<u64>, SettingError> {
+    let flag = flags.executor_memory.as_deref();
+    let variable = environment.own("EXECUTOR_MEMORY");
+    let given = flag
+        .map(|text| (text, "--executor-memory", Origin::Flag))
+        .or_else(|| variable.map(|text| (text, "PIPELINES_EXECUTOR_MEMORY", Origin::Environment)));
+    let Some((text, name, origin)) = given else {
+        return Ok(Setting {
+            value: EXECUTOR_MEMORY,
+            origin: Origin::Default,
+        });
+    };
+    // A share would be one of another machine.
+    match text.parse() {
+        Ok(MemoryLimit::Bytes(value)) => Ok(Setting { value, origin }),
+        Ok(MemoryLimit::Percent(_)) | Err(_) => Err(SettingError::Value {
+            name: String::from(name),
+            source: OptionError::Invalid {
+                name: "executor_memory",
+                value: String::from(text),
+                expected: "a size such as 4GiB, or a number of bytes",
+                suggestion: None,
+            },
+        }),
+    }
 }
 
 /// The value of the strongest layer that has one.

@@ -328,7 +328,7 @@ impl Job<'_> {
         )
         .readable(false);
         let batches = collect(write::plan(plan, spec, None)?, ctx.task_ctx()).await?;
-        Ok(write::read_rows(&batches)?.0)
+        Ok(write::read_rows(&batches)?.files)
     }
 }
 

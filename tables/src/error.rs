@@ -136,6 +136,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Another process wrote a part of the rows twice. Nothing of it is published.
+    #[error("part {part} of the rows of {table} was written more than once")]
+    RanTwice {
+        /// The table.
+        table: String,
+        /// The partition of the plan.
+        part: u32,
+    },
     /// A writer of a run in another process may not write any more. Nothing that it staged is published.
     #[error("a writer of {table} stopped: {reason} (try {attempt})")]
     FencedOff {

@@ -20,7 +20,7 @@ use crate::recorded::RecordedOptions;
 use crate::recover::{Recovery, clear, drop_attempt};
 use crate::schema::TableSchema;
 use crate::store::Store;
-use crate::write::{self, StagedFile, WriteSpec};
+use crate::write::{self, Rows, StagedFile, WriteSpec};
 
 /// A run between [`crate::Table::begin`] and [`Staging::publish`] or [`Staging::abandon`]. Readers see nothing of it.
 ///
@@ -169,11 +169,15 @@ impl Staging {
 
     /// As [`Staging::staged`], of a folder of the staging area.
     pub(crate) fn staged_in(&self, folder: &str, batches: &[RecordBatch]) -> Result<Staged> {
-        let (files, rows_discarded) =
-            write::read_rows(batches).map_err(|source| self.write_error(source))?;
+        let rows = write::read_rows(batches).map_err(|source| self.write_error(source))?;
+        self.checked(folder, rows)
+    }
+
+    /// The files, of that folder of the staging area and each once.
+    pub(crate) fn checked(&self, folder: &str, rows: Rows) -> Result<Staged> {
         let folder = format!("{folder}/");
         let mut seen = HashMap::new();
-        for file in &files {
+        for file in &rows.files {
             let refuse = |reason: &str| Error::StagedFile {
                 path: file.staged.clone(),
                 reason: reason.to_owned(),
@@ -190,8 +194,8 @@ impl Staging {
             }
         }
         Ok(Staged {
-            files,
-            rows_discarded,
+            files: rows.files,
+            rows_discarded: rows.discarded,
         })
     }
 

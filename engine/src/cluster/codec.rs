@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ballista_core::serde::BallistaPhysicalExtensionCodec;
-use datafusion::common::{Result, internal_datafusion_err, internal_err};
+use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::{
@@ -36,10 +36,7 @@ impl PhysicalExtensionCodec for OperatorCodec {
         _: &TaskContext,
         _: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let [input] = inputs else {
-            return internal_err!("PartitionedWriteExec has one input, not {}", inputs.len());
-        };
-        let operator = PartitionedWriteExec::decode(buf, Arc::clone(input), &self.storage)?;
+        let operator = PartitionedWriteExec::decode(buf, inputs.to_vec(), &self.storage)?;
         Ok(Arc::new(operator))
     }
 

@@ -26,6 +26,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct EmbeddedCluster {
     cluster: Cluster,
+    executor_memory: usize,
     _processes: Vec<Child>,
 }
 
@@ -43,6 +44,7 @@ impl EmbeddedCluster {
             folder,
             &[("--bind", format!("127.0.0.1:{scheduler_port}"))],
         )?];
+        let executor_memory = memory / EXECUTORS;
         let deadline = Instant::now() + PATIENCE;
         let address = format!("127.0.0.1:{scheduler_port}");
         let cluster = loop {
@@ -59,7 +61,7 @@ impl EmbeddedCluster {
                 ("--port", free_port()?.to_string()),
                 ("--grpc-port", free_port()?.to_string()),
                 ("--vcores", cores.div_ceil(EXECUTORS).to_string()),
-                ("--memory-bytes", (memory / EXECUTORS).to_string()),
+                ("--memory-bytes", executor_memory.to_string()),
                 (
                     "--work-dir",
                     folder
@@ -83,8 +85,14 @@ impl EmbeddedCluster {
         }
         Ok(Self {
             cluster,
+            executor_memory,
             _processes: processes,
         })
+    }
+
+    /// What each executor was given, bytes.
+    pub fn executor_memory(&self) -> usize {
+        self.executor_memory
     }
 
     /// The cluster, as long as this is alive.

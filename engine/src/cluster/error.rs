@@ -124,6 +124,13 @@ impl ClusterError {
     }
 }
 
+impl ClusterError {
+    /// Whether a task had not enough memory for what its operators had to hold.
+    pub fn is_exhausted(&self) -> bool {
+        matches!(self, Self::JobFailed { reason, .. } if reason.contains("Resources exhausted"))
+    }
+}
+
 /// Ballista gives an error as its text. These are faults of the machine or the network; everything else would fail again.
 fn is_transient_failure(reason: &str) -> bool {
     const FAULTS: [&str; 8] = [

@@ -5,7 +5,8 @@
 //! | adaptive planning | off | a job that loses an executor hangs with it; our plans are made before |
 //! | message size | [`MESSAGE_BYTES`] | plans over many files exceed Ballista's 16 MiB; larger ones are refused before they are sent |
 //! | round robin, views, dynamic filters | off | Ballista's own choice: they do not work across processes |
-//! | joins | hash where a build side fits, else sort and merge | a hash join cannot spill |
+//! | joins | [`super::plan`] chooses | a hash join is fast and cannot spill |
+//! | memory of a shuffle | that of the task's pool | a limit of its own, 256 MiB, makes it spill what would fit |
 //!
 //! What belongs to one process only (heartbeats, folders, addresses) is in `scheduler` and `executor`.
 
@@ -15,10 +16,15 @@ use datafusion::execution::context::SessionState;
 use datafusion::prelude::SessionConfig;
 
 use super::codec::physical_codec;
-use crate::session::{SessionOptions, session_state_over};
+use super::plan::Workers;
+use crate::budget::{JoinStrategy, least_partitions};
+use crate::session::{SessionOptions, choose_joins, session_state_over};
 
 /// A message between the processes of a cluster has this many bytes at most.
 pub const MESSAGE_BYTES: usize = 64 << 20;
+
+/// What a shuffling task may hold before it spills, beside what its pool allows.
+const SHUFFLE_MEMORY: &str = "ballista.shuffle.sort_based.memory_limit_per_task_bytes";
 
 /// The configuration with which every process of a cluster begins; a client's settings come over it.
 pub fn process_config() -> SessionConfig {
@@ -28,14 +34,20 @@ pub fn process_config() -> SessionConfig {
         .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES)
 }
 
-/// A session that plans for a cluster that works on `partitions` at once. It executes nothing.
+/// A session that plans for these workers. It executes nothing.
 ///
 /// # Errors
 /// When a setting of the pipeline is unknown or has a wrong value.
-pub fn cluster_state(options: &SessionOptions, partitions: usize) -> Result<SessionState> {
+pub(super) fn cluster_state(
+    options: &SessionOptions,
+    workers: &Workers,
+    joins: JoinStrategy,
+) -> Result<SessionState> {
     let mut config = process_config()
-        .with_target_partitions(partitions.max(1))
+        .with_target_partitions(workers.vcores.max(least_partitions(joins)))
         .with_batch_size(options.budget.batch_size());
+    choose_joins(&mut config, joins, workers.vcore_bytes / 2);
+    config.options_mut().set(SHUFFLE_MEMORY, "0")?;
     for (key, value) in &options.settings {
         config.options_mut().set(key, value)?;
     }
@@ -56,7 +68,14 @@ mod tests {
             settings: Vec::new(),
         };
         assert_eq!(
-            crate::function_names(&cluster_state(&options, 4).unwrap()),
+            crate::function_names(
+                &cluster_state(
+                    &options,
+                    &Workers::new(&[2, 2], 1 << 30),
+                    JoinStrategy::Hash
+                )
+                .unwrap()
+            ),
             crate::function_names(&crate::session_state(&options).unwrap())
         );
     }

@@ -7,20 +7,18 @@
 //! try 2 ─► fence (stops the writers of try 1), another folder, …
 //! ```
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::Int64Type;
 use datafusion::common::stats::Precision;
 use datafusion::error::DataFusionError;
-use datafusion::execution::context::SessionState;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-use engine::SessionOptions;
-use engine::cluster::{Cluster, ClusterError, JobProgress, cluster_state};
+use engine::cluster::{ClusterError, ClusterPlan, JobProgress, Workers, cluster_plan};
+use engine::{JoinStrategy, SessionOptions};
 
 use super::context::RunContext;
 use super::decide::Reached;
@@ -45,6 +43,8 @@ pub struct Remote {
     pub progress: JobProgress,
     /// Settings of the session that plans.
     pub session: SessionOptions,
+    /// What each executor was given, bytes.
+    pub executor_memory: usize,
     /// Rows that the sources give together, if they were counted.
     pub read: u64,
 }
@@ -52,14 +52,37 @@ pub struct Remote {
 impl Remote {
     async fn execute(
         &self,
-        plan: Arc<dyn ExecutionPlan>,
-        state: &SessionState,
+        plan: ClusterPlan,
         job: &str,
     ) -> Result<Vec<RecordBatch>, ClusterError> {
+        let ClusterPlan { state, physical } = plan;
         let cluster = self.reached.cluster();
         cluster
-            .execute(plan, state.config(), job, JOB, &self.progress)
+            .execute(physical, state.config(), job, JOB, &self.progress)
             .await
+    }
+
+    /// The executors of now. Waits for the first, who may be starting, and for the scheduler.
+    async fn workers(&self) -> Result<Workers, ClusterError> {
+        let cluster = self.reached.cluster();
+        let deadline = tokio::time::Instant::now() + EXECUTORS;
+        loop {
+            let missing = match cluster.executors_at_work().await {
+                Ok(executors) if executors.is_empty() => ClusterError::NoExecutors {
+                    url: String::from(cluster.url()),
+                },
+                Ok(executors) => {
+                    let vcores: Vec<usize> =
+                        executors.iter().map(|executor| executor.vcores).collect();
+                    return Ok(Workers::new(&vcores, self.executor_memory));
+                }
+                Err(error) => error,
+            };
+            if !missing.is_transient() || tokio::time::Instant::now() > deadline {
+                return Err(missing);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 }
 
@@ -88,19 +111,24 @@ impl OpenOutput {
         plan: &LogicalPlan,
     ) -> Result<tables::Staged, RunError> {
         let name = name(&self.output);
-        let mut pause = PAUSE;
+        let (mut pause, mut joins) = (PAUSE, None);
         for number in 1.. {
             let tried = tokio::select! {
                 biased;
                 () = run.cancel.cancelled() => return Err(run.interrupted()),
-                tried = self.one_try(run, remote, plan, number) => tried,
+                tried = self.one_try(run, remote, plan, joins, number) => tried,
             };
             let error = match tried {
                 Ok(staged) => return Ok(staged),
                 Err(error) => error,
             };
-            if number == TRIES || !may_succeed(&error) {
+            let exhausted = matches!(&error, RunError::Cluster(error) if error.is_exhausted());
+            let spills = joins.replace(JoinStrategy::SortMerge).is_some();
+            if number == TRIES || !(may_succeed(&error) || exhausted && !spills) {
                 return Err(error);
+            }
+            if !exhausted {
+                joins = None;
             }
             run.warn(format!(
                 "try {number} of {TRIES} at writing `{name}` on the cluster failed: {}; trying again",
@@ -118,34 +146,38 @@ impl OpenOutput {
         run: &RunContext,
         remote: &Remote,
         plan: &LogicalPlan,
+        joins: Option<JoinStrategy>,
         number: u32,
     ) -> Result<tables::Staged, RunError> {
-        let streams = vcores(remote.reached.cluster()).await?;
-        let state =
-            cluster_state(&remote.session, streams).map_err(|error| self.query_failed(error))?;
+        let workers = remote.workers().await?;
+        let joins = joins.unwrap_or_else(|| workers.join_strategy());
         let attempt = self
             .staging
             .begin_remote(number)
             .await
             .map_err(|error| self.table_failed(error))?;
-        let physical = state
-            .create_physical_plan(plan)
+        let mut planned = cluster_plan(&remote.session, &workers, joins, plan)
             .await
             .map_err(|error| self.query_failed(error))?;
-        let known = exact_rows(physical.as_ref());
-        let writing = self
+        let known = exact_rows(planned.physical.as_ref());
+        planned.physical = self
             .staging
-            .remote_plan(&attempt, physical, streams)
+            .remote_plan(
+                &attempt,
+                planned.physical,
+                workers.executors,
+                workers.vcores,
+            )
             .map_err(|error| self.table_failed(error))?;
         let job = format!("{} {} try {number}", run.attempt.run, name(&self.output));
-        let rows = remote.execute(writing, &state, &job).await?;
+        let rows = remote.execute(planned, &job).await?;
         let staged = self
             .staging
             .staged_remotely(&attempt, &rows)
             .map_err(|error| self.table_failed(error))?;
         let expected = match known {
             Some(rows) => rows,
-            None => self.count(remote, &state, plan, &job).await?,
+            None => self.count(remote, &workers, joins, plan, &job).await?,
         };
         let given = staged.rows() + staged.rows_discarded;
         if given != expected {
@@ -162,7 +194,8 @@ impl OpenOutput {
     async fn count(
         &self,
         remote: &Remote,
-        state: &SessionState,
+        workers: &Workers,
+        joins: JoinStrategy,
         plan: &LogicalPlan,
         job: &str,
     ) -> Result<u64, RunError> {
@@ -174,12 +207,11 @@ impl OpenOutput {
             )
             .and_then(LogicalPlanBuilder::build)
             .map_err(failed)?;
-        let physical = state
-            .create_physical_plan(&counting)
+        let planned = cluster_plan(&remote.session, workers, joins, &counting)
             .await
             .map_err(failed)?;
         let job = format!("{job} count");
-        let rows = remote.execute(physical, state, &job).await?;
+        let rows = remote.execute(planned, &job).await?;
         Ok(single_count(&rows))
     }
 }
@@ -204,37 +236,16 @@ fn exact_rows(plan: &dyn ExecutionPlan) -> Option<u64> {
     }
 }
 
-/// What the executors of now work on at once. Waits for the first, who may be starting, and for the scheduler.
-async fn vcores(cluster: &Cluster) -> Result<usize, ClusterError> {
-    let deadline = tokio::time::Instant::now() + EXECUTORS;
-    loop {
-        let at_work = cluster.executors_at_work().await;
-        let missing = match at_work {
-            Ok(executors) => {
-                let vcores = executors.iter().map(|executor| executor.vcores).sum();
-                if vcores > 0 {
-                    return Ok(vcores);
-                }
-                ClusterError::NoExecutors {
-                    url: String::from(cluster.url()),
-                }
-            }
-            Err(error) => error,
-        };
-        if !missing.is_transient() || tokio::time::Instant::now() > deadline {
-            return Err(missing);
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
 /// Whether another try may do better.
 fn may_succeed(error: &RunError) -> bool {
     match error {
         RunError::Cluster(error) => error.is_transient(),
         RunError::Miscounted { .. } => true,
         RunError::Table { source, .. } => {
-            matches!(source.as_ref(), tables::Error::StagedFile { .. })
+            matches!(
+                source.as_ref(),
+                tables::Error::StagedFile { .. } | tables::Error::RanTwice { .. }
+            )
         }
         _ => false,
     }

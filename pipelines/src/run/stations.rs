@@ -226,6 +226,7 @@ async fn place(
         return Ok(None);
     };
     let counted = estimates.iter().filter(|estimate| estimate.exact);
+    let executor_memory = reached.executor_memory(&run.settings);
     Ok(Some(Remote {
         reached,
         progress: JobProgress::default(),
@@ -234,6 +235,7 @@ async fn place(
             spill_dir: run.spill_dir(),
             settings: bound.settings.clone(),
         },
+        executor_memory,
         read: counted.filter_map(|estimate| estimate.rows).sum(),
     }))
 }

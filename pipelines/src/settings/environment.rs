@@ -17,6 +17,7 @@ const COMMAND: &[&str] = &[
     "STORAGE_MAX_RETRIES",
     "STORAGE_RETRY_TIMEOUT",
     "SCHEDULER",
+    "EXECUTOR_MEMORY",
 ];
 
 /// Settings of a run. As a variable each has the prefix and capitals.

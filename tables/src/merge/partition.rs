@@ -262,5 +262,5 @@ pub(super) async fn execute(
         .join()
         .await
         .map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??;
-    Ok(write::read_rows(&written)?.0)
+    Ok(write::read_rows(&written)?.files)
 }

@@ -264,7 +264,6 @@ impl OpenFile {
             staged: self.staged,
             upload,
             // The operator's to say.
-            writer: String::new(),
             ordinal: self.ordinal,
             rows: self.rows,
             bytes: self.bytes,

@@ -1,5 +1,5 @@
 //! The operator that writes: rows in, one row per staged file out. The same in every process that executes plans, so
-//! it knows nothing of the task or the partition number it runs under; names come from the run and the rows.
+//! it knows nothing of the task it runs under; names come from the run and the rows.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,9 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, OrderingRequirements, PhysicalExpr};
+use datafusion::physical_expr::{
+    Distribution, EquivalenceProperties, OrderingRequirements, PhysicalExpr,
+};
 use datafusion::physical_plan::execution_plan::{
     Boundedness, ChildrenPropertiesMode, EmissionType,
 };
@@ -26,7 +28,7 @@ use tracing::warn;
 
 use super::rows::{row_schema, to_rows};
 use super::shared::OpenPartitions;
-use super::{StagedFile, WriteSpec, discard, fence, gathered, sorted};
+use super::{StagedFile, WriteSpec, discard, fence, gathered, parts, sorted};
 use crate::error::Error;
 
 /// Writes its input into staged Parquet files, one partition of the table per folder, and gives one row per file when
@@ -38,16 +40,20 @@ use crate::error::Error;
 #[derive(Debug)]
 pub struct PartitionedWriteExec {
     input: Arc<dyn ExecutionPlan>,
+    /// In other processes: tells each stream which part of the input it has.
+    parts: Option<Arc<dyn ExecutionPlan>>,
     pub(super) spec: Arc<WriteSpec>,
     open: Arc<OpenPartitions>,
-    /// Names this instance in its rows. A part of a plan that runs twice, in whatever process, has two of them.
-    writer: String,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl PartitionedWriteExec {
-    pub(super) fn new(input: Arc<dyn ExecutionPlan>, spec: Arc<WriteSpec>) -> Self {
+    pub(super) fn new(
+        input: Arc<dyn ExecutionPlan>,
+        parts: Option<Arc<dyn ExecutionPlan>>,
+        spec: Arc<WriteSpec>,
+    ) -> Self {
         let streams = input.output_partitioning().partition_count();
         let properties = PlanProperties::new(
             EquivalenceProperties::new(row_schema()),
@@ -57,11 +63,26 @@ impl PartitionedWriteExec {
         );
         Self {
             input,
+            parts,
             open: Arc::new(OpenPartitions::new(&spec, streams)),
             spec,
-            writer: uuid::Uuid::now_v7().simple().to_string(),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+}
+
+impl PartitionedWriteExec {
+    /// The operator over its inputs: the rows and, for other processes, the numbers of their parts.
+    pub(super) fn over(inputs: Vec<Arc<dyn ExecutionPlan>>, spec: Arc<WriteSpec>) -> Result<Self> {
+        let mut inputs = inputs.into_iter();
+        match (inputs.next(), inputs.next(), inputs.next()) {
+            (Some(input), parts, None) if parts.is_some() == spec.attempt.is_some() => {
+                Ok(Self::new(input, parts, spec))
+            }
+            _ => internal_err!(
+                "PartitionedWriteExec has the rows as its input and, in other processes, the numbers of their parts"
+            ),
         }
     }
 }
@@ -91,20 +112,24 @@ impl ExecutionPlan for PartitionedWriteExec {
     }
 
     fn input_distribution_requirements(&self) -> InputDistributionRequirements {
-        InputDistributionRequirements::new(vec![self.spec.distribution()])
+        let mut inputs = vec![self.spec.distribution()];
+        inputs.resize(self.children().len(), Distribution::UnspecifiedDistribution);
+        InputDistributionRequirements::new(inputs)
     }
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
-        vec![self.spec.ordering().map(OrderingRequirements::from)]
+        let mut inputs = vec![self.spec.ordering().map(OrderingRequirements::from)];
+        inputs.resize(self.children().len(), None);
+        inputs
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
         // More streams are more open files for the same rows; the input is written as it is partitioned.
-        vec![false]
+        vec![false; self.children().len()]
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
+        std::iter::once(&self.input).chain(&self.parts).collect()
     }
 
     fn apply_expressions(
@@ -119,11 +144,9 @@ impl ExecutionPlan for PartitionedWriteExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let Ok([input]) = <[Arc<dyn ExecutionPlan>; 1]>::try_from(children) else {
-            return internal_err!("PartitionedWriteExec has one input");
-        };
         // Always from scratch: the number of partitions follows the input's.
-        Ok(Arc::new(Self::new(input, Arc::clone(&self.spec))))
+        let operator = Self::over(children, Arc::clone(&self.spec))?;
+        Ok(Arc::new(operator))
     }
 
     fn with_new_children(
@@ -157,6 +180,10 @@ impl ExecutionPlan for PartitionedWriteExec {
         let counters = Counters::new(&self.metrics, partition);
         let (read, discarded) = (counters.rows_read.clone(), counters.rows_discarded.clone());
         let (schema, checked) = (Arc::clone(&self.spec.schema), !self.spec.checked.is_empty());
+        let part = match &self.parts {
+            Some(parts) => Some(parts.execute(partition, Arc::clone(&context))?),
+            None => None,
+        };
         let input = self.input.execute(partition, Arc::clone(&context))?;
         let input = RecordBatchStreamAdapter::new(
             Arc::clone(&schema),
@@ -174,9 +201,12 @@ impl ExecutionPlan for PartitionedWriteExec {
             }),
         );
         let (spec, open) = (Arc::clone(&self.spec), Arc::clone(&self.open));
-        let writer = self.writer.clone();
         let fenced = Arc::clone(&self.spec);
         let written = async move {
+            let part = match part {
+                Some(part) => Some(parts::number(part).await?),
+                None => None,
+            };
             let input = Box::pin(input);
             let files = if spec.is_sorted() {
                 let reservation =
@@ -189,7 +219,7 @@ impl ExecutionPlan for PartitionedWriteExec {
                 gathered::write(input, open, context).await?
             };
             counters.count(&files);
-            to_rows(&files, counters.rows_discarded.value() as u64, &writer)
+            to_rows(&files, counters.rows_discarded.value() as u64, part)
         };
         let written = async move {
             let Some(attempt) = fenced.attempt else {

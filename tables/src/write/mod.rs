@@ -19,6 +19,7 @@ mod exec;
 pub(crate) mod fence;
 mod gathered;
 mod names;
+pub(crate) mod parts;
 mod places;
 mod properties;
 mod rows;
@@ -48,7 +49,7 @@ use crate::store::Store;
 
 pub use exec::PartitionedWriteExec;
 pub use rows::StagedFile;
-pub(crate) use rows::read_rows;
+pub(crate) use rows::{Rows, read_rows};
 
 use properties::EncodeOptions;
 
@@ -81,9 +82,10 @@ pub(crate) struct WriteSpec {
     watched_key: Vec<usize>,
     /// Columns whose values may not fit; see [`discard`].
     checked: Vec<String>,
-    /// Which try of the run this is, if other processes write: then all rows of a partition are one stream's, and a
-    /// writer stops when it is fenced off.
+    /// Which try of the run this is, if other processes write: then a writer stops when it is fenced off.
     attempt: Option<u32>,
+    /// Whether all rows of a partition are one stream's although the table has no order.
+    dealt: bool,
     /// What [`wire`] needs to make the same specification elsewhere.
     table_schema: TableSchema,
     recorded: RecordedOptions,
@@ -129,10 +131,16 @@ impl WriteSpec {
         }
     }
 
-    /// The same, to be written by other processes in this try of the run.
-    pub(crate) fn in_attempt(mut self, attempt: u32) -> Self {
+    /// The same, to be written by other processes in this try of the run. If rows are `dealt`, each partition is written
+    /// by one of them; with an order it always is.
+    pub(crate) fn in_attempt(mut self, attempt: u32, dealt: bool) -> Self {
         self.folder = rows_folder(&self.token, Some(attempt));
         self.attempt = Some(attempt);
+        self.dealt = dealt;
+        if !dealt && !self.is_sorted() {
+            // Several processes would give the name to one file each.
+            self.replaced_names.clear();
+        }
         self
     }
 
@@ -189,6 +197,7 @@ impl WriteSpec {
             watched_key: Vec::new(),
             checked: Vec::new(),
             attempt: None,
+            dealt: false,
             table_schema: schema.clone(),
             recorded: RecordedOptions::of(options),
             encode: EncodeOptions::new(options),
@@ -208,9 +217,9 @@ impl WriteSpec {
         LexOrdering::new(expressions)
     }
 
-    /// How rows must be dealt to streams: with an order, or across processes, a partition is one stream's.
+    /// How rows must be dealt to streams: with an order a partition is one stream's.
     fn distribution(&self) -> Distribution {
-        if !self.is_sorted() && self.attempt.is_none() {
+        if !self.is_sorted() && !self.dealt {
             return Distribution::UnspecifiedDistribution;
         }
         if self.partition.is_empty() {
@@ -308,8 +317,8 @@ const MAX_SORTED_STREAMS: usize = 4;
 /// the operator.
 ///
 /// A sorted table is written by several streams, each of which has all rows of its partitions; so no merge of streams
-/// is needed, which would want memory that the sorts before it hold. The same holds for a table that other processes
-/// write, by `streams` of them.
+/// is needed, which would want memory that the sorts before it hold. Other processes write by `streams` of them, if the
+/// rows have to be dealt at all: without an order, the streams of each process share its files, and no row travels.
 pub(crate) fn plan(
     input: Arc<dyn ExecutionPlan>,
     spec: WriteSpec,
@@ -335,7 +344,14 @@ pub(crate) fn plan(
     {
         input = Arc::new(SortExec::new(ordering, input).with_preserve_partitioning(true));
     }
-    Ok(Arc::new(PartitionedWriteExec::new(input, Arc::new(spec))))
+    let parts = match spec.attempt {
+        Some(_) => Some(parts::numbers(
+            input.output_partitioning().partition_count(),
+        )?),
+        None => None,
+    };
+    let operator = PartitionedWriteExec::new(input, parts, Arc::new(spec));
+    Ok(Arc::new(operator))
 }
 
 /// The bytes of these rows. Batches are often slices of a larger one; counting all of that for each of them would give

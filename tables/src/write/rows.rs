@@ -23,8 +23,6 @@ pub struct StagedFile {
     pub staged: String,
     /// What the storage needs to publish it, beside its keys; empty on the local filesystem.
     pub upload: String,
-    /// Which instance of the operator wrote it.
-    pub writer: String,
     /// The how manieth file of its partition it is in this run, from 0.
     pub ordinal: u32,
     /// Rows in it.
@@ -46,7 +44,6 @@ impl StagedFile {
             name: String::new(),
             staged: String::new(),
             upload: String::new(),
-            writer: String::new(),
             ordinal: 0,
             rows: 0,
             bytes: 0,
@@ -85,7 +82,7 @@ const COLUMNS: [(&str, DataType, bool); 11] = [
     ("sha256", DataType::Utf8, false),
     ("repeated_keys", DataType::UInt64, true),
     ("discarded", DataType::UInt64, false),
-    ("writer", DataType::Utf8, false),
+    ("part", DataType::UInt32, true),
 ];
 
 /// The columns of the operator's output: one row per staged file.
@@ -97,10 +94,15 @@ pub(super) fn row_schema() -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// One row per file, and one without a name for the rows that were discarded, if any were.
-pub(super) fn to_rows(files: &[StagedFile], discarded: u64, writer: &str) -> Result<RecordBatch> {
+/// One row per file, and one without a name for the rows that were discarded, if any were, and for the part of the
+/// plan that these rows are of, if it has a number.
+pub(super) fn to_rows(
+    files: &[StagedFile],
+    discarded: u64,
+    part: Option<u32>,
+) -> Result<RecordBatch> {
     let mut files = files.to_vec();
-    if discarded > 0 {
+    if discarded > 0 || part.is_some() {
         files.push(StagedFile::none());
     }
     let text = |get: fn(&StagedFile) -> &str| {
@@ -130,17 +132,31 @@ pub(super) fn to_rows(files: &[StagedFile], discarded: u64, writer: &str) -> Res
                     .iter()
                     .map(|file| if file.name.is_empty() { discarded } else { 0 }),
             )),
-            Arc::new(StringArray::from_iter_values(files.iter().map(|_| writer))),
+            Arc::new(UInt32Array::from_iter(
+                files
+                    .iter()
+                    .map(|file| part.filter(|_| file.name.is_empty())),
+            )),
         ],
     )?;
     Ok(batch)
 }
 
-/// Reads the operator's output, whatever process made it: the staged files, and how many rows were discarded.
-pub(crate) fn read_rows(batches: &[RecordBatch]) -> Result<(Vec<StagedFile>, u64)> {
+/// The operator's output.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    /// The staged files.
+    pub(crate) files: Vec<StagedFile>,
+    /// Rows that are in none of them.
+    pub(crate) discarded: u64,
+    /// The parts of the plan that ran, where they have numbers: each is there as often as it ran to its end.
+    pub(crate) parts: Vec<u32>,
+}
+
+/// Reads the operator's output, whatever process made it.
+pub(crate) fn read_rows(batches: &[RecordBatch]) -> Result<Rows> {
     let expected = row_schema();
-    let mut files = Vec::new();
-    let mut discarded = 0;
+    let mut rows = Rows::default();
     for batch in batches {
         if batch.schema().fields() != expected.fields() {
             return internal_err!(
@@ -159,16 +175,20 @@ pub(crate) fn read_rows(batches: &[RecordBatch]) -> Result<(Vec<StagedFile>, u64
             batch.column(column).as_primitive::<UInt64Type>().value(row)
         };
         for row in 0..batch.num_rows() {
-            discarded += number(9, row);
+            rows.discarded += number(9, row);
+            let part = batch.column(10);
+            if part.is_valid(row) {
+                rows.parts
+                    .push(part.as_primitive::<UInt32Type>().value(row));
+            }
             if text(1, row).is_empty() {
                 continue;
             }
-            files.push(StagedFile {
+            rows.files.push(StagedFile {
                 partition: text(0, row),
                 name: text(1, row),
                 staged: text(2, row),
                 upload: text(3, row),
-                writer: text(10, row),
                 ordinal: batch.column(4).as_primitive::<UInt32Type>().value(row),
                 rows: number(5, row),
                 bytes: number(6, row),
@@ -177,5 +197,5 @@ pub(crate) fn read_rows(batches: &[RecordBatch]) -> Result<(Vec<StagedFile>, u64
             });
         }
     }
-    Ok((files, discarded))
+    Ok(rows)
 }

@@ -22,6 +22,7 @@ struct WireSpec {
     location: String,
     token: String,
     attempt: u32,
+    dealt: bool,
     columns: Vec<ColumnRecord>,
     partition_by: Vec<String>,
     options: RecordedOptions,
@@ -46,6 +47,7 @@ impl PartitionedWriteExec {
             location: spec.store.location().to_owned(),
             token: spec.token.clone(),
             attempt,
+            dealt: spec.dealt,
             columns: spec.table_schema.to_record(),
             partition_by: spec.table_schema.partition_by().to_vec(),
             options: spec.recorded.clone(),
@@ -56,13 +58,13 @@ impl PartitionedWriteExec {
         serde_json::to_vec(&wire).map_err(|error| DataFusionError::External(Box::new(error)))
     }
 
-    /// The operator over `input`. The table's storage is reached as `options` say.
+    /// The operator over its inputs, as it had them. The table's storage is reached as `options` say.
     ///
     /// # Errors
-    /// If the bytes are not those of an operator of this version, or the storage cannot be opened from here.
+    /// If the bytes and inputs are not those of an operator of this version, or the storage cannot be opened from here.
     pub fn decode(
         bytes: &[u8],
-        input: Arc<dyn ExecutionPlan>,
+        inputs: Vec<Arc<dyn ExecutionPlan>>,
         options: &StorageOptions,
     ) -> Result<Self> {
         let wire: WireSpec = serde_json::from_slice(bytes)
@@ -78,8 +80,8 @@ impl PartitionedWriteExec {
         )
         .discarding(&wire.checked)
         .readable(wire.readable)
-        .in_attempt(wire.attempt);
+        .in_attempt(wire.attempt, wire.dealt);
         spec.replaced_names = wire.replaced_names;
-        Ok(Self::new(input, Arc::new(spec)))
+        Self::over(inputs, Arc::new(spec))
     }
 }

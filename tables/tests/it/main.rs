@@ -24,6 +24,7 @@ mod prepared;
 mod readers;
 mod recovery;
 mod refusals;
+mod remote;
 mod replacements;
 mod rows;
 mod s3_faults;
