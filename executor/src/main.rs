@@ -2,6 +2,7 @@
 //!
 //! Owns the command line and the life of the process. Sessions come from `engine`; running tasks is Ballista's.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +10,22 @@ use std::time::Duration;
 use anyhow::Context;
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
-use clap::Parser;
-use engine::cluster::{MESSAGE_BYTES, physical_codec, process_config};
+use clap::{Parser, Subcommand};
+use engine::cluster::{Cluster, MESSAGE_BYTES, physical_codec, process_config};
 use engine::{Budget, SessionOptions};
 // `malloc` of the whole process, by being linked (docs/decisions.md).
 use tikv_jemallocator as _;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// Stack of a worker thread: plans are decoded and executed by recursion.
 const STACK_BYTES: usize = 32 << 20;
 
 /// How long threads that are at work may take to end once the process was told to stop.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a port may take to answer a health check.
+const ANSWER: Duration = Duration::from_secs(3);
 
 /// Clients take an executor that sends none for some of these to be lost.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -38,9 +44,15 @@ struct Arguments {
     /// Port of the scheduler
     #[arg(long, env = "EXECUTOR_SCHEDULER_PORT", default_value_t = 50050)]
     scheduler_port: u16,
-    /// Host to listen on
+    /// Address to listen on
     #[arg(long, env = "EXECUTOR_BIND_HOST", default_value = "127.0.0.1")]
-    bind_host: String,
+    bind_host: IpAddr,
+    /// Host under which the scheduler and other executors reach this process (default: --bind-host)
+    #[arg(long, env = "EXECUTOR_EXTERNAL_HOST")]
+    external_host: Option<String>,
+    /// Listen on an address that other machines reach, although nobody is asked who they are
+    #[arg(long, env = "EXECUTOR_INSECURE")]
+    insecure: bool,
     /// Port of the Arrow Flight service, which hands out shuffled data
     #[arg(long, env = "EXECUTOR_PORT", default_value_t = 50051)]
     port: u16,
@@ -56,6 +68,18 @@ struct Arguments {
     /// Folder for shuffled data and spill files
     #[arg(long, env = "EXECUTOR_WORK_DIR")]
     work_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Ask whether the executor of these settings is there: exit code 0 if its scheduler lists it
+    Healthcheck {
+        /// Ask only whether its port answers
+        #[arg(long)]
+        live: bool,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -69,13 +93,67 @@ fn main() -> anyhow::Result<()> {
         .thread_stack_size(STACK_BYTES)
         .build()
         .context("cannot start the runtime")?;
-    let served = runtime.block_on(serve(arguments));
+    let served = runtime.block_on(async {
+        match arguments.command {
+            Some(Command::Healthcheck { live }) => healthcheck(&arguments, live).await,
+            None => serve(arguments).await,
+        }
+    });
     runtime.shutdown_timeout(PATIENCE);
     served
 }
 
+impl Arguments {
+    /// The host that the scheduler is told.
+    fn advertised_host(&self) -> String {
+        self.external_host
+            .clone()
+            .unwrap_or_else(|| self.bind_host.to_string())
+    }
+}
+
+/// Fails if the executor does not answer or, unless `live`, is not in its scheduler's list.
+async fn healthcheck(arguments: &Arguments, live: bool) -> anyhow::Result<()> {
+    let host = match arguments.bind_host.is_unspecified() {
+        true => Ipv4Addr::LOCALHOST.into(),
+        false => arguments.bind_host,
+    };
+    let connected = TcpStream::connect((host, arguments.grpc_port));
+    timeout(ANSWER, connected)
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .with_context(|| format!("nothing answers at {host}:{}", arguments.grpc_port))?;
+    if live {
+        return Ok(());
+    }
+    let scheduler = format!("{}:{}", arguments.scheduler_host, arguments.scheduler_port);
+    let listed = Cluster::connect(&scheduler).await?.executors().await?;
+    let (host, port) = (arguments.advertised_host(), arguments.port);
+    anyhow::ensure!(
+        listed
+            .iter()
+            .any(|executor| executor.host == host && executor.port == port),
+        "the scheduler at {scheduler} does not list {host}:{port}"
+    );
+    Ok(())
+}
+
 /// Works until SIGTERM, SIGINT or the scheduler's request to stop.
 async fn serve(arguments: Arguments) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        arguments.bind_host.is_loopback() || arguments.insecure,
+        "{} can be reached from other machines, and whoever reaches an executor can run plans on it: listen on 127.0.0.1, or \
+         say --insecure in a network of which every member is trusted",
+        arguments.bind_host
+    );
+    anyhow::ensure!(
+        !arguments.bind_host.is_unspecified() || arguments.external_host.is_some(),
+        "{} is every address of this machine and nobody can connect to it: say with --external-host which name or address \
+         the others reach",
+        arguments.bind_host
+    );
+    let external_host = arguments.advertised_host();
     let vcores = match arguments.vcores {
         Some(vcores) => vcores,
         None => std::thread::available_parallelism()
@@ -97,7 +175,8 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let config = ExecutorProcessConfig {
         scheduler_host: arguments.scheduler_host,
         scheduler_port: arguments.scheduler_port,
-        bind_host: arguments.bind_host,
+        bind_host: arguments.bind_host.to_string(),
+        external_host: Some(external_host),
         port: arguments.port,
         grpc_port: arguments.grpc_port,
         vcores,

@@ -1,11 +1,14 @@
 //! The Ballista scheduler with the product's functions.
 //!
-//! Owns the command line and the life of the process, and which executors get tasks (`resources`). Sessions, the codec and
+//! Owns the command line and the life of the process, which executors get tasks (`resources`), and what is answered on its
+//! port (`server`). Sessions, the codec and
 //! the settings that all processes share come from `engine`; the rest of scheduling is Ballista's.
 
+mod load;
 mod resources;
+mod server;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +17,13 @@ use anyhow::Context;
 use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::cluster::memory::InMemoryJobState;
 use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
-use ballista_scheduler::scheduler_process::{create_scheduler, start_grpc_service_with_listener};
+use ballista_scheduler::scheduler_process::create_scheduler;
 use ballista_scheduler::scheduler_server::SessionBuilder;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionConfig;
-use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
-use engine::cluster::{MESSAGE_BYTES, physical_codec, process_config};
+use engine::cluster::{Cluster, MESSAGE_BYTES, physical_codec, process_config};
 use engine::{Budget, SessionOptions};
 use resources::Resources;
 use tokio::net::TcpListener;
@@ -55,6 +57,14 @@ struct Arguments {
     /// Listen on an address that other machines reach, although nobody is asked who they are
     #[arg(long, env = "SCHEDULER_INSECURE")]
     insecure: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Ask the scheduler at --bind whether it answers: exit code 0 if it does
+    Healthcheck,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -68,9 +78,24 @@ fn main() -> anyhow::Result<()> {
         .thread_stack_size(STACK_BYTES)
         .build()
         .context("cannot start the runtime")?;
-    let served = runtime.block_on(serve(arguments));
+    let served = runtime.block_on(async {
+        match arguments.command {
+            Some(Command::Healthcheck) => healthcheck(arguments.bind).await,
+            None => serve(arguments).await,
+        }
+    });
     runtime.shutdown_timeout(PATIENCE);
     served
+}
+
+/// Fails if the scheduler at that address does not answer.
+async fn healthcheck(mut bind: SocketAddr) -> anyhow::Result<()> {
+    if bind.ip().is_unspecified() {
+        bind.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    let scheduler = Cluster::connect(&bind.to_string()).await?;
+    scheduler.executors().await?;
+    Ok(())
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -97,7 +122,6 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         .context("cannot tell the address of the listener")?;
     let session_builder: SessionBuilder =
         Arc::new(move |session| session_state(session, &spill_dir));
-    let message_bytes = u32::try_from(MESSAGE_BYTES).context("messages are too large")?;
     let config = Arc::new(SchedulerConfig {
         bind_host: address.ip().to_string(),
         bind_port: address.port(),
@@ -107,9 +131,8 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         override_session_builder: Some(Arc::clone(&session_builder)),
         override_config_producer: Some(Arc::new(process_config)),
         override_physical_codec: Some(physical_codec()),
-        grpc_server_max_decoding_message_size: message_bytes,
-        grpc_server_max_encoding_message_size: message_bytes,
-        grpc_client_max_message_size: message_bytes,
+        grpc_client_max_message_size: u32::try_from(MESSAGE_BYTES)
+            .context("messages are too large")?,
         // Every executor gets a part of a stage, rather than the largest all of it.
         task_distribution: TaskDistributionPolicy::RoundRobin,
         // A job that fails anywhere ends, and the run that asked for it decides whether to ask again: with Ballista's own
@@ -134,12 +157,12 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
             Arc::new(process_config),
         )),
     );
-    let scheduler = create_scheduler::<LogicalPlanNode, PhysicalPlanNode>(cluster, config)
+    let scheduler = create_scheduler(cluster, config)
         .await
         .context("cannot start scheduling")?;
     tracing::info!(%address, "scheduler listens");
     tokio::select! {
-        served = start_grpc_service_with_listener(listener, scheduler) => return served.context("the scheduler stopped"),
+        served = server::serve(listener, scheduler) => return served,
         _ = terminate.recv() => {}
         interrupt = tokio::signal::ctrl_c() => interrupt.context("cannot listen for SIGINT")?,
     }

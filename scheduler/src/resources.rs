@@ -72,7 +72,7 @@ impl Resources {
 }
 
 /// The vcores that running tasks hold, by executor.
-async fn held(jobs: &HashMap<JobId, JobInfoCache>) -> HashMap<String, u32> {
+pub(crate) async fn held(jobs: &HashMap<JobId, JobInfoCache>) -> HashMap<String, u32> {
     let mut held: HashMap<String, u32> = HashMap::new();
     for job in jobs.values() {
         let graph = job.execution_graph.read().await;

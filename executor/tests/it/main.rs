@@ -48,7 +48,10 @@ fn free_ports() -> anyhow::Result<(u16, u16)> {
     Ok((one.local_addr()?.port(), other.local_addr()?.port()))
 }
 
-fn start_executor(workspace: &Workspace, scheduler_port: &str) -> anyhow::Result<(Child, u16)> {
+fn start_executor(
+    workspace: &Workspace,
+    scheduler_port: &str,
+) -> anyhow::Result<(Child, u16, [String; 10])> {
     let (port, grpc_port) = free_ports()?;
     let work_dir = workspace.path().join("work");
     let arguments = [
@@ -64,7 +67,7 @@ fn start_executor(workspace: &Workspace, scheduler_port: &str) -> anyhow::Result
         &work_dir.display().to_string(),
     ]
     .map(String::from);
-    Ok((workspace.start(arguments)?, port))
+    Ok((workspace.start(arguments.clone())?, port, arguments))
 }
 
 #[test]
@@ -87,7 +90,7 @@ fn executor_joins_the_scheduler_and_leaves_it_on_sigterm() {
     let scheduler_port = address.rsplit(':').next().unwrap();
 
     let workspace = Workspace::new(env!("CARGO_BIN_EXE_executor")).unwrap();
-    let (mut executor, port) = start_executor(&workspace, scheduler_port).unwrap();
+    let (mut executor, port, arguments) = start_executor(&workspace, scheduler_port).unwrap();
     let joined = wait_for("the executor in the scheduler's list", || {
         listed(&address).filter(|ports| !ports.is_empty())
     });
@@ -100,6 +103,19 @@ fn executor_joins_the_scheduler_and_leaves_it_on_sigterm() {
     wait_for("a ready scheduler", || http_get(&address, "/readyz")).unwrap();
     assert!(executor.runs().unwrap());
     assert!(workspace.path().join("work").is_dir());
+    let health = |question: &[&str]| {
+        let flags = arguments.iter().map(String::as_str);
+        workspace
+            .run(flags.chain(question.iter().copied()))
+            .unwrap()
+    };
+    health(&["healthcheck"]).expect(0, &[]);
+    health(&["healthcheck", "--live"]).expect(0, &[]);
+    let metrics = http_get(&address, "/metrics").unwrap();
+    assert!(
+        metrics.contains("\nspillway_scheduler_vcores_free 2\n"),
+        "{metrics}"
+    );
 
     wait_for("a handler for SIGTERM", || {
         executor.handles_sigterm().then_some(())
@@ -112,6 +128,7 @@ fn executor_joins_the_scheduler_and_leaves_it_on_sigterm() {
         listed(&address).filter(BTreeSet::is_empty)
     })
     .unwrap();
+    health(&["healthcheck", "--live"]).expect(1, &["nothing answers at 127.0.0.1:"]);
 
     scheduler.signal("TERM").unwrap();
     let ended = scheduler.wait().unwrap();
@@ -122,7 +139,7 @@ fn executor_joins_the_scheduler_and_leaves_it_on_sigterm() {
 fn executor_without_a_scheduler_says_so_and_ends() {
     let workspace = Workspace::new(env!("CARGO_BIN_EXE_executor")).unwrap();
     let (nobody, _) = free_ports().unwrap();
-    let (executor, _) = start_executor(&workspace, &nobody.to_string()).unwrap();
+    let (executor, ..) = start_executor(&workspace, &nobody.to_string()).unwrap();
     let ended = executor.wait().unwrap();
     assert_eq!(ended.code, Some(1), "{}", ended.all());
     assert!(
@@ -130,4 +147,13 @@ fn executor_without_a_scheduler_says_so_and_ends() {
         "{}",
         ended.all()
     );
+}
+
+#[test]
+fn executor_listens_to_other_machines_only_if_it_is_told_that_they_are_trusted() {
+    let workspace = Workspace::new(env!("CARGO_BIN_EXE_executor")).unwrap();
+    let refused = workspace.run(["--bind-host", "0.0.0.0"]).unwrap();
+    refused.expect(1, &["can be reached from other machines", "--insecure"]);
+    let unnamed = workspace.run(["--bind-host", "0.0.0.0", "--insecure"]);
+    unnamed.unwrap().expect(1, &["--external-host"]);
 }

@@ -38,11 +38,22 @@ fn scheduler_answers_and_stops_cleanly_on_sigterm() {
         None,
         "ready without an executor"
     );
+    let metrics = http_get(&address, "/metrics").unwrap();
+    assert!(
+        metrics.contains("\nspillway_scheduler_executors 0\n"),
+        "{metrics}"
+    );
+    let scaling = http_get(&address, "/api/scaling").unwrap();
+    assert!(scaling.contains("\"vcores_wanted\":0"), "{scaling}");
+    let healthy = workspace.run(["--bind", &address, "healthcheck"]).unwrap();
+    healthy.expect(0, &[]);
     assert!(scheduler.runs().unwrap());
 
     scheduler.signal("TERM").unwrap();
     let ended = scheduler.wait().unwrap();
     assert_eq!(ended.code, Some(0), "{}", ended.all());
+    let gone = workspace.run(["--bind", &address, "healthcheck"]).unwrap();
+    gone.expect(1, &["does not answer"]);
 }
 
 #[test]

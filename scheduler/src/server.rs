@@ -1,0 +1,81 @@
+//! What the scheduler answers on its port: Ballista's gRPC service and its `/api`, and beside them whether it is alive and
+//! how much work there is. Owns the routes; what they say of executors and tasks is counted in [`crate::load`].
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
+use ballista_scheduler::api::get_routes;
+use ballista_scheduler::scheduler_server::SchedulerServer;
+use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use engine::cluster::MESSAGE_BYTES;
+use tokio::net::TcpListener;
+use tonic::service::RoutesBuilder;
+
+use crate::load::{Load, load};
+
+/// Ballista's scheduler with our plans.
+pub(crate) type Scheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
+
+/// Answers until the listener fails.
+pub(crate) async fn serve(listener: TcpListener, scheduler: Scheduler) -> anyhow::Result<()> {
+    axum::serve(listener, router(Arc::new(scheduler)))
+        .await
+        .context("the scheduler stopped")
+}
+
+fn router(scheduler: Arc<Scheduler>) -> Router {
+    let service = SchedulerGrpcServer::new(scheduler.as_ref().clone())
+        .max_encoding_message_size(MESSAGE_BYTES)
+        .max_decoding_message_size(MESSAGE_BYTES);
+    let mut grpc = RoutesBuilder::default();
+    grpc.add_service(service);
+    let grpc = grpc
+        .routes()
+        .into_axum_router()
+        .fallback(|| async { StatusCode::NOT_FOUND });
+    let own = Router::new()
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/api/scaling", get(scaling))
+        .with_state(Arc::clone(&scheduler));
+    get_routes(scheduler).merge(grpc).merge(own)
+}
+
+/// Whether there is anybody to give tasks to. Runs wait for the first executor, so this is for people and dashboards;
+/// whether this process answers is `/healthz`.
+async fn ready(State(scheduler): State<Arc<Scheduler>>) -> Response {
+    counted(&scheduler, |load| {
+        let status = match load.executors {
+            0 => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::OK,
+        };
+        (status, format!("{} executors", load.executors)).into_response()
+    })
+    .await
+}
+
+async fn metrics(State(scheduler): State<Arc<Scheduler>>) -> Response {
+    counted(&scheduler, |load| {
+        let kind = "text/plain; version=0.0.4; charset=utf-8";
+        ([(header::CONTENT_TYPE, kind)], load.exposition()).into_response()
+    })
+    .await
+}
+
+async fn scaling(State(scheduler): State<Arc<Scheduler>>) -> Response {
+    counted(&scheduler, |load| Json(load).into_response()).await
+}
+
+async fn counted(scheduler: &Scheduler, answer: impl FnOnce(Load) -> Response) -> Response {
+    match load(scheduler).await {
+        Ok(load) => answer(load),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
