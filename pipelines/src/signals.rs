@@ -1,5 +1,6 @@
 //! Signals: the first one asks for a clean stop, the second one stops at once.
 
+use std::fmt;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -16,6 +17,17 @@ pub enum Signal {
     Interrupt,
     /// SIGTERM: what a container's runtime sends.
     Terminate,
+    /// `pipelines cancel`, from another process.
+    Cancel,
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interrupt | Self::Terminate => "by a signal",
+            Self::Cancel => "by `pipelines cancel`",
+        })
+    }
 }
 
 impl Signal {
@@ -23,7 +35,7 @@ impl Signal {
     pub fn exit_status(self) -> ExitStatus {
         match self {
             Self::Interrupt => ExitStatus::Interrupted,
-            Self::Terminate => ExitStatus::Terminated,
+            Self::Terminate | Self::Cancel => ExitStatus::Terminated,
         }
     }
 }
@@ -40,8 +52,18 @@ impl Signals {
         match self.first.load(Ordering::SeqCst) {
             1 => Some(Signal::Interrupt),
             2 => Some(Signal::Terminate),
+            3 => Some(Signal::Cancel),
             _ => None,
         }
+    }
+
+    /// Notes that another process asked for a stop, unless a signal came before.
+    pub fn cancel_requested(&self) {
+        let cancel = number(Signal::Cancel);
+        // Whichever was first is what the run's record says.
+        let _ = self
+            .first
+            .compare_exchange(0, cancel, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     /// Listens from now on; the first signal cancels `cancel`, the second ends the process.
@@ -66,12 +88,20 @@ impl Signals {
                     process::exit(i32::from(signal.exit_status().code()));
                 }
                 stopping = true;
-                let number = if signal == Signal::Interrupt { 1 } else { 2 };
-                first.store(number, Ordering::SeqCst);
+                first.store(number(signal), Ordering::SeqCst);
                 printer.warning("stopping cleanly; once more to stop at once");
                 cancel.cancel();
             }
         });
         Ok(signals)
+    }
+}
+
+/// A signal as a number that is not 0.
+fn number(signal: Signal) -> u8 {
+    match signal {
+        Signal::Interrupt => 1,
+        Signal::Terminate => 2,
+        Signal::Cancel => 3,
     }
 }

@@ -98,6 +98,13 @@ pub struct Job {
     pub start_time: u64,
 }
 
+impl Job {
+    /// Whether it waits or is at work.
+    pub fn is_unfinished(&self) -> bool {
+        matches!(self.status.as_str(), "Queued" | "Running")
+    }
+}
+
 /// A scheduler and its executors. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Cluster {

@@ -6,6 +6,7 @@
 pub mod exit;
 pub mod printer;
 
+mod cancel;
 mod catalogue;
 mod clean;
 mod cluster;
@@ -75,6 +76,8 @@ enum Command {
     Show(catalogue::ShowArguments),
     /// Check definitions without running them or touching the network
     Validate(catalogue::ValidateArguments),
+    /// Stop a run, wherever its process is
+    Cancel(cancel::CancelArguments),
     /// List runs, or show one
     Runs(runs::RunsArguments),
     /// Look at tables and look after them: show, log, files, verify, compact, expire
@@ -157,6 +160,7 @@ pub async fn main() -> ExitStatus {
         Command::Show(arguments) => catalogue::show(&session, &arguments).await,
         Command::Validate(arguments) => catalogue::validate(&session, &arguments).await,
         Command::Runs(arguments) => runs::runs(&session, &arguments).await,
+        Command::Cancel(arguments) => cancel::cancel(&session, &arguments).await,
         Command::Tables(arguments) => tables::tables(&session, &arguments).await,
         Command::Clean(arguments) => clean::clean(&session, &arguments).await,
         Command::Cluster(arguments) => cluster::cluster(&session, &arguments).await,

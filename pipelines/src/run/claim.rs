@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::Utc;
 use tokio_util::sync::CancellationToken;
 
 use super::error::RunError;
 use crate::settings::RunSettings;
+use crate::signals::Signals;
 use crate::store::{
     Claim, HEARTBEAT_INTERVAL, NewRun, Owner, Processes, Run, RunAttempt, RunId, RunIdentity,
     RunMode, RunStore, Setting, SqliteRunStore, StoreError,
@@ -111,17 +113,40 @@ fn work_dir(state_dir: &Path, run: &str) -> PathBuf {
     super::sources::absolute(&state_dir.join("runs").join(run))
 }
 
-/// Says every few seconds that this process is alive, until dropped; stops the run when it is not ours any more.
+/// How often it is looked whether somebody asked the run to stop.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Says every few seconds that this process is alive, until dropped; stops the run when it is not ours any more, or when
+/// another process asks for that.
 #[derive(Debug)]
 pub struct Heartbeat(tokio::task::JoinHandle<()>);
 
 impl Heartbeat {
     /// Begins.
-    pub fn start(store: Arc<dyn RunStore>, attempt: RunAttempt, cancel: CancellationToken) -> Self {
+    pub fn start(
+        store: Arc<dyn RunStore>,
+        attempt: RunAttempt,
+        signals: Signals,
+        cancel: CancellationToken,
+    ) -> Self {
         Self(tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(HEARTBEAT_INTERVAL);
+            let mut beats = tokio::time::interval(HEARTBEAT_INTERVAL);
+            let mut looks = tokio::time::interval(LOOK);
             loop {
-                ticks.tick().await;
+                tokio::select! {
+                    _ = beats.tick() => {}
+                    _ = looks.tick() => {
+                        match store.cancel_requested(attempt).await {
+                            Ok(true) => {
+                                signals.cancel_requested();
+                                cancel.cancel();
+                            }
+                            Ok(false) => {}
+                            Err(error) => tracing::warn!(%attempt, %error, "cannot tell whether the run shall stop"),
+                        }
+                        continue;
+                    }
+                }
                 match store.heartbeat(attempt, Utc::now()).await {
                     Err(StoreError::Superseded { .. } | StoreError::NotRunning { .. }) => {
                         tracing::warn!(%attempt, "the run belongs to another process now");

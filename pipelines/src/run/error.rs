@@ -149,7 +149,7 @@ pub enum RunError {
         source: serde_json::Error,
     },
     /// The run was asked to stop and did.
-    #[error("stopped by a signal")]
+    #[error("stopped {signal}")]
     Interrupted {
         /// Which.
         signal: Signal,
@@ -158,7 +158,7 @@ pub enum RunError {
     #[error(transparent)]
     Care(Box<tables::Error>),
     /// Care of a table was asked to stop and did.
-    #[error("stopped by a signal")]
+    #[error("stopped {signal}")]
     Stopped {
         /// Which.
         signal: Signal,

@@ -150,10 +150,10 @@ pub async fn run(invocation: Invocation<'_>) -> Result<Finished, RunError> {
             invocation.environment,
         )),
         cancel: cancel.clone(),
-        signals,
+        signals: signals.clone(),
         store: Arc::clone(&store),
     };
-    let heartbeat = Heartbeat::start(Arc::clone(&store), context.attempt, cancel);
+    let heartbeat = Heartbeat::start(Arc::clone(&store), context.attempt, signals, cancel);
     let mut counts = Counts::default();
     let outcome = stations::execute(&context, &prepared, &extracted, &mut counts).await;
     context.progress.finish();

@@ -96,6 +96,23 @@ pub trait RunStore: std::fmt::Debug + Send + Sync {
     /// [`StoreError::Superseded`] or [`StoreError::NotRunning`]: this process lost the run and stops.
     async fn heartbeat(&self, attempt: RunAttempt, at: DateTime<Utc>) -> Result<(), StoreError>;
 
+    /// Asks the process that works on this attempt to stop; it looks with [`RunStore::cancel_requested`]. Asking again
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NotRunning`], [`StoreError::Superseded`], [`StoreError::NotFound`].
+    async fn request_cancel(
+        &self,
+        attempt: RunAttempt,
+        at: DateTime<Utc>,
+    ) -> Result<(), StoreError>;
+
+    /// Whether somebody asked this attempt to stop.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn cancel_requested(&self, attempt: RunAttempt) -> Result<bool, StoreError>;
+
     /// Keeps where the plan runs and why, replacing an earlier decision of the run.
     ///
     /// # Errors

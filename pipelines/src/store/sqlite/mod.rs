@@ -155,6 +155,18 @@ impl RunStore for SqliteRunStore {
         self.beat(attempt, at).await
     }
 
+    async fn request_cancel(
+        &self,
+        attempt: RunAttempt,
+        at: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        self.ask_to_cancel(attempt, at).await
+    }
+
+    async fn cancel_requested(&self, attempt: RunAttempt) -> Result<bool, StoreError> {
+        self.is_asked_to_cancel(attempt).await
+    }
+
     async fn record_decision(
         &self,
         attempt: RunAttempt,

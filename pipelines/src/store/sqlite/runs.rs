@@ -145,6 +145,35 @@ impl SqliteRunStore {
         self.commit(transaction, OPERATION).await
     }
 
+    pub(super) async fn ask_to_cancel(
+        &self,
+        attempt: RunAttempt,
+        at: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        const OPERATION: &str = "ask a run to stop";
+        let mut transaction = self.begin_write(OPERATION).await?;
+        self.require_current(&mut transaction, attempt).await?;
+        sqlx::query("INSERT OR IGNORE INTO cancel_requests (run, attempt, at) VALUES (?1, ?2, ?3)")
+            .bind(attempt.run.to_string())
+            .bind(attempt.number)
+            .bind(instant(at))
+            .execute(&mut *transaction)
+            .await
+            .map_err(self.fault(OPERATION))?;
+        self.commit(transaction, OPERATION).await
+    }
+
+    pub(super) async fn is_asked_to_cancel(&self, attempt: RunAttempt) -> Result<bool, StoreError> {
+        sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM cancel_requests WHERE run = ?1 AND attempt = ?2)",
+        )
+        .bind(attempt.run.to_string())
+        .bind(attempt.number)
+        .fetch_one(&self.readers)
+        .await
+        .map_err(self.fault("look for a request to stop"))
+    }
+
     pub(super) async fn decide(
         &self,
         attempt: RunAttempt,

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
+use anyhow::Context;
 use rstest::rstest;
-use testkit::cluster::Cluster;
+use testkit::cluster::{Cluster, http_get};
 use testkit::{Child, Outcome, Workspace, wait_for};
 
 use super::cluster::{SORTED, readings};
 use super::launchpad::workspace;
 use super::published::contents;
+use super::signals::run_in;
 
 /// A moment of the first try.
 #[derive(Debug, Clone, Copy)]
@@ -197,4 +199,35 @@ fn executors_join_and_leave_during_one_run() -> anyhow::Result<()> {
     scene.cluster.kill_executor(2)?;
     let ended = run.wait()?;
     scene.check(&ended)
+}
+
+#[rstest]
+fn a_cancelled_run_leaves_no_job(#[values(false, true)] dead: bool) -> anyhow::Result<()> {
+    let Some(scene) = Scene::new()? else {
+        return Ok(());
+    };
+    let run = scene.at(Moment::Shuffling)?;
+    let id = run_in(&run.said()).map(str::to_owned);
+    let id = id.with_context(|| run.said())?;
+    let run = match dead {
+        true => {
+            run.kill()?;
+            None
+        }
+        false => Some(run),
+    };
+    let cancelled = scene.workspace.run(["cancel", &id])?;
+    cancelled.expect(0, &[&format!("run {id} is cancelled")]);
+    if let Some(run) = run {
+        run.wait()?.expect(143, &["nothing was published"]);
+    }
+    wait_for("a scheduler without jobs at work", || {
+        let metrics = http_get(&scene.cluster.address(), "/metrics")?;
+        metrics
+            .contains("\nspillway_scheduler_jobs_running 0\n")
+            .then_some(())
+    })?;
+    assert!(!scene.workspace.path().join("table").exists());
+    let again = scene.start()?.wait()?;
+    scene.check(&again)
 }

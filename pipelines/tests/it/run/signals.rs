@@ -48,11 +48,12 @@ fn stopped(workspace: &Workspace, signal: &str) -> anyhow::Result<Outcome> {
 }
 
 fn run_of(outcome: &Outcome) -> anyhow::Result<&str> {
-    outcome
-        .stderr
-        .strip_prefix("run ")
-        .and_then(|rest| rest.split(' ').next())
-        .with_context(|| outcome.all())
+    run_in(&outcome.stderr).with_context(|| outcome.all())
+}
+
+/// The id of the run that said this.
+pub(super) fn run_in(said: &str) -> Option<&str> {
+    said.strip_prefix("run ")?.split(' ').next()
 }
 
 #[rstest]
@@ -161,5 +162,48 @@ fn a_run_is_resumed_by_its_id_and_begun_anew_on_request() -> anyhow::Result<()> 
         &events(&second.path().join("events"))?,
         &events(&workspace.path().join("events"))?,
     );
+    Ok(())
+}
+
+#[test]
+fn another_process_cancels_a_run_and_the_same_command_goes_on() -> anyhow::Result<()> {
+    let server = server(10)?;
+    let (workspace, before) = server.published_month()?;
+    let child = started(&workspace)?;
+    let run = run_in(&child.said()).map(str::to_owned);
+    let run = run.with_context(|| child.said())?;
+    workspace
+        .run(["cancel", &run])?
+        .expect(0, &["asked process", &format!("run {run} is cancelled")]);
+    let stopped = child.wait()?;
+    stopped.expect(143, &["nothing was published"]);
+    assert_untouched(&workspace, &before)?;
+    workspace
+        .run(["cancel", &run])?
+        .expect(1, &["is not running any more", "cancelled"]);
+    workspace
+        .run(["cancel", "ffff"])?
+        .expect(1, &["no run matches `ffff`"]);
+    workspace
+        .run(run_year(&SMALL_CHUNKS))?
+        .expect(0, &["attempt 2", &run]);
+    Ok(())
+}
+
+#[test]
+fn a_run_whose_process_died_is_cancelled_too() -> anyhow::Result<()> {
+    let server = server(10)?;
+    let workspace = server.workspace()?;
+    let killed = started(&workspace)?.kill()?;
+    let run = run_of(&killed)?;
+    workspace
+        .run(["cancel", run])?
+        .expect(0, &[&format!("run {run} is cancelled")]);
+    workspace
+        .run(["runs", "--state", "cancelled"])?
+        .expect(0, &["launchpad_bugs"]);
+    workspace
+        .run(run_year(&SMALL_CHUNKS))?
+        .expect(0, &["attempt 3", run]);
     Ok(())
 }

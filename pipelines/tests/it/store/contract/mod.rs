@@ -37,6 +37,7 @@ macro_rules! run_store_contract {
                 a_run_whose_owner_is_gone_is_interrupted_by_the_next,
                 a_run_without_its_owner_reads_as_interrupted,
                 the_same_end_may_be_recorded_twice,
+                a_request_to_stop_is_of_one_attempt,
             ];
             adoption: [
                 an_adopted_run_goes_on_as_the_next_attempt,

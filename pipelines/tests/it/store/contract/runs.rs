@@ -209,3 +209,39 @@ pub(crate) async fn the_same_end_may_be_recorded_twice(fixture: &Fixture) {
     assert_eq!(again, first, "the first end stands");
     assert_eq!(again.finished_at, Some(at(40)));
 }
+
+pub(crate) async fn a_request_to_stop_is_of_one_attempt(fixture: &Fixture) {
+    let (_, attempt) = running(fixture.store.as_ref(), "bugs").await;
+    assert!(!fixture.store.cancel_requested(attempt).await.unwrap());
+    for at_second in [1, 2] {
+        fixture
+            .second
+            .request_cancel(attempt, at(at_second))
+            .await
+            .unwrap();
+    }
+    assert!(fixture.store.cancel_requested(attempt).await.unwrap());
+
+    fixture
+        .store
+        .finish_run(attempt, &end(Outcome::Cancelled, 3))
+        .await
+        .unwrap();
+    let refused = fixture.second.request_cancel(attempt, at(4)).await;
+    assert!(
+        matches!(refused, Err(StoreError::NotRunning { .. })),
+        "{refused:?}"
+    );
+    let claim = super::claim(7, 5);
+    let again = fixture
+        .store
+        .adopt_run(attempt, &claim, &nobody_lives)
+        .await;
+    let again = again.unwrap().current_attempt();
+    assert!(!fixture.store.cancel_requested(again).await.unwrap());
+    let stale = fixture.second.request_cancel(attempt, at(6)).await;
+    assert!(
+        matches!(stale, Err(StoreError::Superseded { .. })),
+        "{stale:?}"
+    );
+}
