@@ -1,7 +1,7 @@
 //! Real processes and services for tests of the whole product; never shipped.
 //!
 //! Owns starting the product's binaries in a folder of their own, reading what they say, and stopping them, and the
-//! services that they talk to. What is expected of them is the tests'.
+//! services that they talk to, and the data of TPC-H. What is expected of them is the tests'.
 
 pub mod cluster;
 mod command;
@@ -10,6 +10,7 @@ mod process;
 mod python;
 pub mod s3;
 mod services;
+pub mod tpch;
 
 pub use command::{Outcome, Workspace};
 pub use folder::Folder;

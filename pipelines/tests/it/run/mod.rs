@@ -2,6 +2,7 @@
 
 mod launchpad;
 mod published;
+mod tpch;
 
 mod bad_input;
 mod care;
@@ -9,6 +10,7 @@ mod cluster;
 mod cluster_chaos;
 mod cluster_faults;
 mod cluster_s3;
+mod cluster_tpch;
 mod commands;
 mod completeness;
 mod faults;

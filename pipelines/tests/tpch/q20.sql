@@ -1,0 +1,31 @@
+-- TPC-H query 20: the potential part promotion.
+-- Its rows are in no order.
+
+SET datafusion.sql_parser.parse_float_as_decimal = true;
+
+CREATE EXTERNAL TABLE supplier STORED AS PARQUET LOCATION 'tpch/supplier/';
+CREATE EXTERNAL TABLE nation STORED AS PARQUET LOCATION 'tpch/nation/';
+CREATE EXTERNAL TABLE partsupp STORED AS PARQUET LOCATION 'tpch/partsupp/';
+CREATE EXTERNAL TABLE part STORED AS PARQUET LOCATION 'tpch/part/';
+CREATE EXTERNAL TABLE lineitem STORED AS PARQUET LOCATION 'tpch/lineitem/';
+
+CREATE VIEW answer AS
+SELECT s_name, s_address
+FROM supplier, nation
+WHERE s_suppkey IN (
+    SELECT ps_suppkey
+    FROM partsupp
+    WHERE ps_partkey IN (SELECT p_partkey FROM part WHERE p_name LIKE 'forest%')
+      AND ps_availqty > (
+        SELECT 0.5 * sum(l_quantity)
+        FROM lineitem
+        WHERE l_partkey = ps_partkey
+          AND l_suppkey = ps_suppkey
+          AND l_shipdate >= DATE '1994-01-01'
+          AND l_shipdate < DATE '1994-01-01' + INTERVAL '1' YEAR
+      )
+  )
+  AND s_nationkey = n_nationkey
+  AND n_name = 'CANADA';
+
+COPY answer TO 'answer/';
