@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ballista_core::optimizer::ballista_default_optimizer_rules;
 use datafusion::common::config::SpillCompression;
 use datafusion::error::Result;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -69,7 +70,10 @@ pub(crate) fn choose_joins(config: &mut SessionConfig, joins: JoinStrategy, shar
 /// # Errors
 /// When the spill folder cannot be made.
 pub fn session_state_over(config: SessionConfig, options: &SessionOptions) -> Result<SessionState> {
-    built(builder(config, options)?)
+    let builder = builder(config, options)?;
+    // Ballista's own rules, of which one turns `NOT IN` into joins that several tasks can execute: what DataFusion makes of
+    // it is right only where one process sees all of the subquery.
+    built(builder.with_optimizer_rules(ballista_default_optimizer_rules()))
 }
 
 fn builder(config: SessionConfig, options: &SessionOptions) -> Result<SessionStateBuilder> {

@@ -33,8 +33,9 @@ use url::Url;
 
 use super::codec::physical_codec;
 use super::error::ClusterError;
-use super::progress::JobProgress;
+use super::progress::{JobProgress, Stages};
 use super::session::MESSAGE_BYTES;
+use super::stall::Stall;
 use super::watch::{self, Watch};
 use crate::chain;
 
@@ -75,6 +76,12 @@ struct ExecutorAnswer {
 #[derive(Debug, Deserialize)]
 struct Specification {
     vcores: usize,
+}
+
+/// What `/api/scaling` says, as far as it is needed here.
+#[derive(Debug, Deserialize)]
+struct Scaling {
+    vcores_free: u64,
 }
 
 /// A job as the scheduler lists it.
@@ -301,6 +308,7 @@ impl Cluster {
     ) -> Result<(Vec<PartitionLocation>, Option<FlightProxy>), ClusterError> {
         let begun = Instant::now();
         let (mut pause, mut answered, mut looked) = (POLL.0, begun, begun);
+        let mut stall = Stall::default();
         loop {
             sleep(pause).await;
             pause = (pause * 3 / 2).min(POLL.1);
@@ -363,12 +371,27 @@ impl Cluster {
                         reason,
                     });
                 }
-                // Whatever goes wrong with this is of no consequence.
-                if let Ok(stages) = self.ask(&format!("/api/job/{job}/stages")).await {
-                    progress.set(self.not_lost(listed).len(), &stages);
+                // Before it is planned a job has no stages.
+                let stages: Option<Stages> = self.ask(&format!("/api/job/{job}/stages")).await.ok();
+                if let Some(stages) = &stages {
+                    progress.set(self.not_lost(listed).len(), stages);
+                }
+                let at_work = stages.map_or(0, |stages| stages.tasks_running());
+                let idle = at_work == 0 && self.has_free_vcores().await;
+                if let Some(stood) = stall.look(idle, looked) {
+                    return Err(ClusterError::Stalled {
+                        job: String::from(job),
+                        seconds: stood.as_secs(),
+                    });
                 }
             }
         }
+    }
+
+    /// Whether executors could do more than they do.
+    async fn has_free_vcores(&self) -> bool {
+        let scaling: Result<Scaling, ClusterError> = self.ask("/api/scaling").await;
+        scaling.is_ok_and(|scaling| scaling.vcores_free > 0)
     }
 
     async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClusterError> {

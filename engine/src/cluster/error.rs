@@ -84,6 +84,16 @@ pub enum ClusterError {
         /// How it was noticed.
         reason: String,
     },
+    /// Nothing of the job was at work for long although there were executors for it; it was cancelled.
+    #[error(
+        "job {job} stood still for {seconds} s: nothing of it was at work, and executors had nothing else to do"
+    )]
+    Stalled {
+        /// The scheduler's name for it.
+        job: String,
+        /// For how long.
+        seconds: u64,
+    },
     /// The job did not end in time, and was cancelled.
     #[error("job {job} did not end within {seconds} s")]
     Timeout {
@@ -113,6 +123,7 @@ impl ClusterError {
             | Self::JobForgotten { .. }
             | Self::ExecutorLost { .. }
             | Self::Timeout { .. }
+            | Self::Stalled { .. }
             | Self::Fetch { .. } => true,
             Self::JobFailed { reason, .. } => is_transient_failure(reason),
             Self::Address { .. }

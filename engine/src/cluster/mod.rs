@@ -14,6 +14,7 @@ mod error;
 mod plan;
 mod progress;
 mod session;
+mod stall;
 mod watch;
 
 pub use client::{Cluster, Executor, Job};

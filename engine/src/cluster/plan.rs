@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use datafusion::common::not_impl_err;
 use datafusion::error::Result;
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -55,7 +56,9 @@ pub struct ClusterPlan {
 /// Plans a query for these workers.
 ///
 /// # Errors
-/// When a setting of the pipeline is wrong, or the query cannot be planned.
+/// When a setting of the pipeline is wrong, or the query cannot be planned, or not for several processes: a `NOT IN` that
+/// Ballista's rule leaves alone, as where its left side is volatile, compares with all of its subquery in one task, which
+/// Ballista 55 does not keep together.
 pub async fn cluster_plan(
     options: &SessionOptions,
     workers: &Workers,
@@ -67,22 +70,40 @@ pub async fn cluster_plan(
     if joins == JoinStrategy::Hash && exceeds(physical.as_ref(), workers.vcore_bytes / 2) {
         let state = cluster_state(options, workers, JoinStrategy::SortMerge)?;
         let physical = state.create_physical_plan(query).await?;
-        return Ok(ClusterPlan { state, physical });
+        return checked(ClusterPlan { state, physical });
     }
-    Ok(ClusterPlan { state, physical })
+    checked(ClusterPlan { state, physical })
+}
+
+fn checked(plan: ClusterPlan) -> Result<ClusterPlan> {
+    if any(plan.physical.as_ref(), &|node| {
+        let join = node.downcast_ref::<HashJoinExec>();
+        join.is_some_and(|join| join.null_aware)
+    }) {
+        return not_impl_err!(
+            "this NOT IN with a subquery would give wrong rows on a cluster: write NOT EXISTS (SELECT * … WHERE y = x) if \
+             NULL does not matter, or run with --mode local"
+        );
+    }
+    Ok(plan)
 }
 
 /// Whether a partition of some build side is estimated to have more than `limit` bytes.
 fn exceeds(plan: &dyn ExecutionPlan, limit: usize) -> bool {
-    if let Some(join) = plan.downcast_ref::<HashJoinExec>()
-        && *join.partition_mode() == PartitionMode::Partitioned
-        && let Some(bytes) = estimated_bytes(join.left().as_ref())
-        && bytes / join.left().output_partitioning().partition_count().max(1) > limit
-    {
-        return true;
-    }
+    any(plan, &|node| {
+        let Some(join) = node.downcast_ref::<HashJoinExec>() else {
+            return false;
+        };
+        let parts = join.left().output_partitioning().partition_count().max(1);
+        *join.partition_mode() == PartitionMode::Partitioned
+            && estimated_bytes(join.left().as_ref()).is_some_and(|bytes| bytes / parts > limit)
+    })
+}
+
+/// Whether that is so of any operator of the plan.
+fn any(plan: &dyn ExecutionPlan, is: &dyn Fn(&dyn ExecutionPlan) -> bool) -> bool {
     let mut inputs = plan.children().into_iter();
-    inputs.any(|input| exceeds(input.as_ref(), limit))
+    is(plan) || inputs.any(|input| any(input.as_ref(), is))
 }
 
 /// The size of all rows of a plan, as far as it can be told.
@@ -93,4 +114,55 @@ fn estimated_bytes(plan: &dyn ExecutionPlan) -> Option<usize> {
     let bytes = statistics.total_byte_size.get_value().copied();
     let rows = statistics.num_rows.get_value().copied();
     bytes.or_else(|| Some(rows?.saturating_mul(ROW_BYTES)))
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::physical_plan::displayable;
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+
+    async fn planned(query: &str, workers: Workers, settings: &[(&str, &str)]) -> Result<String> {
+        let spill_dir = tempfile::tempdir().unwrap();
+        let options = SessionOptions {
+            budget: Budget::new(1 << 30, 2, 8192),
+            spill_dir: spill_dir.path().to_path_buf(),
+            settings: settings
+                .iter()
+                .map(|(key, value)| (String::from(*key), String::from(*value)))
+                .collect(),
+        };
+        let ctx = SessionContext::new();
+        let query = ctx.sql(query).await?.into_unoptimized_plan();
+        let plan = cluster_plan(&options, &workers, workers.join_strategy(), &query).await?;
+        Ok(displayable(plan.physical.as_ref())
+            .indent(false)
+            .to_string())
+    }
+
+    #[tokio::test]
+    async fn not_in_is_an_anti_join_that_several_tasks_can_execute() {
+        let query = "SELECT x FROM (VALUES (1), (NULL)) a(x) WHERE x NOT IN (SELECT y FROM (VALUES (2), (NULL)) b(y))";
+        let workers = Workers::new(&[2, 2], 1 << 30);
+        let plan = planned(query, workers, &[]).await.unwrap();
+        assert!(
+            plan.contains("Anti") && !plan.contains("null_aware"),
+            "{plan}"
+        );
+        let rule = ("ballista.optimizer.not_in_subquery_rewrite", "false");
+        let refused = planned(query, workers, &[rule]).await.unwrap_err();
+        assert!(refused.to_string().contains("NOT EXISTS"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn joins_are_chosen_by_the_memory_of_a_vcore() {
+        let query = "SELECT * FROM (VALUES (1)) a(x) JOIN (VALUES (1)) b(y) ON x = y";
+        let ample = Workers::new(&[2, 2], 4 << 30);
+        let plan = planned(query, ample, &[]).await.unwrap();
+        assert!(plan.contains("HashJoinExec: mode=CollectLeft"), "{plan}");
+        let scarce = Workers::new(&[8], 512 << 20);
+        let plan = planned(query, scarce, &[]).await.unwrap();
+        assert!(plan.contains("SortMergeJoin"), "{plan}");
+    }
 }

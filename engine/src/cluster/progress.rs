@@ -41,17 +41,26 @@ struct Task {
     status: serde_json::Value,
 }
 
+impl Stages {
+    /// Tasks in that state.
+    fn tasks(&self, state: &str) -> usize {
+        let all = self
+            .stages
+            .iter()
+            .flat_map(|stage| stage.tasks.iter().flatten());
+        all.filter(|task| task.status.as_str() == Some(state))
+            .count()
+    }
+
+    /// Tasks at work.
+    pub(super) fn tasks_running(&self) -> usize {
+        self.tasks("Running")
+    }
+}
+
 impl JobProgress {
     /// Takes what the scheduler says of the job.
     pub(super) fn set(&self, executors: usize, stages: &Stages) {
-        let tasks = |word: &str| {
-            let all = stages
-                .stages
-                .iter()
-                .flat_map(|stage| stage.tasks.iter().flatten());
-            all.filter(|task| task.status.as_str() == Some(word))
-                .count()
-        };
         let done = stages
             .stages
             .iter()
@@ -60,8 +69,8 @@ impl JobProgress {
             executors,
             stages: stages.stages.len(),
             stages_done: done.count(),
-            tasks_running: tasks("Running"),
-            tasks_done: tasks("Successful"),
+            tasks_running: stages.tasks_running(),
+            tasks_done: stages.tasks("Successful"),
             rows: stages.stages.iter().map(|stage| stage.output_rows).sum(),
         };
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;

@@ -17,7 +17,7 @@ use datafusion::prelude::SessionConfig;
 
 use super::codec::physical_codec;
 use super::plan::Workers;
-use crate::budget::{JoinStrategy, least_partitions};
+use crate::budget::{JoinStrategy, ROW_BYTES, least_partitions};
 use crate::session::{SessionOptions, choose_joins, session_state_over};
 
 /// A message between the processes of a cluster has this many bytes at most.
@@ -25,6 +25,10 @@ pub const MESSAGE_BYTES: usize = 64 << 20;
 
 /// What a shuffling task may hold before it spills, beside what its pool allows.
 const SHUFFLE_MEMORY: &str = "ballista.shuffle.sort_based.memory_limit_per_task_bytes";
+
+/// Up to which size the scheduler leaves a build side to be sent to every task, or makes it so.
+const BROADCAST_BYTES: &str = "ballista.optimizer.broadcast_join_threshold_bytes";
+const BROADCAST_ROWS: &str = "ballista.optimizer.broadcast_join_threshold_rows";
 
 /// The configuration with which every process of a cluster begins; a client's settings come over it.
 pub fn process_config() -> SessionConfig {
@@ -46,8 +50,16 @@ pub(super) fn cluster_state(
     let mut config = process_config()
         .with_target_partitions(workers.vcores.max(least_partitions(joins)))
         .with_batch_size(options.budget.batch_size());
-    choose_joins(&mut config, joins, workers.vcore_bytes / 2);
-    config.options_mut().set(SHUFFLE_MEMORY, "0")?;
+    let shared_bytes = workers.vcore_bytes / 2;
+    choose_joins(&mut config, joins, shared_bytes);
+    let options_of_ballista = [
+        (SHUFFLE_MEMORY, 0),
+        (BROADCAST_BYTES, shared_bytes),
+        (BROADCAST_ROWS, shared_bytes / ROW_BYTES),
+    ];
+    for (key, value) in options_of_ballista {
+        config.options_mut().set(key, &value.to_string())?;
+    }
     for (key, value) in &options.settings {
         config.options_mut().set(key, value)?;
     }

@@ -9,10 +9,6 @@ use testkit::cluster::Cluster;
 use super::launchpad::workspace;
 use super::tpch::{Answer, Query, answers, queries, tables};
 
-/// Ballista's planner takes from a `NOT IN` that knows of NULL what keeps it in one task, so that tasks each answer for a part
-/// of the subquery (docs/cluster.md). One executor, which is free to take all of it as one task, is right.
-const WRONG_ON_THREE: &str = "q16";
-
 /// A workspace that sees the tables of another one and knows of the cluster.
 fn beside(tables: &Workspace, cluster: &Cluster) -> anyhow::Result<Workspace> {
     let workspace = workspace()?.with("PIPELINES_SCHEDULER", cluster.address());
@@ -67,9 +63,7 @@ fn every_tpch_query_gives_the_same_on_one_executor_and_on_three() -> anyhow::Res
     for (place, found) in &places {
         assert_eq!((found.len(), expected.len()), (22, 22));
         for ((query, here), there) in queries.iter().zip(&expected).zip(found) {
-            if query.name != WRONG_ON_THREE || *place == "one executor" {
-                complaints.extend(complaint(query, here, place, there));
-            }
+            complaints.extend(complaint(query, here, place, there));
         }
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
