@@ -4,6 +4,7 @@
 //! stated beside the numbers and never fail the command: a slow machine is no defect. What a run got wrong is.
 //! docs/benchmarks.md has the goals and how each number is taken.
 
+mod cluster;
 mod document;
 mod extraction;
 mod machine;
@@ -35,6 +36,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// The same job in one process and on clusters: cost, gain, crossover, and the loss of an executor; equal rows
+    Cluster(cluster::ClusterArguments),
     /// Reading a slow web service: wall time against requests × latency ÷ concurrency, and against launchpadlib
     Extraction(extraction::ExtractionArguments),
     /// Peak resident memory of the whole run at different numbers of events
@@ -58,6 +61,7 @@ fn main() -> anyhow::Result<()> {
         measure::version(&binary)?
     ));
     match arguments.what {
+        What::Cluster(arguments) => cluster::measure(&binary, &arguments),
         What::Extraction(arguments) => extraction::measure(&binary, &arguments),
         What::Memory(arguments) => memory::measure(&binary, &arguments),
         What::Merge(arguments) => merge::measure(&binary, &arguments),

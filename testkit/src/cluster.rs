@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::command::Workspace;
+use crate::network::Network;
 use crate::process::{Child, wait_for};
 
 /// A scheduler and its executors.
@@ -17,9 +18,12 @@ pub struct Cluster {
     scheduler: Option<Child>,
     scheduler_workspace: Workspace,
     executor_workspace: Workspace,
+    executor: PathBuf,
     port: u16,
     executors: Vec<Executor>,
     vcores: usize,
+    /// Where each executor is a host of its own. Dropped last.
+    network: Option<Network>,
 }
 
 /// One executor, which may be dead.
@@ -40,6 +44,22 @@ impl Cluster {
         Self::start_with(binary, executors, vcores, &[])
     }
 
+    /// As [`Cluster::start`], with every executor on a host of its own. `None`, after saying so, also where no such hosts
+    /// can be made.
+    ///
+    /// # Errors
+    /// When one of them does not start.
+    pub fn start_on_hosts(
+        binary: &str,
+        executors: usize,
+        vcores: usize,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(network) = Network::new()? else {
+            return Ok(None);
+        };
+        Self::start_all(binary, executors, vcores, &[], Some(network))
+    }
+
     /// As [`Cluster::start`], with these variables in the environment of every process.
     ///
     /// # Errors
@@ -49,6 +69,16 @@ impl Cluster {
         executors: usize,
         vcores: usize,
         environment: &[(String, String)],
+    ) -> anyhow::Result<Option<Self>> {
+        Self::start_all(binary, executors, vcores, environment, None)
+    }
+
+    fn start_all(
+        binary: &str,
+        executors: usize,
+        vcores: usize,
+        environment: &[(String, String)],
+        network: Option<Network>,
     ) -> anyhow::Result<Option<Self>> {
         let beside = |name: &str| Path::new(binary).with_file_name(name);
         let (scheduler, executor) = (beside("scheduler"), beside("executor"));
@@ -73,10 +103,13 @@ impl Cluster {
         let mut cluster = Self {
             scheduler: None,
             scheduler_workspace: Workspace::new(scheduler)?,
-            executor_workspace: Workspace::new(executor)?,
+            // Under whatever command puts it on its host.
+            executor_workspace: Workspace::new("/usr/bin/env")?,
+            executor,
             port: free_port()?,
             executors: Vec::new(),
             vcores,
+            network,
         };
         for (name, value) in environment {
             cluster.scheduler_workspace.set(name, value);
@@ -92,7 +125,15 @@ impl Cluster {
 
     /// The scheduler's address.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.host(), self.port)
+    }
+
+    /// The scheduler's host.
+    fn host(&self) -> String {
+        match &self.network {
+            Some(network) => network.address(),
+            None => String::from("127.0.0.1"),
+        }
     }
 
     /// Starts the scheduler, where the one before was.
@@ -100,9 +141,10 @@ impl Cluster {
     /// # Errors
     /// When it does not answer.
     pub fn start_scheduler(&mut self) -> anyhow::Result<()> {
-        let scheduler =
-            self.scheduler_workspace
-                .start(["--bind", &self.address(), "--work-dir", "work"])?;
+        let bind = self.address();
+        let mut arguments = vec!["--bind", &bind, "--work-dir", "work"];
+        arguments.extend(self.network.as_ref().map(|_| "--insecure"));
+        let scheduler = self.scheduler_workspace.start(arguments)?;
         let address = self.address();
         wait_for("the scheduler", || http_get(&address, "/healthz"))
             .with_context(|| scheduler.said())?;
@@ -131,18 +173,31 @@ impl Cluster {
             .executor_workspace
             .path()
             .join(format!("work-{number}"));
-        let process = self.executor_workspace.start([
-            "--scheduler-port",
-            &self.port.to_string(),
-            "--port",
-            &port.to_string(),
-            "--grpc-port",
-            &grpc_port.to_string(),
-            "--vcores",
-            &self.vcores.to_string(),
-            "--work-dir",
-            &work.display().to_string(),
-        ])?;
+        let mut arguments = Vec::new();
+        if let Some(network) = &mut self.network {
+            let host = network.add_host()?;
+            arguments.extend(["ip", "netns", "exec"].map(String::from));
+            arguments.push(network.namespace(host));
+            arguments.push(self.executor.display().to_string());
+            arguments.extend([String::from("--bind-host"), network.address_of(host)]);
+            arguments.push(String::from("--insecure"));
+        } else {
+            arguments.push(self.executor.display().to_string());
+        }
+        let flags = [
+            ("--scheduler-host", self.host()),
+            ("--scheduler-port", self.port.to_string()),
+            ("--port", port.to_string()),
+            ("--grpc-port", grpc_port.to_string()),
+            ("--vcores", self.vcores.to_string()),
+            ("--work-dir", work.display().to_string()),
+        ];
+        arguments.extend(
+            flags
+                .into_iter()
+                .flat_map(|(flag, value)| [String::from(flag), value]),
+        );
+        let process = self.executor_workspace.start(arguments)?;
         self.executors.push(Executor {
             process: Some(process),
             port,
@@ -186,6 +241,11 @@ impl Cluster {
     pub fn signal_executor(&self, number: usize, name: &str) -> anyhow::Result<()> {
         let process = self.executors[number].process.as_ref();
         process.context("that executor does not run")?.signal(name)
+    }
+
+    /// The network whose hosts the executors are on, by the same numbers.
+    pub fn network(&self) -> Option<&Network> {
+        self.network.as_ref()
     }
 
     /// The port under which an executor hands out data.

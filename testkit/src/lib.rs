@@ -6,6 +6,7 @@
 pub mod cluster;
 mod command;
 mod folder;
+pub mod network;
 mod process;
 mod python;
 pub mod s3;

@@ -119,9 +119,9 @@ fn estimated_bytes(plan: &dyn ExecutionPlan) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use datafusion::physical_plan::displayable;
-    use datafusion::prelude::SessionContext;
 
     use super::*;
+    use crate::session::session;
 
     async fn planned(query: &str, workers: Workers, settings: &[(&str, &str)]) -> Result<String> {
         let spill_dir = tempfile::tempdir().unwrap();
@@ -133,7 +133,7 @@ mod tests {
                 .map(|(key, value)| (String::from(*key), String::from(*value)))
                 .collect(),
         };
-        let ctx = SessionContext::new();
+        let ctx = session(&options)?;
         let query = ctx.sql(query).await?.into_unoptimized_plan();
         let plan = cluster_plan(&options, &workers, workers.join_strategy(), &query).await?;
         Ok(displayable(plan.physical.as_ref())

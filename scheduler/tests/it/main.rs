@@ -1,5 +1,7 @@
 //! The scheduler as a process: it starts, answers, and stops when it is told to.
 
+mod upstream;
+
 use testkit::cluster::http_get;
 use testkit::{Child, Workspace, wait_for};
 

@@ -32,10 +32,21 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) fn new() -> anyhow::Result<Option<Self>> {
-        let started = Cluster::start(env!("CARGO_BIN_EXE_pipelines"), 3, 1)?;
-        let Some(cluster) = started else {
-            return Ok(None);
-        };
+        match Cluster::start(env!("CARGO_BIN_EXE_pipelines"), 3, 1)? {
+            Some(cluster) => Ok(Some(Self::on(cluster)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The same with every executor on a host of its own.
+    fn on_hosts() -> anyhow::Result<Option<Self>> {
+        match Cluster::start_on_hosts(env!("CARGO_BIN_EXE_pipelines"), 3, 1)? {
+            Some(cluster) => Ok(Some(Self::on(cluster)?)),
+            None => Ok(None),
+        }
+    }
+
+    fn on(cluster: Cluster) -> anyhow::Result<Self> {
         let workspace = workspace()?.with("PIPELINES_SCHEDULER", cluster.address());
         readings(&workspace, 6, 25_000)?;
         workspace.write("p.sql", SORTED)?;
@@ -45,11 +56,11 @@ impl Scene {
         let expected = contents(&workspace.path().join("table"))?;
         std::fs::remove_dir_all(workspace.path().join("table"))?;
         std::fs::remove_dir_all(workspace.path().join(".table.spillway"))?;
-        Ok(Some(Self {
+        Ok(Self {
             cluster,
             workspace,
             expected,
-        }))
+        })
     }
 
     pub(super) fn start(&self) -> anyhow::Result<Child> {
@@ -228,6 +239,33 @@ fn a_cancelled_run_leaves_no_job(#[values(false, true)] dead: bool) -> anyhow::R
             .then_some(())
     })?;
     assert!(!scene.workspace.path().join("table").exists());
+    let again = scene.start()?.wait()?;
+    scene.check(&again)
+}
+
+#[rstest]
+fn an_executor_whose_link_is_cut_costs_a_try_and_works_again_when_it_is_mended(
+    #[values(Moment::Shuffling, Moment::Writing)] moment: Moment,
+) -> anyhow::Result<()> {
+    let Some(scene) = Scene::on_hosts()? else {
+        return Ok(());
+    };
+    let network = scene.cluster.network().context("there is no network")?;
+    let run = scene.at(moment)?;
+    network.cut(0)?;
+    let ended = run.wait()?;
+    scene.check(&ended)?;
+    // Late in a job it may have given all that it had to give.
+    let needed = matches!(moment, Moment::Shuffling);
+    assert!(
+        !needed || ended.stderr.contains("try 1 of"),
+        "{}",
+        ended.all()
+    );
+
+    network.mend(0)?;
+    // Whether or not the scheduler dropped it meanwhile, it takes part in the next run.
+    scene.cluster.wait_for_executors(3)?;
     let again = scene.start()?.wait()?;
     scene.check(&again)
 }
