@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -137,7 +139,7 @@ pub(super) fn for_each<T: Sync>(
     if items.len() < 2 {
         return run();
     }
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let threads: Vec<_> = (0..SYNC_THREADS.min(items.len()))
             .map(|_| scope.spawn(run))
             .collect();
@@ -168,11 +170,27 @@ pub(super) fn url_of(path: &Path, folder: bool) -> StoreResult<Url> {
     url.map_err(|()| at("make a URL of", path, io::ErrorKind::InvalidInput.into()))
 }
 
-/// Removes a folder with all that is in it; one that is not there is no error.
+/// A writer in another process notices within this time that its run is over.
+const WRITERS_STOP: Duration = Duration::from_secs(10);
+/// The pause before a folder is removed again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Removes a folder with all that is in it; one that is not there is no error. A writer of a run that died may put files
+/// into it meanwhile, until it notices that what it looks for is gone.
 pub(super) fn remove_folder(path: &Path) -> StoreResult<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.map_err(|error| at("delete", path, error)),
+    let deadline = Instant::now() + WRITERS_STOP;
+    loop {
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error)
+                if error.kind() == io::ErrorKind::DirectoryNotEmpty
+                    && Instant::now() < deadline =>
+            {
+                // On the blocking pool.
+                thread::park_timeout(PAUSE);
+            }
+            other => return other.map_err(|error| at("delete", path, error)),
+        }
     }
 }
 
@@ -195,4 +213,35 @@ pub(super) fn names_in(folder: &Path) -> StoreResult<Vec<String>> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_somebody_writes_into_goes_once_he_stops() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("rows");
+        fs::create_dir(&folder).unwrap();
+        let begun = Instant::now();
+        let written = thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let mut written = 0;
+                while begun.elapsed() < 3 * PAUSE
+                    && File::create(folder.join(written.to_string())).is_ok()
+                {
+                    written += 1;
+                }
+                written
+            });
+            while fs::read_dir(&folder).unwrap().next().is_none() {
+                thread::yield_now();
+            }
+            remove_folder(&folder).unwrap();
+            writer.join().unwrap()
+        });
+        assert!(written > 0);
+        assert!(!folder.exists());
+    }
 }
