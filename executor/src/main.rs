@@ -11,12 +11,10 @@ use anyhow::Context;
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use clap::{Parser, Subcommand};
-use engine::cluster::{Cluster, MESSAGE_BYTES, physical_codec, process_config};
+use engine::cluster::{Cluster, MESSAGE_BYTES, physical_codec, probe, process_config};
 use engine::{Budget, SessionOptions};
 // `malloc` of the whole process, by being linked (docs/decisions.md).
 use tikv_jemallocator as _;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 /// Stack of a worker thread: plans are decoded and executed by recursion.
 const STACK_BYTES: usize = 32 << 20;
@@ -118,11 +116,8 @@ async fn healthcheck(arguments: &Arguments, live: bool) -> anyhow::Result<()> {
         true => Ipv4Addr::LOCALHOST.into(),
         false => arguments.bind_host,
     };
-    let connected = TcpStream::connect((host, arguments.grpc_port));
-    timeout(ANSWER, connected)
+    probe(&host.to_string(), arguments.grpc_port, ANSWER)
         .await
-        .ok()
-        .and_then(Result::ok)
         .with_context(|| format!("nothing answers at {host}:{}", arguments.grpc_port))?;
     if live {
         return Ok(());

@@ -19,9 +19,9 @@ use ballista_scheduler::cluster::memory::InMemoryClusterState;
 use ballista_scheduler::cluster::{BoundTask, ClusterState, ClusterStateEventStream, ExecutorSlot};
 use ballista_scheduler::config::TaskDistributionPolicy;
 use ballista_scheduler::state::task_manager::JobInfoCache;
+use engine::cluster::probe;
 use futures::future::join_all;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// An executor whose last heartbeat is older gets no tasks.
 const SILENCE: Duration = Duration::from_secs(6);
@@ -56,9 +56,9 @@ impl Resources {
                 .get(&executor.id)
                 .is_some_and(|heard| heard.elapsed() < SILENCE)
         });
-        let answers = join_all(registered.iter().map(|executor| async {
-            let connected = TcpStream::connect((executor.host.as_str(), executor.grpc_port));
-            matches!(timeout(CONNECT, connected).await, Ok(Ok(_)))
+        let answers = join_all(registered.iter().map(async |executor| {
+            let answered = probe(&executor.host, executor.grpc_port, CONNECT);
+            answered.await.is_ok()
         }))
         .await;
         if !answers.contains(&true) {

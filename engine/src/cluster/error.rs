@@ -138,7 +138,11 @@ impl ClusterError {
 impl ClusterError {
     /// Whether a task had not enough memory for what its operators had to hold.
     pub fn is_exhausted(&self) -> bool {
-        matches!(self, Self::JobFailed { reason, .. } if reason.contains("Resources exhausted"))
+        let Self::JobFailed { reason, .. } = self else {
+            return false;
+        };
+        // An error of the engine as its text, or as Rust shows its variants.
+        reason.contains("Resources exhausted") || reason.contains("ResourcesExhausted(")
     }
 }
 

@@ -51,6 +51,8 @@ pub struct ClusterPlan {
     pub state: SessionState,
     /// The plan.
     pub physical: Arc<dyn ExecutionPlan>,
+    /// How its joins are executed.
+    pub joins: JoinStrategy,
 }
 
 /// Plans a query for these workers.
@@ -70,9 +72,18 @@ pub async fn cluster_plan(
     if joins == JoinStrategy::Hash && exceeds(physical.as_ref(), workers.vcore_bytes / 2) {
         let state = cluster_state(options, workers, JoinStrategy::SortMerge)?;
         let physical = state.create_physical_plan(query).await?;
-        return checked(ClusterPlan { state, physical });
+        let joins = JoinStrategy::SortMerge;
+        return checked(ClusterPlan {
+            state,
+            physical,
+            joins,
+        });
     }
-    checked(ClusterPlan { state, physical })
+    checked(ClusterPlan {
+        state,
+        physical,
+        joins,
+    })
 }
 
 fn checked(plan: ClusterPlan) -> Result<ClusterPlan> {
@@ -125,16 +136,19 @@ mod tests {
 
     async fn planned(query: &str, workers: Workers, settings: &[(&str, &str)]) -> Result<String> {
         let spill_dir = tempfile::tempdir().unwrap();
-        let options = SessionOptions {
+        let here = SessionOptions {
             budget: Budget::new(1 << 30, 2, 8192),
             spill_dir: spill_dir.path().to_path_buf(),
+            settings: Vec::new(),
+        };
+        let query = session(&here)?.sql(query).await?.into_unoptimized_plan();
+        let options = SessionOptions {
             settings: settings
                 .iter()
                 .map(|(key, value)| (String::from(*key), String::from(*value)))
                 .collect(),
+            ..here
         };
-        let ctx = session(&options)?;
-        let query = ctx.sql(query).await?.into_unoptimized_plan();
         let plan = cluster_plan(&options, &workers, workers.join_strategy(), &query).await?;
         Ok(displayable(plan.physical.as_ref())
             .indent(false)

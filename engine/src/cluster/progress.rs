@@ -3,23 +3,29 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How far the newest job is. Clones show the same job.
 #[derive(Debug, Clone, Default)]
 pub struct JobProgress {
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<JobSnapshot>>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Seen {
-    executors: usize,
-    stages: usize,
-    stages_done: usize,
-    tasks_running: usize,
-    tasks_done: usize,
+/// How far a job was when the scheduler was asked last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct JobSnapshot {
+    /// Executors that are not lost.
+    pub executors: usize,
+    /// Stages of the job.
+    pub stages: usize,
+    /// Those that ended.
+    pub stages_done: usize,
+    /// Tasks at work.
+    pub tasks_running: usize,
+    /// Tasks that ended well.
+    pub tasks_done: usize,
     /// Rows that tasks which ended gave to the next stage.
-    rows: u64,
+    pub rows_shuffled: u64,
 }
 
 /// What `/api/job/<id>/stages` says.
@@ -65,27 +71,26 @@ impl JobProgress {
             .stages
             .iter()
             .filter(|stage| stage.stage_status == "Successful");
-        let seen = Seen {
+        let seen = JobSnapshot {
             executors,
             stages: stages.stages.len(),
             stages_done: done.count(),
             tasks_running: stages.tasks_running(),
             tasks_done: stages.tasks("Successful"),
-            rows: stages.stages.iter().map(|stage| stage.output_rows).sum(),
+            rows_shuffled: stages.stages.iter().map(|stage| stage.output_rows).sum(),
         };
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 
-    /// Stages that ended, and stages in all; `None` before the job has any.
-    pub fn stages(&self) -> Option<(usize, usize)> {
-        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        (seen.stages > 0).then_some((seen.stages_done, seen.stages))
+    /// How far the job was when the scheduler was asked last.
+    pub fn snapshot(&self) -> JobSnapshot {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Display for JobProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.snapshot();
         if seen.stages == 0 {
             return f.write_str("waiting for the cluster");
         }
@@ -96,7 +101,7 @@ impl fmt::Display for JobProgress {
             seen.stages,
             seen.tasks_done,
             seen.tasks_running,
-            seen.rows,
+            seen.rows_shuffled,
             seen.executors
         )
     }
@@ -122,6 +127,7 @@ mod tests {
             progress.to_string(),
             "1 of 2 stages, 2 tasks done and 1 at work, 70 rows shuffled, 3 executors"
         );
-        assert_eq!(progress.stages(), Some((1, 2)));
+        let seen = progress.snapshot();
+        assert_eq!((seen.stages_done, seen.stages), (1, 2));
     }
 }

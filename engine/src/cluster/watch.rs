@@ -9,10 +9,10 @@ use std::io;
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::client::Executor;
+use super::probe::probe;
 
 /// An executor whose heartbeat does not change for so long is lost. Executors send one every two seconds.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -50,6 +50,11 @@ impl Watch {
         Self {
             watched: watched.collect(),
         }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.watched.len()
     }
 
     /// Looks again at this time, with the scheduler's newest list. Gives the executor that is lost, and how that was
@@ -112,9 +117,7 @@ pub(super) async fn answering(executors: Vec<Executor>) -> Vec<Executor> {
 }
 
 async fn connect(executor: &Executor) -> io::Result<()> {
-    let connected = TcpStream::connect((executor.host.as_str(), executor.port));
-    timeout(CONNECT, connected).await??;
-    Ok(())
+    probe(&executor.host, executor.port, CONNECT).await
 }
 
 #[cfg(test)]

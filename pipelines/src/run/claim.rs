@@ -114,7 +114,7 @@ fn work_dir(state_dir: &Path, run: &str) -> PathBuf {
 }
 
 /// How often it is looked whether somebody asked the run to stop.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Says every few seconds that this process is alive, until dropped; stops the run when it is not ours any more, or when
 /// another process asks for that.

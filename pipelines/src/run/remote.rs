@@ -7,6 +7,8 @@
 //! try 2 ─► fence (stops the writers of try 1), another folder, …
 //! ```
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
@@ -17,8 +19,9 @@ use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-use engine::cluster::{ClusterError, ClusterPlan, JobProgress, Workers, cluster_plan};
+use engine::cluster::{ClusterError, ClusterPlan, JobProgress, JobSnapshot, Workers, cluster_plan};
 use engine::{JoinStrategy, SessionOptions};
+use serde::Serialize;
 
 use super::context::RunContext;
 use super::decide::Reached;
@@ -47,15 +50,35 @@ pub struct Remote {
     pub executor_memory: usize,
     /// Rows that the sources give together, if they were counted.
     pub read: u64,
+    /// What it took, by output.
+    pub accounts: Mutex<BTreeMap<String, Account>>,
+}
+
+/// What staging an output on the cluster took, for the run's record.
+#[derive(Debug, Clone, Serialize)]
+pub struct Account {
+    /// Tries, the one that did it included.
+    pub tries: u32,
+    /// How its joins were planned: `hash` or `sort_merge`.
+    pub joins: &'static str,
+    /// The job that did it.
+    pub job: JobSnapshot,
 }
 
 impl Remote {
+    /// What all outputs took so far.
+    pub fn accounts(&self) -> MutexGuard<'_, BTreeMap<String, Account>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn execute(
         &self,
         plan: ClusterPlan,
         job: &str,
     ) -> Result<Vec<RecordBatch>, ClusterError> {
-        let ClusterPlan { state, physical } = plan;
+        let ClusterPlan {
+            state, physical, ..
+        } = plan;
         let cluster = self.reached.cluster();
         cluster
             .execute(physical, state.config(), job, JOB, &self.progress)
@@ -123,12 +146,13 @@ impl OpenOutput {
                 Err(error) => error,
             };
             let exhausted = matches!(&error, RunError::Cluster(error) if error.is_exhausted());
-            let spills = joins.replace(JoinStrategy::SortMerge).is_some();
-            if number == TRIES || !(may_succeed(&error) || exhausted && !spills) {
+            let again = if exhausted {
+                joins.replace(JoinStrategy::SortMerge).is_none()
+            } else {
+                may_succeed(&error)
+            };
+            if number == TRIES || !again {
                 return Err(error);
-            }
-            if !exhausted {
-                joins = None;
             }
             run.warn(format!(
                 "try {number} of {TRIES} at writing `{name}` on the cluster failed: {}; trying again",
@@ -170,7 +194,17 @@ impl OpenOutput {
             )
             .map_err(|error| self.table_failed(error))?;
         let job = format!("{} {} try {number}", run.attempt.run, name(&self.output));
+        let joins = planned.joins;
         let rows = remote.execute(planned, &job).await?;
+        let account = Account {
+            tries: number,
+            joins: match joins {
+                JoinStrategy::Hash => "hash",
+                JoinStrategy::SortMerge => "sort_merge",
+            },
+            job: remote.progress.snapshot(),
+        };
+        remote.accounts().insert(name(&self.output), account);
         let staged = self
             .staging
             .staged_remotely(&attempt, &rows)

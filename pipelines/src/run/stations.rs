@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use datafusion::arrow::datatypes::Schema;
 use datafusion::error::DataFusionError;
@@ -236,6 +236,7 @@ async fn place(
             settings: bound.settings.clone(),
         },
         executor_memory,
+        accounts: Mutex::default(),
         read: counted.filter_map(|estimate| estimate.rows).sum(),
     }))
 }
@@ -305,7 +306,10 @@ async fn write_all(
         StageReport {
             rows,
             bytes,
-            ..StageReport::default()
+            detail: remote.map_or(
+                serde_json::Value::Null,
+                |remote| json!({ "cluster": *remote.accounts() }),
+            ),
         },
     )
     .await?;
@@ -330,10 +334,10 @@ fn show_memory(run: &RunContext, stage: &'static str) {
 
 fn show_job(run: &RunContext, progress: JobProgress) {
     run.progress.stage("write", move || {
-        let (done, total) = progress.stages().unwrap_or_default();
+        let seen = progress.snapshot();
         Status {
-            done: done as u64,
-            total: (total > 0).then_some(total as u64),
+            done: seen.stages_done as u64,
+            total: (seen.stages > 0).then_some(seen.stages as u64),
             detail: progress.to_string(),
         }
     });

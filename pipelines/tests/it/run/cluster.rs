@@ -119,10 +119,22 @@ fn an_unsorted_join_has_the_same_rows() -> anyhow::Result<()> {
         .run(["run", "p.sql", "--mode", "local"])?
         .expect(0, &[]);
     let here = sorted()?;
-    let run = workspace.run(["run", "p.sql", "--mode", "cluster", "--restart"])?;
+    let command = "run p.sql --mode cluster --restart --output json";
+    let run = workspace.run(command.split(' '))?;
     assert_eq!(run.code, Some(0), "{}{}", run.all(), cluster.said());
     assert_eq!(sorted()?, here);
     assert_eq!(here.len(), 3_000);
+
+    let document: serde_json::Value = serde_json::from_str(&run.stdout)?;
+    let stages = document["stages"].as_array().context("no stages")?;
+    let write = stages.iter().find(|stage| stage["name"] == "write");
+    let account = &write.context("no stage `write`")?["detail"]["cluster"]["deviations"];
+    assert_eq!(account["tries"], 1, "{account}");
+    assert_eq!(account["joins"], "hash", "{account}");
+    assert_eq!(account["job"]["executors"], 2, "{account}");
+    for number in ["stages_done", "tasks_done", "rows_shuffled"] {
+        assert!(account["job"][number].as_u64() > Some(0), "{account}");
+    }
     Ok(())
 }
 
@@ -289,5 +301,45 @@ fn every_function_of_ours_gives_the_same_on_executors() -> anyhow::Result<()> {
     readings(&workspace, 2, 100)?;
     workspace.write("p.sql", CALLS)?;
     assert_same_bytes(&cluster, &workspace)?;
+    Ok(())
+}
+
+#[test]
+fn a_join_that_exhausts_an_executor_is_planned_again_to_spill() -> anyhow::Result<()> {
+    let binary = env!("CARGO_BIN_EXE_pipelines");
+    let little = [(
+        String::from("EXECUTOR_MEMORY_BYTES"),
+        (512 << 20).to_string(),
+    )];
+    let Some(cluster) = Cluster::start_with(binary, 1, 2, &little)? else {
+        return Ok(());
+    };
+    let workspace = workspace()?.with("PIPELINES_SCHEDULER", cluster.address());
+    // Some 250 MB in memory, and little on disk.
+    workspace.write(
+        "wide.sql",
+        "CREATE VIEW wide AS SELECT value AS id, repeat('x', 600 + value % 50) AS text FROM generate_series(1, 400000);
+         COPY wide TO 'wide/' OPTIONS (sort 'id');",
+    )?;
+    workspace
+        .run(["run", "wide.sql", "--mode", "local"])?
+        .expect(0, &[]);
+    workspace.write(
+        "p.sql",
+        "CREATE EXTERNAL TABLE wide STORED AS PARQUET LOCATION 'wide/';
+         CREATE VIEW joined AS
+         SELECT a.id, length(a.text || b.text) AS n FROM wide a JOIN wide b ON a.id = b.id;
+         COPY joined TO 'table/';",
+    )?;
+    let command = "run p.sql --mode cluster --executor-memory 16GiB --output json";
+    let run = workspace.run(command.split(' '))?;
+    assert_eq!(run.code, Some(0), "{}{}", run.all(), cluster.said());
+    assert!(
+        run.stderr.contains("ResourcesExhausted"),
+        "it had memory enough: {}",
+        run.all()
+    );
+    assert!(run.stdout.contains("\"sort_merge\""), "{}", run.all());
+    assert_eq!(rows(&workspace.path().join("table"))?.len(), 400_000);
     Ok(())
 }

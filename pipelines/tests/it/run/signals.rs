@@ -167,7 +167,8 @@ fn a_run_is_resumed_by_its_id_and_begun_anew_on_request() -> anyhow::Result<()> 
 
 #[test]
 fn another_process_cancels_a_run_and_the_same_command_goes_on() -> anyhow::Result<()> {
-    let server = server(10)?;
+    // So slow that the run has not published before it looks for the request.
+    let server = server(100)?;
     let (workspace, before) = server.published_month()?;
     let child = started(&workspace)?;
     let run = run_in(&child.said()).map(str::to_owned);
