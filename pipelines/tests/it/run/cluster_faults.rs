@@ -109,6 +109,16 @@ impl Scene {
     }
 }
 
+/// The run missed the executor that it lost at that moment. Late in a job it may have given all that it had to give.
+fn assert_missed(moment: Moment, ended: &Outcome) {
+    let needed = matches!(moment, Moment::Shuffling);
+    assert!(
+        !needed || ended.stderr.contains("try 1 of"),
+        "{}",
+        ended.all()
+    );
+}
+
 /// Whether a try staged any file.
 fn staged(staging: &Path, folder: &str) -> bool {
     let Ok(attempts) = std::fs::read_dir(staging) else {
@@ -130,13 +140,7 @@ fn a_killed_executor_costs_a_try(
     scene.cluster.kill_executor(0)?;
     let ended = run.wait()?;
     scene.check(&ended)?;
-    // Late in a job it may have given all that it had to give.
-    let needed = matches!(moment, Moment::Shuffling);
-    assert!(
-        !needed || ended.stderr.contains("try 1 of"),
-        "{}",
-        ended.all()
-    );
+    assert_missed(moment, &ended);
     Ok(())
 }
 
@@ -255,13 +259,7 @@ fn an_executor_whose_link_is_cut_costs_a_try_and_works_again_when_it_is_mended(
     network.cut(0)?;
     let ended = run.wait()?;
     scene.check(&ended)?;
-    // Late in a job it may have given all that it had to give.
-    let needed = matches!(moment, Moment::Shuffling);
-    assert!(
-        !needed || ended.stderr.contains("try 1 of"),
-        "{}",
-        ended.all()
-    );
+    assert_missed(moment, &ended);
 
     network.mend(0)?;
     // Whether or not the scheduler dropped it meanwhile, it takes part in the next run.
