@@ -67,19 +67,22 @@ pub async fn cluster_plan(
     joins: JoinStrategy,
     query: &LogicalPlan,
 ) -> Result<ClusterPlan> {
+    let mut plan = plan_with(options, workers, joins, query).await?;
+    if joins == JoinStrategy::Hash && exceeds(plan.physical.as_ref(), workers.vcore_bytes / 2) {
+        plan = plan_with(options, workers, JoinStrategy::SortMerge, query).await?;
+    }
+    checked(plan)
+}
+
+async fn plan_with(
+    options: &SessionOptions,
+    workers: &Workers,
+    joins: JoinStrategy,
+    query: &LogicalPlan,
+) -> Result<ClusterPlan> {
     let state = cluster_state(options, workers, joins)?;
     let physical = state.create_physical_plan(query).await?;
-    if joins == JoinStrategy::Hash && exceeds(physical.as_ref(), workers.vcore_bytes / 2) {
-        let state = cluster_state(options, workers, JoinStrategy::SortMerge)?;
-        let physical = state.create_physical_plan(query).await?;
-        let joins = JoinStrategy::SortMerge;
-        return checked(ClusterPlan {
-            state,
-            physical,
-            joins,
-        });
-    }
-    checked(ClusterPlan {
+    Ok(ClusterPlan {
         state,
         physical,
         joins,

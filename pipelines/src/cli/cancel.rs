@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use engine::cluster::{Cluster, EMBEDDED, Job};
+use engine::cluster::{Cluster, Job};
 use tokio::time::{Instant, sleep};
 
 use super::Session;
@@ -123,12 +123,7 @@ async fn cancel_jobs(
     arguments: &CancelArguments,
     run: RunId,
 ) -> Result<(), RunError> {
-    let address = arguments
-        .cluster
-        .as_deref()
-        .or_else(|| session.environment.own("SCHEDULER"))
-        .filter(|address| !address.is_empty() && *address != EMBEDDED);
-    let Some(address) = address else {
+    let Some(address) = session.scheduler(arguments.cluster.as_deref()) else {
         return Ok(());
     };
     let cluster = Cluster::connect(address).await?;

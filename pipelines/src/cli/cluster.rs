@@ -1,7 +1,7 @@
 //! `pipelines cluster status`: what a cluster has and does.
 
 use clap::Subcommand;
-use engine::cluster::{Cluster, EMBEDDED, Executor, Job};
+use engine::cluster::{Cluster, Executor, Job};
 use serde::Serialize;
 
 use super::Session;
@@ -44,10 +44,8 @@ pub(super) async fn cluster(
     arguments: &ClusterArguments,
 ) -> Result<ExitStatus, RunError> {
     let ClusterCommand::Status { cluster } = &arguments.command;
-    let address = cluster
-        .as_deref()
-        .or_else(|| session.environment.own("SCHEDULER"))
-        .filter(|address| !address.is_empty() && *address != EMBEDDED)
+    let address = session
+        .scheduler(cluster.as_deref())
         .ok_or(SettingError::NoScheduler)?;
     let cluster = Cluster::connect(address).await?;
     let executors = cluster.executors().await?;

@@ -70,9 +70,7 @@ impl PartitionedWriteExec {
             metrics: ExecutionPlanMetricsSet::new(),
         }
     }
-}
 
-impl PartitionedWriteExec {
     /// The operator over its inputs: the rows and, for other processes, the numbers of their parts.
     pub(super) fn over(inputs: Vec<Arc<dyn ExecutionPlan>>, spec: Arc<WriteSpec>) -> Result<Self> {
         let mut inputs = inputs.into_iter();
