@@ -231,7 +231,8 @@ impl OpenFile {
             readable: spec.readable,
             expected_bytes: spec.encode.target_file_bytes,
         };
-        let upload = spec.store.stage(&target).await.map_err(external)?;
+        let store = spec.store.open()?;
+        let upload = store.stage(&target).await.map_err(external)?;
         let writer =
             ArrowWriter::try_new(Vec::new(), Arc::clone(&spec.file_schema), Some(properties))?;
         Ok(Self {
@@ -330,11 +331,11 @@ mod tests {
     use super::*;
     use crate::options::TableOptions;
     use crate::schema::TableSchema;
-    use crate::store::LocalStore;
+    use crate::store::{LocalStore, Store};
 
     async fn digest(rows: RecordBatch) -> String {
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(LocalStore::new(&folder.path().join("t")).unwrap());
+        let store: Arc<dyn Store> = Arc::new(LocalStore::new(&folder.path().join("t")).unwrap());
         let (schema, _) = TableSchema::normalize(&rows.schema(), &[]);
         let spec = WriteSpec::new(store, "token", &schema, &TableOptions::default());
         let (spec, ordinals) = (Arc::new(spec), Arc::new(Ordinals::default()));

@@ -223,11 +223,12 @@ impl ExecutionPlan for PartitionedWriteExec {
             let Some(attempt) = fenced.attempt else {
                 return written.await;
             };
+            let store = fenced.store.open()?;
             tokio::select! {
                 biased;
-                lost = fence::lost(fenced.store.as_ref(), &fenced.token, attempt) => {
-                    if let Err(error) = fenced.store.give_up(&fenced.folder).await {
-                        warn!(table = fenced.store.location(), %error, "staged files remain; the next run drops them");
+                lost = fence::lost(store.as_ref(), &fenced.token, attempt) => {
+                    if let Err(error) = store.give_up(&fenced.folder).await {
+                        warn!(table = store.location(), %error, "staged files remain; the next run drops them");
                     }
                     Err(lost.into())
                 }

@@ -20,6 +20,7 @@ pub(crate) mod fence;
 mod gathered;
 mod names;
 pub(crate) mod parts;
+mod place;
 mod places;
 mod properties;
 mod rows;
@@ -45,12 +46,12 @@ use crate::layout::PartitionColumns;
 use crate::options::{PublishMode, TableOptions};
 use crate::recorded::RecordedOptions;
 use crate::schema::{TableSchema, can_sort};
-use crate::store::Store;
 
 pub use exec::PartitionedWriteExec;
 pub use rows::StagedFile;
 pub(crate) use rows::{Rows, read_rows};
 
+use place::StorePlace;
 use properties::EncodeOptions;
 
 /// The staging folder of the rows that a run writes: in this process, or in others by one of several tries.
@@ -64,7 +65,7 @@ pub(crate) fn rows_folder(token: &str, attempt: Option<u32>) -> String {
 /// What the operator writes, and where.
 #[derive(Debug)]
 pub(crate) struct WriteSpec {
-    store: Arc<dyn Store>,
+    store: StorePlace,
     token: String,
     folder: String,
     /// Whether the staged files are read before they are published.
@@ -95,7 +96,7 @@ pub(crate) struct WriteSpec {
 impl WriteSpec {
     /// All partitions of a table, into the run's folder of rows.
     pub(crate) fn new(
-        store: Arc<dyn Store>,
+        store: impl Into<StorePlace>,
         token: &str,
         schema: &TableSchema,
         options: &TableOptions,
@@ -158,7 +159,7 @@ impl WriteSpec {
 
     /// The rows of one partition, without its columns, into `folder` of the run's staging area.
     pub(crate) fn of_partition(
-        store: Arc<dyn Store>,
+        store: impl Into<StorePlace>,
         token: &str,
         folder: &str,
         partition: &str,
@@ -176,14 +177,14 @@ impl WriteSpec {
     }
 
     fn bare(
-        store: Arc<dyn Store>,
+        store: impl Into<StorePlace>,
         token: &str,
         columns: SchemaRef,
         schema: &TableSchema,
         options: &TableOptions,
     ) -> Self {
         Self {
-            store,
+            store: store.into(),
             token: token.to_owned(),
             folder: String::new(),
             readable: true,

@@ -2,10 +2,12 @@
 //! name of a published one, to replace it in one step.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::WriteSpec;
 use crate::log::Commit;
 use crate::options::PublishMode;
+use crate::store::Store;
 
 impl WriteSpec {
     /// Whether the staged files are read before they are published. Default: yes.
@@ -17,7 +19,9 @@ impl WriteSpec {
     /// Lets the first file of a partition take the name of the only one published there, so that it replaces that file
     /// in one step, where the storage can.
     pub(crate) fn replacing(mut self, base: Option<&Commit>, mode: PublishMode) -> Self {
-        if mode == PublishMode::Append || !self.store.replaces_in_place(self.readable) {
+        let readable = self.readable;
+        let in_place = |store: &Arc<dyn Store>| store.replaces_in_place(readable);
+        if mode == PublishMode::Append || !self.store.open().is_ok_and(in_place) {
             return self;
         }
         let mut files: HashMap<&str, Option<&str>> = HashMap::new();

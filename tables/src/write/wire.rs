@@ -1,7 +1,7 @@
 //! The operator as bytes: what another process needs to write the same files into the same staging area. Owns the
 //! format. Both sides are one version of this program: a cluster of mixed versions is refused when it is formed.
 //!
-//! No credentials travel: each process opens the table's storage with its own.
+//! No credentials travel: each process that writes opens the table's storage with its own.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use datafusion::common::{DataFusionError, Result, internal_datafusion_err};
 use datafusion::physical_plan::ExecutionPlan;
 use serde::{Deserialize, Serialize};
 
+use super::place::StorePlace;
 use super::{PartitionedWriteExec, WriteSpec};
 use crate::recorded::RecordedOptions;
 use crate::schema::{ColumnRecord, TableSchema};
 use crate::storage::StorageOptions;
-use crate::table::Table;
 
 /// A [`WriteSpec`] of a try of a run, without its storage.
 #[derive(Debug, Serialize, Deserialize)]
@@ -58,10 +58,10 @@ impl PartitionedWriteExec {
         serde_json::to_vec(&wire).map_err(|error| DataFusionError::External(Box::new(error)))
     }
 
-    /// The operator over its inputs, as it had them. The table's storage is reached as `options` say.
+    /// The operator over its inputs, as it had them. When it is executed, the table's storage is reached as `options` say.
     ///
     /// # Errors
-    /// If the bytes and inputs are not those of an operator of this version, or the storage cannot be opened from here.
+    /// If the bytes and inputs are not those of an operator of this version.
     pub fn decode(
         bytes: &[u8],
         inputs: Vec<Arc<dyn ExecutionPlan>>,
@@ -71,9 +71,8 @@ impl PartitionedWriteExec {
             .map_err(|error| DataFusionError::External(Box::new(error)))?;
         let schema = TableSchema::from_record(&wire.columns, &wire.partition_by)
             .map_err(|reason| internal_datafusion_err!("a schema of another version: {reason}"))?;
-        let table = Table::open(&wire.location, options)?;
         let mut spec = WriteSpec::new(
-            table.store,
+            StorePlace::later(&wire.location, options),
             &wire.token,
             &schema,
             &wire.options.to_options(&wire.partition_by),

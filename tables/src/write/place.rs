@@ -1,0 +1,65 @@
+//! The storage that rows are written to, opened when the first of them is. A plan for other processes passes through
+//! one that writes nothing, the scheduler, which needs no credentials then.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::error::Result;
+use crate::storage::StorageOptions;
+use crate::store::Store;
+use crate::table::Table;
+
+/// A table's storage, open or not.
+#[derive(Debug)]
+pub(crate) enum StorePlace {
+    Open(Arc<dyn Store>),
+    /// To be opened by who writes there, as `options` say.
+    Later {
+        location: String,
+        options: StorageOptions,
+        opened: OnceLock<Arc<dyn Store>>,
+    },
+}
+
+impl From<Arc<dyn Store>> for StorePlace {
+    fn from(store: Arc<dyn Store>) -> Self {
+        Self::Open(store)
+    }
+}
+
+impl StorePlace {
+    pub(super) fn later(location: &str, options: &StorageOptions) -> Self {
+        Self::Later {
+            location: location.to_owned(),
+            options: options.clone(),
+            opened: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn location(&self) -> &str {
+        match self {
+            Self::Open(store) => store.location(),
+            Self::Later { location, .. } => location,
+        }
+    }
+
+    /// Opens it, unless it is.
+    ///
+    /// # Errors
+    /// As [`Table::open`].
+    pub(super) fn open(&self) -> Result<&Arc<dyn Store>> {
+        match self {
+            Self::Open(store) => Ok(store),
+            Self::Later {
+                location,
+                options,
+                opened,
+            } => match opened.get() {
+                Some(store) => Ok(store),
+                None => {
+                    let table = Table::open(location, options)?;
+                    Ok(opened.get_or_init(|| table.store))
+                }
+            },
+        }
+    }
+}
