@@ -225,7 +225,7 @@ class Overlay:
             metadata = scaled["spec"]["triggers"][0]["metadata"]
             each = metadata["targetValue"]
             programs.check_served(f"{self.name}, KEDA", metadata["valueLocation"])
-            host = f"//scheduler.{scaled['metadata']['namespace']}.svc:50050/"
+            host = f"//scheduler.{scaled['metadata']['namespace']}.svc:9090/"
             check(host in metadata["url"], f"{self.name}: KEDA asks {metadata['url']}, the scheduler is {host}")
         check(int(each) == vcores, f"{self.name}: an executor has {vcores} vcores and is added for every {each} that are wanted")
 

@@ -1,6 +1,9 @@
 //! The Ballista executor with the product's functions.
 //!
-//! Owns the command line and the life of the process. Sessions come from `engine`; running tasks is Ballista's.
+//! Owns the command line and the life of the process, and what is answered on its ports (`server`). Sessions come from
+//! `engine`; running tasks is Ballista's.
+
+mod server;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -11,8 +14,9 @@ use anyhow::Context;
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use clap::{Parser, Subcommand};
-use engine::cluster::{Cluster, MESSAGE_BYTES, physical_codec, probe, process_config};
+use engine::cluster::{Cluster, MESSAGE_BYTES, Tls, physical_codec, probe, process_config};
 use engine::{Budget, SessionOptions};
+use server::Ports;
 // `malloc` of the whole process, by being linked (docs/decisions.md).
 use tikv_jemallocator as _;
 
@@ -48,8 +52,12 @@ struct Arguments {
     /// Host under which the scheduler and other executors reach this process (default: --bind-host)
     #[arg(long, env = "EXECUTOR_EXTERNAL_HOST")]
     external_host: Option<String>,
+    /// Folder with ca.crt, tls.crt and tls.key, this process's certificate for the name `spillway`: the scheduler, other
+    /// executors and runs have to show one of the same authority
+    #[arg(long, env = "EXECUTOR_TLS", value_name = "FOLDER")]
+    tls: Option<PathBuf>,
     /// Listen on an address that other machines reach, although nobody is asked who they are
-    #[arg(long, env = "EXECUTOR_INSECURE")]
+    #[arg(long, env = "EXECUTOR_INSECURE", conflicts_with = "tls")]
     insecure: bool,
     /// Port of the Arrow Flight service, which hands out shuffled data
     #[arg(long, env = "EXECUTOR_PORT", default_value_t = 50051)]
@@ -108,6 +116,10 @@ impl Arguments {
             .clone()
             .unwrap_or_else(|| self.bind_host.to_string())
     }
+
+    fn certificates(&self) -> anyhow::Result<Option<Tls>> {
+        Ok(self.tls.as_deref().map(Tls::open).transpose()?)
+    }
 }
 
 /// Fails if the executor does not answer or, unless `live`, is not in its scheduler's list.
@@ -123,7 +135,9 @@ async fn healthcheck(arguments: &Arguments, live: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     let scheduler = format!("{}:{}", arguments.scheduler_host, arguments.scheduler_port);
-    let listed = Cluster::connect(&scheduler).await?.executors().await?;
+    let tls = arguments.certificates()?;
+    let scheduler_there = Cluster::connect(&scheduler, tls.as_ref()).await?;
+    let listed = scheduler_there.executors().await?;
     let (host, port) = (arguments.advertised_host(), arguments.port);
     anyhow::ensure!(
         listed
@@ -137,9 +151,15 @@ async fn healthcheck(arguments: &Arguments, live: bool) -> anyhow::Result<()> {
 /// Works until SIGTERM, SIGINT or the scheduler's request to stop.
 async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     anyhow::ensure!(
-        arguments.bind_host.is_loopback() || arguments.insecure,
-        "{} can be reached from other machines, and whoever reaches an executor can run plans on it: listen on 127.0.0.1, or \
-         say --insecure in a network of which every member is trusted",
+        arguments.bind_host.is_loopback() || arguments.tls.is_some() || arguments.insecure,
+        "{} can be reached from other machines, and whoever reaches an executor can run plans on it: listen on 127.0.0.1, \
+         give certificates with --tls, or say --insecure in a network of which every member is trusted",
+        arguments.bind_host
+    );
+    anyhow::ensure!(
+        !arguments.bind_host.is_unspecified() || arguments.tls.is_none(),
+        "{} is every address of this machine, also those on which the parts of this process speak with each other: with \
+         --tls, --bind-host must be the one address that others reach",
         arguments.bind_host
     );
     anyhow::ensure!(
@@ -148,6 +168,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
          the others reach",
         arguments.bind_host
     );
+    let tls = arguments.certificates()?;
     let external_host = arguments.advertised_host();
     let vcores = match arguments.vcores {
         Some(vcores) => vcores,
@@ -167,10 +188,13 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     // One runtime for all sessions: spill folder, object stores and their connections are shared.
     let runtime = engine::runtime(&options).context("cannot build the runtime environment")?;
     let message_bytes = u32::try_from(MESSAGE_BYTES).context("messages are too large")?;
+    let endpoints = tls.as_ref().map(Tls::endpoints);
+    let (host, data, tasks) = (arguments.bind_host, arguments.port, arguments.grpc_port);
+    let ports = Ports::bind(host, data, tasks, tls.clone()).await?;
     let config = ExecutorProcessConfig {
         scheduler_host: arguments.scheduler_host,
         scheduler_port: arguments.scheduler_port,
-        bind_host: arguments.bind_host.to_string(),
+        bind_host: host_of_an_address(ports.tasks),
         external_host: Some(external_host),
         port: arguments.port,
         grpc_port: arguments.grpc_port,
@@ -178,7 +202,9 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         work_dir: Some(work_dir.display().to_string()),
         memory_pool_size: Some(pool_bytes),
         override_function_registry: Some(Arc::new(functions)),
-        override_config_producer: Some(Arc::new(process_config)),
+        override_config_producer: Some(Arc::new(move || process_config(tls.as_ref()))),
+        override_arrow_flight_service: Some(ports.into_provider()),
+        override_create_grpc_client_endpoint: endpoints,
         override_physical_codec: Some(physical_codec()),
         grpc_max_decoding_message_size: message_bytes,
         grpc_max_encoding_message_size: message_bytes,
@@ -192,6 +218,14 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         .await
         .context("the executor stopped")?;
     Ok(())
+}
+
+/// As it is written before a port.
+fn host_of_an_address(host: IpAddr) -> String {
+    match host {
+        IpAddr::V4(host) => host.to_string(),
+        IpAddr::V6(host) => format!("[{host}]"),
+    }
 }
 
 /// The budget of all tasks together, and where they spill.

@@ -4,6 +4,7 @@
 //! pipeline's own `SET pipeline.…`, then the preset, then the default. Components get plain values from here and never
 //! look at the environment themselves.
 
+mod cluster;
 mod environment;
 
 use std::num::NonZeroU64;
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 use crate::language::{MemoryLimit, Mode, OptionError, PipelineOptions, Preset};
 
+pub use cluster::{ClusterFlags, ClusterPlace, ClusterRunFlags, ClusterSettings};
 pub use environment::Environment;
 
 /// Where a value came from, strongest first.
@@ -37,6 +39,15 @@ pub struct Setting<T> {
     pub value: T,
     /// Where it came from.
     pub origin: Origin,
+}
+
+impl<T> Setting<T> {
+    fn map<U>(&self, made: impl FnOnce(&T) -> U) -> Setting<U> {
+        Setting {
+            value: made(&self.value),
+            origin: self.origin,
+        }
+    }
 }
 
 /// The knobs of a preset.
@@ -87,13 +98,9 @@ pub struct RunFlags {
     /// Rows above which `auto` goes to the cluster
     #[arg(long, value_name = "ROWS", help_heading = "Cluster")]
     pub threshold_rows: Option<String>,
-    /// Address of the cluster's scheduler, such as `http://host:50050`, or `embedded` to start a cluster on this machine
-    /// for this run [env: PIPELINES_SCHEDULER]
-    #[arg(long, value_name = "ADDRESS", help_heading = "Cluster")]
-    pub cluster: Option<String>,
-    /// What each executor was given as --memory-bytes; joins are planned by it [env: PIPELINES_EXECUTOR_MEMORY]
-    #[arg(long, value_name = "AMOUNT", help_heading = "Cluster")]
-    pub executor_memory: Option<String>,
+    /// How the cluster is used.
+    #[command(flatten)]
+    pub cluster: ClusterRunFlags,
 }
 
 impl RunFlags {
@@ -155,18 +162,13 @@ pub struct RunSettings {
     pub mode: Setting<Mode>,
     /// Rows above which [`Mode::Auto`] goes to the cluster.
     pub threshold_rows: Setting<u64>,
-    /// Address of the cluster's scheduler.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scheduler: Option<Setting<String>>,
-    /// What each of its executors was given, bytes.
-    pub executor_memory: Setting<u64>,
+    /// How the cluster is used.
+    #[serde(flatten)]
+    pub cluster: ClusterSettings,
 }
 
 /// Rows above which a run goes to the cluster when nothing is said (docs/cluster.md has the measurement).
 const THRESHOLD_ROWS: u64 = 1_000_000;
-
-/// What an executor is taken to have when nothing is said: its own default.
-const EXECUTOR_MEMORY: u64 = 1 << 30;
 
 /// The share of the available memory that is the ceiling when nothing is said.
 const DEFAULT_MEMORY: MemoryLimit = MemoryLimit::Percent(50);
@@ -185,8 +187,7 @@ impl RunSettings {
         definition: &PipelineOptions,
         available: u64,
     ) -> Result<Self, SettingError> {
-        let scheduler = scheduler(flags, environment);
-        let executor_memory = executor_memory(flags, environment)?;
+        let cluster = ClusterSettings::resolve(&flags.cluster, environment)?;
         let (flags, variables) = (flags.options()?, environment.options()?);
         let asked = [
             (&flags, Origin::Flag),
@@ -233,7 +234,7 @@ impl RunSettings {
             value: Mode::Auto,
             origin: Origin::Default,
         });
-        if mode.value == Mode::Cluster && scheduler.is_none() {
+        if mode.value == Mode::Cluster && cluster.place.scheduler.is_none() {
             return Err(SettingError::NoScheduler);
         }
         let threshold_rows = first(&asked, |options| options.threshold_rows.map(u64::from));
@@ -257,53 +258,8 @@ impl RunSettings {
                 value: THRESHOLD_ROWS,
                 origin: Origin::Default,
             }),
-            scheduler,
-            executor_memory,
+            cluster,
         })
-    }
-}
-
-/// The address of the scheduler: it belongs to a place, not to a pipeline, so a definition cannot give it.
-fn scheduler(flags: &RunFlags, environment: &Environment) -> Option<Setting<String>> {
-    let setting = |value: &str, origin| Setting {
-        value: String::from(value),
-        origin,
-    };
-    let flag = flags.cluster.as_deref();
-    let variable = environment.own("SCHEDULER");
-    flag.map(|value| setting(value, Origin::Flag))
-        .or_else(|| variable.map(|value| setting(value, Origin::Environment)))
-        .filter(|address| !address.value.is_empty())
-}
-
-/// The memory of an executor, which is a fact of the same place.
-fn executor_memory(
-    flags: &RunFlags,
-    environment: &Environment,
-) -> Result<Setting<u64>, SettingError> {
-    let flag = flags.executor_memory.as_deref();
-    let variable = environment.own("EXECUTOR_MEMORY");
-    let given = flag
-        .map(|text| (text, "--executor-memory", Origin::Flag))
-        .or_else(|| variable.map(|text| (text, "PIPELINES_EXECUTOR_MEMORY", Origin::Environment)));
-    let Some((text, name, origin)) = given else {
-        return Ok(Setting {
-            value: EXECUTOR_MEMORY,
-            origin: Origin::Default,
-        });
-    };
-    // A share would be one of another machine.
-    match text.parse() {
-        Ok(MemoryLimit::Bytes(value)) => Ok(Setting { value, origin }),
-        Ok(MemoryLimit::Percent(_)) | Err(_) => Err(SettingError::Value {
-            name: String::from(name),
-            source: OptionError::Invalid {
-                name: "executor_memory",
-                value: String::from(text),
-                expected: "a size such as 4GiB, or a number of bytes",
-                suggestion: None,
-            },
-        }),
     }
 }
 
@@ -345,6 +301,11 @@ pub enum SettingError {
         "mode `cluster` needs the address of a scheduler: give --cluster http://host:50050 (or --cluster embedded), or set PIPELINES_SCHEDULER"
     )]
     NoScheduler,
+    /// A command is about a cluster, and nobody said which.
+    #[error(
+        "give the address of a scheduler with --cluster http://host:50050, or set PIPELINES_SCHEDULER"
+    )]
+    NoAddress,
     /// A ceiling in which the program itself does not fit.
     #[error("a memory ceiling of {} is too small; the least is {}", bytesize::ByteSize(*bytes).display().iec(), bytesize::ByteSize(*smallest).display().iec())]
     MemoryTooSmall {
@@ -473,10 +434,16 @@ mod tests {
         );
         let variables = [("PIPELINES_SCHEDULER", "there:50050")];
         let settings = resolve(&flags, &variables, &options).unwrap();
-        assert_eq!(settings.scheduler.unwrap().value, "there:50050");
-        flags.cluster = Some("here:50050".into());
+        assert_eq!(
+            settings.cluster.place.scheduler.unwrap().value,
+            "there:50050"
+        );
+        flags.cluster.cluster.cluster = Some("here:50050".into());
         let settings = resolve(&flags, &variables, &options).unwrap();
-        assert_eq!(settings.scheduler.unwrap().value, "here:50050");
+        assert_eq!(
+            settings.cluster.place.scheduler.unwrap().value,
+            "here:50050"
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use ballista_core::ConfigProducer;
 use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::cluster::memory::InMemoryJobState;
 use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
@@ -23,7 +24,7 @@ use clap::{Parser, Subcommand};
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionConfig;
-use engine::cluster::{Cluster, MESSAGE_BYTES, physical_codec, process_config};
+use engine::cluster::{Cluster, MESSAGE_BYTES, Tls, physical_codec, process_config};
 use engine::{Budget, SessionOptions};
 use resources::Resources;
 use tokio::net::TcpListener;
@@ -45,6 +46,9 @@ struct Arguments {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, env = "SCHEDULER_BIND", default_value = "127.0.0.1:50050")]
     bind: SocketAddr,
+    /// Address on which anybody is told numbers of executors and tasks: /metrics, /api/scaling, /readyz, /healthz
+    #[arg(long, env = "SCHEDULER_METRICS_BIND", value_name = "ADDRESS")]
+    metrics_bind: Option<SocketAddr>,
     /// Host under which executors reach this process (default: that of --bind)
     #[arg(long, env = "SCHEDULER_EXTERNAL_HOST")]
     external_host: Option<String>,
@@ -54,8 +58,12 @@ struct Arguments {
     /// Seconds that an executor which is told to stop may take to end its tasks
     #[arg(long, env = "SCHEDULER_DRAIN_SECONDS", default_value_t = 600)]
     drain_seconds: u64,
+    /// Folder with ca.crt, tls.crt and tls.key, this process's certificate for the name `spillway`: executors and runs have
+    /// to show one of the same authority
+    #[arg(long, env = "SCHEDULER_TLS", value_name = "FOLDER")]
+    tls: Option<PathBuf>,
     /// Listen on an address that other machines reach, although nobody is asked who they are
-    #[arg(long, env = "SCHEDULER_INSECURE")]
+    #[arg(long, env = "SCHEDULER_INSECURE", conflicts_with = "tls")]
     insecure: bool,
     #[command(subcommand)]
     command: Option<Command>,
@@ -80,7 +88,7 @@ fn main() -> anyhow::Result<()> {
         .context("cannot start the runtime")?;
     let served = runtime.block_on(async {
         match arguments.command {
-            Some(Command::Healthcheck) => healthcheck(arguments.bind).await,
+            Some(Command::Healthcheck) => healthcheck(&arguments).await,
             None => serve(arguments).await,
         }
     });
@@ -88,12 +96,20 @@ fn main() -> anyhow::Result<()> {
     served
 }
 
+impl Arguments {
+    fn certificates(&self) -> anyhow::Result<Option<Tls>> {
+        Ok(self.tls.as_deref().map(Tls::open).transpose()?)
+    }
+}
+
 /// Fails if the scheduler at that address does not answer.
-async fn healthcheck(mut bind: SocketAddr) -> anyhow::Result<()> {
+async fn healthcheck(arguments: &Arguments) -> anyhow::Result<()> {
+    let mut bind = arguments.bind;
     if bind.ip().is_unspecified() {
         bind.set_ip(Ipv4Addr::LOCALHOST.into());
     }
-    let scheduler = Cluster::connect(&bind.to_string()).await?;
+    let tls = arguments.certificates()?;
+    let scheduler = Cluster::connect(&bind.to_string(), tls.as_ref()).await?;
     scheduler.executors().await?;
     Ok(())
 }
@@ -103,13 +119,15 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let spill_dir = arguments
         .work_dir
+        .clone()
         .unwrap_or_else(|| std::env::temp_dir().join("spillway-scheduler"));
     anyhow::ensure!(
-        arguments.bind.ip().is_loopback() || arguments.insecure,
+        arguments.bind.ip().is_loopback() || arguments.tls.is_some() || arguments.insecure,
         "{} can be reached from other machines, and whoever reaches a scheduler can run plans on its executors: listen on \
-         127.0.0.1, or say --insecure in a network of which every member is trusted",
+         127.0.0.1, give certificates with --tls, or say --insecure in a network of which every member is trusted",
         arguments.bind
     );
+    let tls = arguments.certificates()?;
     // Bound before anything is configured: executors are told the port that was really taken.
     let listener = TcpListener::bind(arguments.bind).await.with_context(|| {
         format!(
@@ -120,8 +138,16 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let address = listener
         .local_addr()
         .context("cannot tell the address of the listener")?;
+    let metrics = match arguments.metrics_bind {
+        Some(bind) => Some(TcpListener::bind(bind).await.with_context(|| {
+            format!("cannot listen on {bind}; choose another address with --metrics-bind")
+        })?),
+        None => None,
+    };
     let session_builder: SessionBuilder =
         Arc::new(move |session| session_state(session, &spill_dir));
+    let members = tls.clone();
+    let configuration: ConfigProducer = Arc::new(move || process_config(members.as_ref()));
     let config = Arc::new(SchedulerConfig {
         bind_host: address.ip().to_string(),
         bind_port: address.port(),
@@ -129,7 +155,9 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
             .external_host
             .unwrap_or_else(|| address.ip().to_string()),
         override_session_builder: Some(Arc::clone(&session_builder)),
-        override_config_producer: Some(Arc::new(process_config)),
+        override_config_producer: Some(Arc::clone(&configuration)),
+        override_create_grpc_client_endpoint: tls.as_ref().map(Tls::endpoints),
+        use_tls: tls.is_some(),
         override_physical_codec: Some(physical_codec()),
         grpc_client_max_message_size: u32::try_from(MESSAGE_BYTES)
             .context("messages are too large")?,
@@ -154,15 +182,21 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         Arc::new(InMemoryJobState::new(
             config.scheduler_id.clone(),
             session_builder,
-            Arc::new(process_config),
+            configuration,
         )),
     );
     let scheduler = create_scheduler(cluster, config)
         .await
         .context("cannot start scheduling")?;
+    if let Some(metrics) = &metrics {
+        let address = metrics
+            .local_addr()
+            .context("cannot tell the address of the listener")?;
+        tracing::info!(%address, "numbers are at");
+    }
     tracing::info!(%address, "scheduler listens");
     tokio::select! {
-        served = server::serve(listener, scheduler) => return served,
+        served = server::serve(listener, tls, metrics, scheduler) => return served,
         _ = terminate.recv() => {}
         interrupt = tokio::signal::ctrl_c() => interrupt.context("cannot listen for SIGINT")?,
     }

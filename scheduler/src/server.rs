@@ -1,6 +1,7 @@
 //! What the scheduler answers on its port: Ballista's gRPC service and its `/api`, and beside them whether it is alive and
 //! how much work there is. Owns the routes; what they say of executors and tasks is counted in [`crate::load`].
 
+use std::future::pending;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -13,7 +14,7 @@ use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
 use ballista_scheduler::api::get_routes;
 use ballista_scheduler::scheduler_server::SchedulerServer;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
-use engine::cluster::MESSAGE_BYTES;
+use engine::cluster::{MESSAGE_BYTES, Tls};
 use tokio::net::TcpListener;
 use tonic::service::RoutesBuilder;
 
@@ -22,14 +23,29 @@ use crate::load::{Load, load};
 /// Ballista's scheduler with our plans.
 pub(crate) type Scheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
 
-/// Answers until the listener fails.
-pub(crate) async fn serve(listener: TcpListener, scheduler: Scheduler) -> anyhow::Result<()> {
-    axum::serve(listener, router(Arc::new(scheduler)))
-        .await
-        .context("the scheduler stopped")
+/// Answers until a listener fails; with `tls`, members of the cluster only. On `metrics` anybody is told numbers.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    metrics: Option<TcpListener>,
+    scheduler: Scheduler,
+) -> anyhow::Result<()> {
+    let scheduler = Arc::new(scheduler);
+    let everything = engine::cluster::serve(listener, tls, router(&scheduler), pending());
+    let served = match metrics {
+        Some(metrics) => {
+            let told = engine::cluster::serve(metrics, None, numbers(&scheduler), pending());
+            tokio::select! {
+                served = everything => served,
+                served = told => served,
+            }
+        }
+        None => everything.await,
+    };
+    served.context("the scheduler stopped")
 }
 
-fn router(scheduler: Arc<Scheduler>) -> Router {
+fn router(scheduler: &Arc<Scheduler>) -> Router {
     let service = SchedulerGrpcServer::new(scheduler.as_ref().clone())
         .max_encoding_message_size(MESSAGE_BYTES)
         .max_decoding_message_size(MESSAGE_BYTES);
@@ -39,13 +55,19 @@ fn router(scheduler: Arc<Scheduler>) -> Router {
         .routes()
         .into_axum_router()
         .fallback(|| async { StatusCode::NOT_FOUND });
-    let own = Router::new()
+    get_routes(Arc::clone(scheduler))
+        .merge(grpc)
+        .merge(numbers(scheduler))
+}
+
+/// What says nothing of plans and places.
+fn numbers(scheduler: &Arc<Scheduler>) -> Router {
+    Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/api/scaling", get(scaling))
-        .with_state(Arc::clone(&scheduler));
-    get_routes(scheduler).merge(grpc).merge(own)
+        .with_state(Arc::clone(scheduler))
 }
 
 /// Whether there is anybody to give tasks to. Runs wait for the first executor, so this is for people and dashboards;

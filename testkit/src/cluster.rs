@@ -19,10 +19,21 @@ pub struct Cluster {
     scheduler_workspace: Workspace,
     executor_workspace: Workspace,
     executor: PathBuf,
+    /// The program that runs pipelines, to ask what only members are told.
+    client: Workspace,
     port: u16,
     executors: Vec<Executor>,
     vcores: usize,
+    certificates: Option<PathBuf>,
     /// Where each executor is a host of its own. Dropped last.
+    network: Option<Network>,
+}
+
+/// What is around the processes of a cluster.
+#[derive(Default)]
+struct Surroundings {
+    environment: Vec<(String, String)>,
+    certificates: Option<PathBuf>,
     network: Option<Network>,
 }
 
@@ -31,6 +42,7 @@ pub struct Cluster {
 struct Executor {
     process: Option<Child>,
     port: u16,
+    grpc_port: u16,
     work: PathBuf,
 }
 
@@ -41,7 +53,7 @@ impl Cluster {
     /// # Errors
     /// When one of them does not start.
     pub fn start(binary: &str, executors: usize, vcores: usize) -> anyhow::Result<Option<Self>> {
-        Self::start_with(binary, executors, vcores, &[])
+        Self::start_all(binary, executors, vcores, Surroundings::default())
     }
 
     /// As [`Cluster::start`], with every executor on a host of its own. `None`, after saying so, also where no such hosts
@@ -57,7 +69,11 @@ impl Cluster {
         let Some(network) = Network::new()? else {
             return Ok(None);
         };
-        Self::start_all(binary, executors, vcores, &[], Some(network))
+        let surroundings = Surroundings {
+            network: Some(network),
+            ..Surroundings::default()
+        };
+        Self::start_all(binary, executors, vcores, surroundings)
     }
 
     /// As [`Cluster::start`], with these variables in the environment of every process.
@@ -70,15 +86,35 @@ impl Cluster {
         vcores: usize,
         environment: &[(String, String)],
     ) -> anyhow::Result<Option<Self>> {
-        Self::start_all(binary, executors, vcores, environment, None)
+        let surroundings = Surroundings {
+            environment: environment.to_vec(),
+            ..Surroundings::default()
+        };
+        Self::start_all(binary, executors, vcores, surroundings)
+    }
+
+    /// As [`Cluster::start`], of processes that show each other the certificates in a folder.
+    ///
+    /// # Errors
+    /// When one of them does not start.
+    pub fn start_with_certificates(
+        binary: &str,
+        executors: usize,
+        vcores: usize,
+        folder: &Path,
+    ) -> anyhow::Result<Option<Self>> {
+        let surroundings = Surroundings {
+            certificates: Some(folder.to_path_buf()),
+            ..Surroundings::default()
+        };
+        Self::start_all(binary, executors, vcores, surroundings)
     }
 
     fn start_all(
         binary: &str,
         executors: usize,
         vcores: usize,
-        environment: &[(String, String)],
-        network: Option<Network>,
+        surroundings: Surroundings,
     ) -> anyhow::Result<Option<Self>> {
         let beside = |name: &str| Path::new(binary).with_file_name(name);
         let (scheduler, executor) = (beside("scheduler"), beside("executor"));
@@ -106,14 +142,22 @@ impl Cluster {
             // Under whatever command puts it on its host.
             executor_workspace: Workspace::new("/usr/bin/env")?,
             executor,
+            client: Workspace::new(binary)?,
             port: free_port()?,
             executors: Vec::new(),
             vcores,
-            network,
+            network: surroundings.network,
+            certificates: surroundings.certificates,
         };
-        for (name, value) in environment {
+        for (name, value) in &surroundings.environment {
             cluster.scheduler_workspace.set(name, value);
             cluster.executor_workspace.set(name, value);
+        }
+        if let Some(folder) = &cluster.certificates {
+            let folder = folder.display().to_string();
+            cluster.scheduler_workspace.set("SCHEDULER_TLS", &folder);
+            cluster.executor_workspace.set("EXECUTOR_TLS", &folder);
+            cluster.client.set("PIPELINES_CLUSTER_TLS", &folder);
         }
         cluster.start_scheduler()?;
         for _ in 0..executors {
@@ -146,8 +190,11 @@ impl Cluster {
         arguments.extend(self.network.as_ref().map(|_| "--insecure"));
         let scheduler = self.scheduler_workspace.start(arguments)?;
         let address = self.address();
-        wait_for("the scheduler", || http_get(&address, "/healthz"))
-            .with_context(|| scheduler.said())?;
+        wait_for("the scheduler", || match self.certificates {
+            Some(_) => self.listed().map(drop),
+            None => http_get(&address, "/healthz").map(drop),
+        })
+        .with_context(|| scheduler.said())?;
         self.scheduler = Some(scheduler);
         Ok(())
     }
@@ -201,6 +248,7 @@ impl Cluster {
         self.executors.push(Executor {
             process: Some(process),
             port,
+            grpc_port,
             work,
         });
         Ok(number)
@@ -219,6 +267,20 @@ impl Cluster {
 
     /// How many executors the scheduler lists; `None` if it does not answer.
     pub fn listed(&self) -> Option<usize> {
+        if self.certificates.is_some() {
+            let address = self.address();
+            let question = [
+                "cluster",
+                "status",
+                "--cluster",
+                &address,
+                "--output",
+                "json",
+            ];
+            let status = self.client.run(question).ok()?;
+            let status: serde_json::Value = serde_json::from_str(&status.stdout).ok()?;
+            return Some(status["executors"].as_array()?.len());
+        }
         let answer = http_get(&self.address(), "/api/executors")?;
         let executors: Vec<serde_json::Value> = serde_json::from_str(&answer).ok()?;
         Some(executors.len())
@@ -251,6 +313,11 @@ impl Cluster {
     /// The port under which an executor hands out data.
     pub fn executor_port(&self, number: usize) -> u16 {
         self.executors[number].port
+    }
+
+    /// The port under which an executor takes tasks.
+    pub fn executor_tasks_port(&self, number: usize) -> u16 {
+        self.executors[number].grpc_port
     }
 
     /// What an executor has in its work folder, as paths: shuffled data and spill files.

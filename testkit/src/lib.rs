@@ -3,6 +3,7 @@
 //! Owns starting the product's binaries in a folder of their own, reading what they say, and stopping them, and the
 //! services that they talk to, and the data of TPC-H. What is expected of them is the tests'.
 
+pub mod certificates;
 pub mod cluster;
 mod command;
 mod folder;

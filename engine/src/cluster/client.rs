@@ -2,6 +2,7 @@
 //! its plan to its rows, is in `job`.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use tonic::transport::Channel;
 use url::Url;
 
 use super::error::ClusterError;
-use super::session::MESSAGE_BYTES;
+use super::session::{MESSAGE_BYTES, client_config};
+use super::tls::{NAME, Tls};
 use super::watch;
 use crate::chain;
 
@@ -88,51 +90,62 @@ impl Job {
 /// A scheduler and its executors. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Cluster {
+    /// As given, for people.
     pub(super) url: Url,
+    pub(super) tls: Option<Tls>,
     pub(super) scheduler: SchedulerGrpcClient<Channel>,
     http: reqwest::Client,
+    /// Where `http` finds the routes beside gRPC.
+    routes: String,
     /// Executors that were lost while a job ran, with the last heartbeat that they had sent.
     lost: Arc<Mutex<HashMap<String, Option<u64>>>>,
 }
 
 impl Cluster {
-    /// Connects to the scheduler at an address such as `http://host:50050`, or `host:50050`.
+    /// Connects to the scheduler at an address such as `http://host:50050`, or `host:50050`; with `tls`, `https://`.
     ///
     /// # Errors
-    /// [`ClusterError::Address`], [`ClusterError::Unreachable`].
-    pub async fn connect(address: &str) -> Result<Self, ClusterError> {
-        let url = parse(address)?;
-        let unreachable = |reason: String| ClusterError::Unreachable {
+    /// [`ClusterError::Address`], [`ClusterError::Tls`], [`ClusterError::Unreachable`].
+    pub async fn connect(address: &str, tls: Option<&Tls>) -> Result<Self, ClusterError> {
+        let url = parse(address, tls.is_some())?;
+        let unreachable = |error: &(dyn Error + 'static)| ClusterError::Unreachable {
             url: String::from(address),
-            reason,
+            reason: chain(error),
         };
-        let config = GrpcClientConfig {
-            max_message_size: MESSAGE_BYTES,
-            connect_timeout_seconds: ANSWER.as_secs(),
-            ..GrpcClientConfig::default()
-        };
-        let endpoint = create_grpc_client_endpoint(
-            url.as_str().trim_end_matches('/').to_owned(),
-            Some(&config),
+        let address = url.as_str().trim_end_matches('/').to_owned();
+        let mut endpoint = create_grpc_client_endpoint(
+            address.clone(),
+            Some(&GrpcClientConfig {
+                connect_timeout_seconds: ANSWER.as_secs(),
+                ..client_config()
+            }),
         )
-        .map_err(|error| unreachable(error.to_string()))?;
+        .map_err(|error| unreachable(&error))?;
+        let mut http = reqwest::Client::builder().timeout(ANSWER).no_proxy();
+        let mut routes = address;
+        if let Some(tls) = tls {
+            endpoint = tls.endpoint(&endpoint)?;
+            http = tls.http(url.host_str().unwrap_or_default(), http)?;
+            let port = url.port_or_known_default().unwrap_or_default();
+            routes = format!("https://{NAME}:{port}");
+        }
         let channel = endpoint
             .connect()
             .await
-            .map_err(|error| unreachable(chain(&error)))?;
-        let http = reqwest::Client::builder()
-            .timeout(ANSWER)
-            .no_proxy()
-            .build()
-            .map_err(|error| unreachable(chain(&error)))?;
-        Ok(Self {
+            .map_err(|error| unreachable(&error))?;
+        let cluster = Self {
             url,
+            tls: tls.cloned(),
             scheduler: SchedulerGrpcClient::new(channel)
                 .max_encoding_message_size(MESSAGE_BYTES)
                 .max_decoding_message_size(MESSAGE_BYTES),
-            http,
+            http: http.build().map_err(|error| unreachable(&error))?,
+            routes,
             lost: Arc::default(),
-        })
+        };
+        // A connection alone is also had from a server that hangs up on who shows no certificate, and from others.
+        cluster.executors().await?;
+        Ok(cluster)
     }
 
     /// The scheduler's address.
@@ -192,7 +205,7 @@ impl Cluster {
     }
 
     pub(super) async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClusterError> {
-        let url = format!("{}{path}", self.url());
+        let url = format!("{}{path}", self.routes);
         let asked = async {
             let answer = self.http.get(url).send().await?.error_for_status()?;
             answer.json().await
@@ -236,19 +249,25 @@ impl Cluster {
     }
 }
 
-fn parse(address: &str) -> Result<Url, ClusterError> {
+fn parse(address: &str, tls: bool) -> Result<Url, ClusterError> {
+    let scheme = if tls { "https" } else { "http" };
     let refused = |reason: &str| ClusterError::Address {
         url: String::from(address),
         reason: String::from(reason),
+        scheme,
     };
     let text = if address.contains("://") {
         String::from(address)
     } else {
-        format!("http://{address}")
+        format!("{scheme}://{address}")
     };
     let url = Url::parse(&text).map_err(|error| refused(&error.to_string()))?;
-    if url.scheme() != "http" {
-        return Err(refused("only http:// is supported"));
+    if url.scheme() != scheme {
+        return Err(refused(match url.scheme() {
+            "https" => "https:// needs this process's certificates",
+            "http" => "certificates were given, and http:// does not use them",
+            _ => "that is another protocol",
+        }));
     }
     if url.host_str().is_none() || url.port().is_none() {
         return Err(refused("it needs a host and a port"));
@@ -263,7 +282,7 @@ mod tests {
     #[test]
     fn an_address_is_a_host_and_a_port() {
         for good in ["http://scheduler:50050", "scheduler:50050", "127.0.0.1:1"] {
-            assert!(parse(good).is_ok(), "{good}");
+            assert!(parse(good, false).is_ok(), "{good}");
         }
         for bad in [
             "",
@@ -273,15 +292,27 @@ mod tests {
             "a b:1",
         ] {
             assert!(
-                matches!(parse(bad), Err(ClusterError::Address { .. })),
+                matches!(parse(bad, false), Err(ClusterError::Address { .. })),
                 "{bad}"
             );
         }
     }
 
+    #[test]
+    fn an_address_says_how_certificates_are_used() {
+        let url = parse("scheduler:50050", true).unwrap();
+        assert_eq!(url.as_str(), "https://scheduler:50050/");
+        assert!(parse("https://scheduler:50050", true).is_ok());
+        let error = parse("http://scheduler:50050", true).unwrap_err();
+        assert!(
+            error.to_string().contains("write it as https://"),
+            "{error}"
+        );
+    }
+
     #[tokio::test]
     async fn a_scheduler_that_is_not_there_is_named() {
-        let error = Cluster::connect("127.0.0.1:1").await.unwrap_err();
+        let error = Cluster::connect("127.0.0.1:1", None).await.unwrap_err();
         assert!(error.is_transient());
         assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
     }

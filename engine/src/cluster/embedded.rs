@@ -48,7 +48,7 @@ impl EmbeddedCluster {
         let deadline = Instant::now() + PATIENCE;
         let address = format!("127.0.0.1:{scheduler_port}");
         let cluster = loop {
-            match Cluster::connect(&address).await {
+            match Cluster::connect(&address, None).await {
                 Ok(cluster) => break cluster,
                 Err(error) if Instant::now() > deadline => return Err(error),
                 Err(_) => sleep(PAUSE).await,

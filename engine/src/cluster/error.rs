@@ -2,13 +2,16 @@
 
 use datafusion::error::DataFusionError;
 
+use super::tls::TlsError;
+
 /// Why a job gave no result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClusterError {
     /// The scheduler cannot be reached, or does not answer as one.
     #[error(
-        "the scheduler at {url} does not answer: {reason}; check the address, and that `scheduler` runs there"
+        "the scheduler at {url} does not answer: {reason}; check the address, that `scheduler` runs there, and whether it \
+         asks for certificates"
     )]
     Unreachable {
         /// Its address.
@@ -17,13 +20,20 @@ pub enum ClusterError {
         reason: String,
     },
     /// The address is not one.
-    #[error("{url:?} is not the address of a scheduler: {reason}; write it as http://host:50050")]
+    #[error(
+        "{url:?} is not the address of a scheduler: {reason}; write it as {scheme}://host:50050"
+    )]
     Address {
         /// As given.
         url: String,
         /// What is wrong.
         reason: String,
+        /// How it must begin here.
+        scheme: &'static str,
     },
+    /// The certificates of this process cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A cluster on this machine could not be started.
     #[error("a cluster on this machine cannot be started: {reason}")]
     Embedded {
@@ -127,6 +137,7 @@ impl ClusterError {
             | Self::Fetch { .. } => true,
             Self::JobFailed { reason, .. } => is_transient_failure(reason),
             Self::Address { .. }
+            | Self::Tls(_)
             | Self::Embedded { .. }
             | Self::Refused { .. }
             | Self::PlanTooLarge { .. }

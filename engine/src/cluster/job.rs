@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ballista_core::client::BallistaClient;
-use ballista_core::extension::{SessionConfigExt, SessionConfigHelperExt};
+use ballista_core::extension::{
+    BallistaConfigGrpcEndpoint, SessionConfigExt, SessionConfigHelperExt,
+};
 use ballista_core::serde::protobuf::execute_query_params::Query;
 use ballista_core::serde::protobuf::execute_query_result::Result as Submitted;
 use ballista_core::serde::protobuf::get_job_status_result::FlightProxy;
@@ -96,6 +98,7 @@ impl Cluster {
         }
         let settings = config
             .clone()
+            .with_ballista_use_tls(self.tls.is_some())
             .with_ballista_job_name(name)
             .to_key_value_pairs();
         let mut request = tonic::Request::new(ExecuteQueryParams {
@@ -260,12 +263,16 @@ impl Cluster {
             executor: format!("{}:{}", executor.host, executor.port),
             reason,
         };
+        let customize = self
+            .tls
+            .as_ref()
+            .map(|tls| BallistaConfigGrpcEndpoint::new(tls.endpoints()));
         let mut client = BallistaClient::try_new(
             &host_to_ask,
             port_to_ask,
             MESSAGE_BYTES,
-            false,
-            None,
+            self.tls.is_some(),
+            customize.map(Arc::new),
             3,
             500,
             0,

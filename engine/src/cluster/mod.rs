@@ -15,8 +15,10 @@ mod job;
 mod plan;
 mod probe;
 mod progress;
+mod serve;
 mod session;
 mod stall;
+mod tls;
 mod watch;
 
 pub use client::{Cluster, Executor, Job};
@@ -26,4 +28,6 @@ pub use error::ClusterError;
 pub use plan::{ClusterPlan, Workers, cluster_plan};
 pub use probe::probe;
 pub use progress::{JobProgress, JobSnapshot};
+pub use serve::{TlsListener, serve};
 pub use session::{MESSAGE_BYTES, process_config};
+pub use tls::{Tls, TlsError};

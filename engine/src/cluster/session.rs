@@ -11,12 +11,14 @@
 //! What belongs to one process only (heartbeats, folders, addresses) is in `scheduler` and `executor`.
 
 use ballista_core::extension::SessionConfigExt;
+use ballista_core::utils::GrpcClientConfig;
 use datafusion::error::Result;
 use datafusion::execution::context::SessionState;
 use datafusion::prelude::SessionConfig;
 
 use super::codec::physical_codec;
 use super::plan::Workers;
+use super::tls::Tls;
 use crate::budget::{JoinStrategy, ROW_BYTES, least_partitions};
 use crate::session::{SessionOptions, choose_joins, session_state_over};
 
@@ -30,12 +32,23 @@ const SHUFFLE_MEMORY: &str = "ballista.shuffle.sort_based.memory_limit_per_task_
 const BROADCAST_BYTES: &str = "ballista.optimizer.broadcast_join_threshold_bytes";
 const BROADCAST_ROWS: &str = "ballista.optimizer.broadcast_join_threshold_rows";
 
-/// The configuration with which every process of a cluster begins; a client's settings come over it.
-pub fn process_config() -> SessionConfig {
-    SessionConfig::new_with_ballista()
+/// The configuration with which every process of a cluster begins; a client's settings come over it. With `tls`, it connects
+/// to others so.
+pub fn process_config(tls: Option<&Tls>) -> SessionConfig {
+    let config = SessionConfig::new_with_ballista()
         .with_ballista_physical_extension_codec(physical_codec())
         .with_ballista_adaptive_query_planner(false)
         .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES)
+        .with_ballista_use_tls(tls.is_some());
+    match tls {
+        Some(tls) => config.with_ballista_override_create_grpc_client_endpoint(tls.endpoints()),
+        None => config,
+    }
+}
+
+/// How long a connection may take, how often it is looked after, and what it may carry at once.
+pub(super) fn client_config() -> GrpcClientConfig {
+    GrpcClientConfig::from(&process_config(None).ballista_config())
 }
 
 /// A session that plans for these workers. It executes nothing.
@@ -47,7 +60,7 @@ pub(super) fn cluster_state(
     workers: &Workers,
     joins: JoinStrategy,
 ) -> Result<SessionState> {
-    let mut config = process_config()
+    let mut config = process_config(None)
         .with_target_partitions(workers.vcores.max(least_partitions(joins)))
         .with_batch_size(options.budget.batch_size());
     let shared_bytes = workers.vcore_bytes / 2;
@@ -95,7 +108,7 @@ mod tests {
     #[test]
     fn adaptive_planning_is_off_in_every_process() {
         assert!(
-            !process_config()
+            !process_config(None)
                 .ballista_config()
                 .adaptive_query_planner_enabled()
         );

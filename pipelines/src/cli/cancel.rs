@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use engine::cluster::{Cluster, Job};
+use engine::cluster::Job;
 use tokio::time::{Instant, sleep};
 
 use super::Session;
 use super::exit::ExitStatus;
 use super::printer::count;
 use crate::run::error::RunError;
+use crate::settings::{ClusterFlags, ClusterPlace};
 use crate::store::{
     Claim, Counts, Outcome, Owner, Processes, Run, RunEnd, RunId, RunState, RunStore,
     SqliteRunStore, StoreError,
@@ -24,9 +25,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct CancelArguments {
     /// The run's id, or the beginning of it
     run: String,
-    /// Address of the scheduler whose jobs of a dead run are cancelled [env: PIPELINES_SCHEDULER]
-    #[arg(long, value_name = "ADDRESS")]
-    cluster: Option<String>,
+    /// The cluster on which the jobs of a dead run are cancelled.
+    #[command(flatten)]
+    cluster: ClusterFlags,
 }
 
 pub(super) async fn cancel(
@@ -123,10 +124,11 @@ async fn cancel_jobs(
     arguments: &CancelArguments,
     run: RunId,
 ) -> Result<(), RunError> {
-    let Some(address) = session.scheduler(arguments.cluster.as_deref()) else {
+    let place = ClusterPlace::resolve(&arguments.cluster, &session.environment);
+    let Some(address) = place.running() else {
         return Ok(());
     };
-    let cluster = Cluster::connect(address).await?;
+    let cluster = place.connect(address).await?;
     let run = run.to_string();
     let mut jobs = cluster.jobs().await?;
     jobs.retain(|job: &Job| job.name.starts_with(&run) && job.is_unfinished());

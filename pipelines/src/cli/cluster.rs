@@ -1,7 +1,7 @@
 //! `pipelines cluster status`: what a cluster has and does.
 
 use clap::Subcommand;
-use engine::cluster::{Cluster, Executor, Job};
+use engine::cluster::{Executor, Job};
 use serde::Serialize;
 
 use super::Session;
@@ -9,7 +9,7 @@ use super::exit::ExitStatus;
 use super::printer::{Output, count};
 use super::report;
 use crate::run::error::RunError;
-use crate::settings::SettingError;
+use crate::settings::{ClusterFlags, ClusterPlace, SettingError};
 
 /// Which cluster, and what of it.
 #[derive(Debug, clap::Args)]
@@ -21,11 +21,7 @@ pub(super) struct ClusterArguments {
 #[derive(Debug, Subcommand)]
 enum ClusterCommand {
     /// Show executors, vcores and jobs
-    Status {
-        /// Address of the scheduler, such as `http://host:50050` [env: PIPELINES_SCHEDULER]
-        #[arg(long, value_name = "ADDRESS")]
-        cluster: Option<String>,
-    },
+    Status(ClusterFlags),
 }
 
 #[derive(Debug, Serialize)]
@@ -43,11 +39,10 @@ pub(super) async fn cluster(
     session: &Session,
     arguments: &ClusterArguments,
 ) -> Result<ExitStatus, RunError> {
-    let ClusterCommand::Status { cluster } = &arguments.command;
-    let address = session
-        .scheduler(cluster.as_deref())
-        .ok_or(SettingError::NoScheduler)?;
-    let cluster = Cluster::connect(address).await?;
+    let ClusterCommand::Status(flags) = &arguments.command;
+    let place = ClusterPlace::resolve(flags, &session.environment);
+    let address = place.running().ok_or(SettingError::NoAddress)?;
+    let cluster = place.connect(address).await?;
     let executors = cluster.executors().await?;
     let mut jobs = cluster.jobs().await?;
     jobs.truncate(JOBS);

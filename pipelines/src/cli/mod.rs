@@ -22,7 +22,6 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use engine::cluster::EMBEDDED;
 
 use self::exit::ExitStatus;
 use self::logging::LogFormat;
@@ -112,12 +111,6 @@ impl Session {
         } else {
             self.global.definitions.clone()
         }
-    }
-
-    /// Address of a cluster's scheduler that runs: as a flag says, else the environment.
-    fn scheduler<'a>(&'a self, flag: Option<&'a str>) -> Option<&'a str> {
-        flag.or_else(|| self.environment.own("SCHEDULER"))
-            .filter(|address| !address.is_empty() && *address != EMBEDDED)
     }
 
     /// Folder of the run store and of unfinished runs.

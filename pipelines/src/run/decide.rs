@@ -40,7 +40,7 @@ pub fn decide(settings: &RunSettings, estimates: &[Estimate]) -> (RunMode, Decis
         _ => "the definition",
     };
     let limit = thousands(threshold);
-    let (mode, reason) = match (settings.mode.value, rows, &settings.scheduler) {
+    let (mode, reason) = match (settings.mode.value, rows, &settings.cluster.place.scheduler) {
         (Mode::Local, _, _) => (RunMode::Local, format!("asked for by {asked}")),
         (Mode::Cluster, _, _) => (RunMode::Cluster, format!("asked for by {asked}")),
         (Mode::Auto, None, _) => (
@@ -94,7 +94,7 @@ impl Reached {
     pub fn executor_memory(&self, settings: &RunSettings) -> usize {
         match self {
             Self::Running(_) => {
-                usize::try_from(settings.executor_memory.value).unwrap_or(usize::MAX)
+                usize::try_from(settings.cluster.executor_memory.value).unwrap_or(usize::MAX)
             }
             Self::Embedded(embedded) => embedded.executor_memory(),
         }
@@ -107,7 +107,7 @@ impl Reached {
 /// [`RunError::Cluster`] when the scheduler does not answer, or one cannot be started; [`RunError::Interrupted`].
 pub async fn reach(run: &RunContext, mode: RunMode) -> Result<Option<Reached>, RunError> {
     let settings = &run.settings;
-    let (RunMode::Cluster, Some(address)) = (mode, &settings.scheduler) else {
+    let (RunMode::Cluster, Some(address)) = (mode, &settings.cluster.place.scheduler) else {
         return Ok(None);
     };
     if address.value == EMBEDDED {
@@ -125,7 +125,7 @@ async fn connect(run: &RunContext, address: &str) -> Result<Cluster, RunError> {
     let deadline = Instant::now() + SCHEDULER;
     let mut told = false;
     loop {
-        let error = match Cluster::connect(address).await {
+        let error = match run.settings.cluster.place.connect(address).await {
             Ok(cluster) => return Ok(cluster),
             Err(error) => error,
         };
@@ -156,7 +156,7 @@ mod tests {
             let value = Some(String::from(*value));
             match *name {
                 "mode" => given.mode = value,
-                "cluster" => given.cluster = value,
+                "cluster" => given.cluster.cluster.cluster = value,
                 _ => given.threshold_rows = value,
             }
         }

@@ -34,8 +34,6 @@ const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long the scheduler and executors may take to come back before a try is given up.
 const EXECUTORS: Duration = Duration::from_secs(60);
-/// A job that takes longer is taken to hang.
-const JOB: Duration = Duration::from_hours(12);
 
 /// Where and how an output is staged remotely.
 #[derive(Debug)]
@@ -48,6 +46,8 @@ pub struct Remote {
     pub session: SessionOptions,
     /// What each executor was given, bytes.
     pub executor_memory: usize,
+    /// A job that takes longer is taken to hang.
+    pub job_timeout: Duration,
     /// Rows that the sources give together, if they were counted.
     pub read: u64,
     /// What it took, by output.
@@ -80,8 +80,9 @@ impl Remote {
             state, physical, ..
         } = plan;
         let cluster = self.reached.cluster();
+        let limit = self.job_timeout;
         cluster
-            .execute(physical, state.config(), job, JOB, &self.progress)
+            .execute(physical, state.config(), job, limit, &self.progress)
             .await
     }
 

@@ -236,6 +236,7 @@ async fn place(
             settings: bound.settings.clone(),
         },
         executor_memory,
+        job_timeout: run.settings.cluster.job_timeout.value,
         accounts: Mutex::default(),
         read: counted.filter_map(|estimate| estimate.rows).sum(),
     }))

@@ -17,7 +17,9 @@ const COMMAND: &[&str] = &[
     "STORAGE_MAX_RETRIES",
     "STORAGE_RETRY_TIMEOUT",
     "SCHEDULER",
+    "CLUSTER_TLS",
     "EXECUTOR_MEMORY",
+    "JOB_TIMEOUT",
 ];
 
 /// Settings of a run. As a variable each has the prefix and capitals.

@@ -2,16 +2,20 @@
 
 mod upstream;
 
+use testkit::certificates::{Authority, NAME};
 use testkit::cluster::http_get;
 use testkit::{Child, Workspace, wait_for};
 
 /// The address that the scheduler says it listens on.
 fn address(scheduler: &Child) -> anyhow::Result<String> {
-    wait_for("the scheduler's address", || {
+    after(scheduler, "scheduler listens")
+}
+
+/// The address that the scheduler says with these words.
+fn after(scheduler: &Child, words: &str) -> anyhow::Result<String> {
+    wait_for(words, || {
         let said = scheduler.said();
-        let line = said
-            .lines()
-            .find(|line| line.contains("scheduler listens"))?;
+        let line = said.lines().find(|line| line.contains(words))?;
         Some(String::from(line.split_once("address=")?.1.trim()))
     })
 }
@@ -83,4 +87,50 @@ fn scheduler_listens_to_other_machines_only_if_it_is_told_that_they_are_trusted(
     let arguments = ["--bind", "0.0.0.0:0", "--work-dir", "work", "--insecure"];
     let scheduler = workspace.start(arguments).unwrap();
     assert!(address(&scheduler).unwrap().starts_with("0.0.0.0:"));
+}
+
+#[test]
+fn scheduler_with_certificates_answers_members_only() -> anyhow::Result<()> {
+    let mut workspace = Workspace::new(env!("CARGO_BIN_EXE_scheduler"))?;
+    let (ours, foreign) = (Authority::new()?, Authority::new()?);
+    let folder = workspace.path().join("certificates");
+    ours.issue(&folder, NAME)?;
+    workspace.set("SCHEDULER_TLS", folder.display().to_string());
+    // On an address that others reach, too.
+    let anybody = ["--metrics-bind", "127.0.0.1:0"];
+    let arguments = ["--bind", "0.0.0.0:0", "--work-dir", "work"];
+    let scheduler = workspace.start(arguments.into_iter().chain(anybody))?;
+    let port = address(&scheduler)?.rsplit(':').next().unwrap().to_owned();
+    let bind = format!("127.0.0.1:{port}");
+    let question = ["--bind", &bind, "healthcheck"];
+    wait_for("an answer for a member", || {
+        (workspace.run(question).ok()?.code == Some(0)).then_some(())
+    })?;
+
+    assert_eq!(http_get(&bind, "/healthz"), None, "it answers strangers");
+    let numbers = after(&scheduler, "numbers are at")?;
+    let metrics = http_get(&numbers, "/metrics").unwrap_or_default();
+    assert!(
+        metrics.contains("\nspillway_scheduler_executors 0\n"),
+        "{metrics}"
+    );
+    assert_eq!(http_get(&numbers, "/api/executors"), None);
+    let stranger = Workspace::new(env!("CARGO_BIN_EXE_scheduler"))?;
+    stranger
+        .run(question)?
+        .expect(1, &["does not answer", "asks for certificates"]);
+    let elsewhere = stranger.path().join("certificates");
+    foreign.issue(&elsewhere, NAME)?;
+    let elsewhere = elsewhere.display().to_string();
+    let question = ["--bind", &bind, "--tls", &elsewhere, "healthcheck"];
+    stranger.run(question)?.expect(1, &["UnknownIssuer"]);
+    // Who knows the authority has no certificate of it yet.
+    std::fs::copy(
+        folder.join("ca.crt"),
+        stranger.path().join("certificates/ca.crt"),
+    )?;
+    stranger
+        .run(question)?
+        .expect(1, &["tls.crt", "UnknownIssuer"]);
+    Ok(())
 }

@@ -10,6 +10,7 @@ mod cluster;
 mod cluster_chaos;
 mod cluster_faults;
 mod cluster_s3;
+mod cluster_tls;
 mod cluster_tpch;
 mod commands;
 mod completeness;

@@ -1,0 +1,174 @@
+//! Settings of the cluster: facts of the place where a command runs, so a definition cannot give them. Owns their flags, which
+//! several commands share, and the variables that say the same.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use engine::cluster::{Cluster, ClusterError, EMBEDDED, Tls};
+use serde::Serialize;
+
+use super::{Environment, Origin, Setting, SettingError};
+use crate::language::{MemoryLimit, OptionError};
+
+/// What an executor is taken to have when nothing is said: its own default.
+const EXECUTOR_MEMORY: u64 = 1 << 30;
+
+/// A job that takes longer is taken to hang when nothing is said.
+const JOB_TIMEOUT: Duration = Duration::from_hours(12);
+
+/// Which cluster.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ClusterFlags {
+    /// Address of the cluster's scheduler, such as `http://host:50050`; for `run` also `embedded`, which starts a cluster on
+    /// this machine for this run [env: PIPELINES_SCHEDULER]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Cluster")]
+    pub cluster: Option<String>,
+    /// Folder with ca.crt, tls.crt and tls.key, by which this process and the cluster know each other
+    /// [env: PIPELINES_CLUSTER_TLS]
+    #[arg(long, value_name = "FOLDER", help_heading = "Cluster")]
+    pub cluster_tls: Option<PathBuf>,
+}
+
+/// How a run uses a cluster.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ClusterRunFlags {
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterFlags,
+    /// What each executor was given as --memory-bytes; joins are planned by it [env: PIPELINES_EXECUTOR_MEMORY]
+    #[arg(long, value_name = "AMOUNT", help_heading = "Cluster")]
+    pub executor_memory: Option<String>,
+    /// How long a job on the cluster may take before it is cancelled and tried again: `12h` [env: PIPELINES_JOB_TIMEOUT]
+    #[arg(long, value_name = "DURATION", help_heading = "Cluster")]
+    pub job_timeout: Option<String>,
+}
+
+/// How to get to a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClusterPlace {
+    /// Address of its scheduler, or [`EMBEDDED`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<Setting<String>>,
+    /// Folder of certificates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_tls: Option<Setting<PathBuf>>,
+}
+
+impl ClusterPlace {
+    /// As flags say, else the environment.
+    pub fn resolve(flags: &ClusterFlags, environment: &Environment) -> Self {
+        let scheduler = given(flags.cluster.as_deref(), environment.own("SCHEDULER"));
+        let tls = environment.own("CLUSTER_TLS").map(PathBuf::from);
+        Self {
+            scheduler: scheduler
+                .map(|address| address.map(|text| String::from(*text)))
+                .filter(|address| !address.value.is_empty()),
+            cluster_tls: given(flags.cluster_tls.clone(), tls)
+                .filter(|folder| !folder.value.as_os_str().is_empty()),
+        }
+    }
+
+    /// Address of a scheduler that runs.
+    pub fn running(&self) -> Option<&str> {
+        let address = self.scheduler.as_ref()?.value.as_str();
+        (address != EMBEDDED).then_some(address)
+    }
+
+    /// Connects to the scheduler at `address`.
+    ///
+    /// # Errors
+    /// [`Cluster::connect`]'s, and those of [`Tls::open`].
+    pub async fn connect(&self, address: &str) -> Result<Cluster, ClusterError> {
+        let folder = self.cluster_tls.as_ref();
+        let tls = folder.map(|folder| Tls::open(&folder.value)).transpose()?;
+        Cluster::connect(address, tls.as_ref()).await
+    }
+}
+
+/// How a run uses a cluster, resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClusterSettings {
+    /// Where it is.
+    #[serde(flatten)]
+    pub place: ClusterPlace,
+    /// What each of its executors was given, bytes.
+    pub executor_memory: Setting<u64>,
+    /// How long a job may take.
+    pub job_timeout: Setting<Duration>,
+}
+
+impl ClusterSettings {
+    /// As flags say, else the environment.
+    pub(super) fn resolve(
+        flags: &ClusterRunFlags,
+        environment: &Environment,
+    ) -> Result<Self, SettingError> {
+        Ok(Self {
+            place: ClusterPlace::resolve(&flags.cluster, environment),
+            executor_memory: executor_memory(flags, environment)?,
+            job_timeout: job_timeout(flags, environment)?,
+        })
+    }
+}
+
+/// The stronger of two.
+fn given<T>(flag: Option<T>, variable: Option<T>) -> Option<Setting<T>> {
+    let setting = |value, origin| Setting { value, origin };
+    flag.map(|value| setting(value, Origin::Flag))
+        .or_else(|| variable.map(|value| setting(value, Origin::Environment)))
+}
+
+fn executor_memory(
+    flags: &ClusterRunFlags,
+    environment: &Environment,
+) -> Result<Setting<u64>, SettingError> {
+    let flag = flags.executor_memory.as_deref();
+    let Some(text) = given(flag, environment.own("EXECUTOR_MEMORY")) else {
+        return Ok(Setting {
+            value: EXECUTOR_MEMORY,
+            origin: Origin::Default,
+        });
+    };
+    // A share would be one of another machine.
+    match text.value.parse() {
+        Ok(MemoryLimit::Bytes(value)) => Ok(text.map(|_| value)),
+        Ok(MemoryLimit::Percent(_)) | Err(_) => Err(wrong(
+            "executor_memory",
+            &text,
+            "a size such as 4GiB, or a number of bytes",
+        )),
+    }
+}
+
+fn job_timeout(
+    flags: &ClusterRunFlags,
+    environment: &Environment,
+) -> Result<Setting<Duration>, SettingError> {
+    let flag = flags.job_timeout.as_deref();
+    let Some(text) = given(flag, environment.own("JOB_TIMEOUT")) else {
+        return Ok(Setting {
+            value: JOB_TIMEOUT,
+            origin: Origin::Default,
+        });
+    };
+    match humantime::parse_duration(text.value) {
+        Ok(value) if !value.is_zero() => Ok(text.map(|_| value)),
+        Ok(_) | Err(_) => Err(wrong("job_timeout", &text, "a duration such as 90m or 12h")),
+    }
+}
+
+/// A value that cannot be read, under the name by which it was given.
+fn wrong(name: &'static str, text: &Setting<&str>, expected: &'static str) -> SettingError {
+    SettingError::Value {
+        name: match text.origin {
+            Origin::Environment => format!("PIPELINES_{}", name.to_uppercase()),
+            _ => format!("--{}", name.replace('_', "-")),
+        },
+        source: OptionError::Invalid {
+            name,
+            value: String::from(text.value),
+            expected,
+            suggestion: None,
+        },
+    }
+}
