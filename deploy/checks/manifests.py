@@ -16,7 +16,6 @@ from pathlib import Path
 
 import yaml
 
-UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 # Read by the shell of the daily run, not by a program.
 SHELL = {"JOB_NAME"}
 # Between the end of the drain and the end of the grace period.
@@ -28,12 +27,6 @@ mistakes = []
 def check(holds, message):
     if not holds:
         mistakes.append(message)
-
-
-def amount(text):
-    """Bytes of `16Gi`, `16GiB`, or a plain number."""
-    number, unit = re.fullmatch(r"([0-9]+)([A-Za-z]*)", str(text)).groups()
-    return int(number) * UNITS[unit]
 
 
 def seconds(text):
@@ -108,7 +101,6 @@ def check_dockerfile(root, programs):
 
 def check_compose(path, programs):
     services = json.loads(path.read_text())["services"]
-    memory = []
     for name, service in services.items():
         program = program_of(service["image"])
         limits = service["deploy"]["resources"]["limits"]
@@ -118,14 +110,11 @@ def check_compose(path, programs):
         variables = service["environment"]
         programs.check_variables(f"compose, {name}", program, variables)
         if program == "executor":
-            memory.append(int(limits["memory"]))
             check(variables["EXECUTOR_MEMORY_BYTES"] == limits["memory"], f"compose, {name}: its memory is not its limit")
             check(variables["EXECUTOR_EXTERNAL_HOST"] == name, f"compose, {name}: it gives another's name as its own")
             drain = int(services["scheduler"]["environment"]["SCHEDULER_DRAIN_SECONDS"])
             grace = seconds(service["stop_grace_period"])
             check(grace >= drain + MARGIN_SECONDS, f"compose, {name}: is killed after {grace} s, drains for {drain} s")
-    told = amount(services["run"]["environment"]["PIPELINES_EXECUTOR_MEMORY"])
-    check(len(memory) == 2 and set(memory) == {told}, f"compose: executors have {memory} bytes, runs are told {told}")
 
 
 def run_script(container, job):
@@ -182,7 +171,7 @@ class Overlay:
     def check(self, programs):
         executor = self.objects["Deployment", "executor"]["spec"]["template"]["spec"]
         limits = executor["containers"][0]["resources"]["limits"]
-        drain = told = None
+        drain = None
         for name, pod in self.pods():
             where = f"{self.name}, {name}"
             # The API server would set variables such as SCHEDULER_PORT for services of that name.
@@ -193,7 +182,6 @@ class Overlay:
                 variables = self.variables(container)
                 programs.check_variables(where, program, variables.keys() - SHELL)
                 drain = variables.get("SCHEDULER_DRAIN_SECONDS", drain)
-                told = variables.get("PIPELINES_EXECUTOR_MEMORY", told)
                 for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
                     programs.check_probe(f"{where}, {probe}", program, container.get(probe))
                 if name == "launchpad-bugs" and "args" in container:
@@ -204,10 +192,6 @@ class Overlay:
                 )
         grace = executor["terminationGracePeriodSeconds"]
         check(grace >= int(drain) + MARGIN_SECONDS, f"{self.name}: executors are killed after {grace} s, drain for {drain} s")
-        check(
-            amount(told) == amount(limits["memory"]),
-            f"{self.name}: executors have {limits['memory']}, runs are told {told}",
-        )
         self.check_scaling(int(limits["cpu"]), programs)
 
     def check_scaling(self, vcores, programs):

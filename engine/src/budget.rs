@@ -130,7 +130,7 @@ impl Budget {
 
     /// What a sort keeps aside for its merge phase, bytes: a twelfth of what each partition may expect.
     pub(crate) fn merge_reservation(&self) -> usize {
-        (self.pool / self.partitions / 12).min(MERGE_RESERVATION)
+        merge_reservation(self.pool / self.partitions)
     }
 
     /// Estimated bytes up to which the build side of a hash join is read once and shared by all partitions. Above, both
@@ -141,13 +141,8 @@ impl Budget {
 
     /// A fresh pool: fair (every spilling operator gets its share) where memory is short, greedy where it is ample.
     pub(crate) fn pool(&self) -> Arc<dyn MemoryPool> {
-        const NAMED: NonZeroUsize = NonZeroUsize::new(5).expect("BUG: five is not zero");
         if self.join == JoinStrategy::SortMerge || self.pool < GREEDY_POOL {
-            let fair = FairSpillPool::new(self.pool);
-            Arc::new(TrackConsumersPool::new(
-                HeadroomPool::new(fair, self.pool, self.partitions),
-                NAMED,
-            ))
+            fair_pool(self.pool, self.partitions)
         } else {
             let greedy = GreedyMemoryPool::new(self.pool);
             Arc::new(TrackConsumersPool::new(
@@ -156,6 +151,24 @@ impl Budget {
             ))
         }
     }
+}
+
+/// What a sort keeps aside of what its partition may reserve, bytes.
+pub(crate) fn merge_reservation(partition_bytes: usize) -> usize {
+    (partition_bytes / 12).min(MERGE_RESERVATION)
+}
+
+/// So many of those who hold memory are named when there is none left.
+const NAMED: NonZeroUsize = NonZeroUsize::new(5).expect("BUG: five is not zero");
+
+/// A pool of `bytes` of which every operator that can spill has its share: that of a task with so many partitions, and of
+/// every plan where memory is short.
+pub fn fair_pool(bytes: usize, partitions: usize) -> Arc<dyn MemoryPool> {
+    let fair = FairSpillPool::new(bytes);
+    Arc::new(TrackConsumersPool::new(
+        HeadroomPool::new(fair, bytes, partitions),
+        NAMED,
+    ))
 }
 
 /// With a single partition the engine plans hash joins whatever it is told to prefer, so joins that spill need two.

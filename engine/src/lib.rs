@@ -16,7 +16,7 @@ mod scans;
 mod session;
 mod storage;
 
-pub use budget::{Budget, JoinStrategy};
+pub use budget::{Budget, JoinStrategy, fair_pool};
 pub use chain::chain;
 pub use functions::{FunctionNames, function_names, register_functions};
 pub use session::{SessionOptions, runtime, session, session_state, session_state_over};

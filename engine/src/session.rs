@@ -47,12 +47,12 @@ pub fn session_state(options: &SessionOptions) -> Result<SessionState> {
         )
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
     choose_joins(&mut config, joins, budget.shared_build_bytes());
-    config.options_mut().execution.sort_spill_reservation_bytes = budget.merge_reservation();
-    config.options_mut().execution.spill_compression = SpillCompression::Lz4Frame;
+    choose_spilling(&mut config, budget.merge_reservation());
     for (key, value) in &options.settings {
         config.options_mut().set(key, value)?;
     }
-    let builder = builder(config, options)?.with_physical_optimizer_rule(Arc::new(CutScans));
+    let builder =
+        builder(config, runtime(options)?).with_physical_optimizer_rule(Arc::new(CutScans));
     built(builder)
 }
 
@@ -64,23 +64,34 @@ pub(crate) fn choose_joins(config: &mut SessionConfig, joins: JoinStrategy, shar
     optimizer.hash_join_single_partition_threshold_rows = shared_bytes / ROW_BYTES;
 }
 
+/// Sets how operators spill, and what a sort keeps aside for its merge, bytes.
+pub(crate) fn choose_spilling(config: &mut SessionConfig, merge_reservation: usize) {
+    let execution = &mut config.options_mut().execution;
+    execution.sort_spill_reservation_bytes = merge_reservation;
+    execution.spill_compression = SpillCompression::Lz4Frame;
+}
+
 /// A session's state over a configuration of the cluster, whose plans are executed by several processes: streams of one
 /// cannot take pieces of scans from those of another.
 ///
 /// # Errors
 /// When the spill folder cannot be made.
 pub fn session_state_over(config: SessionConfig, options: &SessionOptions) -> Result<SessionState> {
-    let builder = builder(config, options)?;
+    of_the_cluster(config, runtime(options)?)
+}
+
+fn of_the_cluster(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> Result<SessionState> {
+    let builder = builder(config, runtime);
     // Ballista's own rules, of which one turns `NOT IN` into joins that several tasks can execute: what DataFusion makes of
     // it is right only where one process sees all of the subquery.
     built(builder.with_optimizer_rules(ballista_default_optimizer_rules()))
 }
 
-fn builder(config: SessionConfig, options: &SessionOptions) -> Result<SessionStateBuilder> {
-    Ok(SessionStateBuilder::new()
+fn builder(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStateBuilder {
+    SessionStateBuilder::new()
         .with_config(config)
-        .with_runtime_env(runtime(options)?)
-        .with_default_features())
+        .with_runtime_env(runtime)
+        .with_default_features()
 }
 
 fn built(builder: SessionStateBuilder) -> Result<SessionState> {

@@ -1,9 +1,12 @@
 //! The Ballista executor with the product's functions.
 //!
-//! Owns the command line and the life of the process, and what is answered on its ports (`server`). Sessions come from
+//! Owns the command line and the life of the process, what is answered on its ports (`server`), and around each task its
+//! memory and its count (`work`). Sessions come from
 //! `engine`; running tasks is Ballista's.
 
+mod connections;
 mod server;
+mod work;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -12,13 +15,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use ballista_core::registry::BallistaFunctionRegistry;
+use ballista_executor::execution_engine::DefaultExecutionEngine;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use clap::{Parser, Subcommand};
+use connections::Connections;
 use engine::cluster::{Cluster, MESSAGE_BYTES, Tls, physical_codec, probe, process_config};
 use engine::{Budget, SessionOptions};
-use server::Ports;
+use server::{About, Ports};
 // `malloc` of the whole process, by being linked (docs/decisions.md).
 use tikv_jemallocator as _;
+use work::{Watched, Works};
 
 /// Stack of a worker thread: plans are decoded and executed by recursion.
 const STACK_BYTES: usize = 32 << 20;
@@ -191,6 +197,12 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let endpoints = tls.as_ref().map(Tls::endpoints);
     let (host, data, tasks) = (arguments.bind_host, arguments.port, arguments.grpc_port);
     let ports = Ports::bind(host, data, tasks, tls.clone()).await?;
+    let works = Arc::new(Works::default());
+    let ballista = DefaultExecutionEngine::with_client_pool(Arc::new(Connections::default()));
+    let about = About {
+        memory_bytes: arguments.memory_bytes,
+        works: Arc::clone(&works),
+    };
     let config = ExecutorProcessConfig {
         scheduler_host: arguments.scheduler_host,
         scheduler_port: arguments.scheduler_port,
@@ -203,8 +215,9 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         memory_pool_size: Some(pool_bytes),
         override_function_registry: Some(Arc::new(functions)),
         override_config_producer: Some(Arc::new(move || process_config(tls.as_ref()))),
-        override_arrow_flight_service: Some(ports.into_provider()),
+        override_arrow_flight_service: Some(ports.into_provider(about)),
         override_create_grpc_client_endpoint: endpoints,
+        override_execution_engine: Some(Arc::new(Watched::new(ballista, works))),
         override_physical_codec: Some(physical_codec()),
         grpc_max_decoding_message_size: message_bytes,
         grpc_max_encoding_message_size: message_bytes,

@@ -1,5 +1,5 @@
-//! What an executor answers on its ports. On the one for data: Arrow Flight, which hands out shuffled rows, and whether the
-//! process is alive. On the one for tasks: Ballista's own service, which listens by itself; where members of the cluster
+//! What an executor answers on its ports. On the one for data: Arrow Flight, which hands out shuffled rows, whether the
+//! process is alive, what it was given, and how far its tasks are. On the one for tasks: Ballista's own service, which listens by itself; where members of the cluster
 //! show certificates, it listens on loopback, and what members send is passed on to it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -7,17 +7,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use arrow_flight::flight_service_server::FlightServiceServer;
-use axum::Router;
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::serve::Listener;
+use axum::{Json, Router};
 use ballista_core::error::BallistaError;
 use ballista_executor::ArrowFlightServerProvider;
 use ballista_executor::flight_service::BallistaFlightService;
-use engine::cluster::{MESSAGE_BYTES, Tls, TlsListener, serve};
+use engine::cluster::{ExecutorReport, MESSAGE_BYTES, REPORT, Tls, TlsListener, serve};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tonic::service::RoutesBuilder;
+
+use crate::work::Works;
+
+/// What an executor says of itself.
+#[derive(Debug)]
+pub(crate) struct About {
+    pub(crate) memory_bytes: usize,
+    pub(crate) works: Arc<Works>,
+}
 
 /// The ports of an executor, taken before anybody is told of them.
 #[derive(Debug)]
@@ -54,17 +64,19 @@ impl Ports {
         })
     }
 
-    /// The server for data, as Ballista starts it.
-    pub(crate) fn into_provider(self) -> Arc<ArrowFlightServerProvider> {
+    /// The server for data, as Ballista starts it, and for what there is to say `about` this process.
+    pub(crate) fn into_provider(self, about: About) -> Arc<ArrowFlightServerProvider> {
         let ports = Mutex::new(Some(self));
+        let about = Arc::new(about);
         Arc::new(move |work_dir, _, mut shutdown, _| {
+            let about = Arc::clone(&about);
             let ports = ports.lock().unwrap_or_else(PoisonError::into_inner).take();
             tokio::spawn(async move {
                 let Some(Self { data, tls, .. }) = ports else {
                     return Err(BallistaError::General("started twice".to_owned()));
                 };
                 let stop = async move { shutdown.recv().await };
-                serve(data, tls, routes(work_dir), stop)
+                serve(data, tls, routes(work_dir, about), stop)
                     .await
                     .map_err(BallistaError::IoError)
             })
@@ -87,7 +99,7 @@ fn inner_host(host: IpAddr) -> IpAddr {
     }
 }
 
-fn routes(work_dir: String) -> Router {
+fn routes(work_dir: String, about: Arc<About>) -> Router {
     let flight = FlightServiceServer::new(BallistaFlightService::new(work_dir))
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES);
@@ -99,7 +111,16 @@ fn routes(work_dir: String) -> Router {
         .fallback(|| async { StatusCode::NOT_FOUND });
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
+        .route(REPORT, get(report))
+        .with_state(about)
         .merge(grpc)
+}
+
+async fn report(State(about): State<Arc<About>>) -> Json<ExecutorReport> {
+    Json(ExecutorReport {
+        memory_bytes: about.memory_bytes,
+        jobs: about.works.report(),
+    })
 }
 
 /// Gives what members send to the service at `to`, and back.

@@ -11,6 +11,7 @@ use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
 use ballista_core::utils::{GrpcClientConfig, create_grpc_client_endpoint};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex as AsyncMutex;
 use tonic::transport::Channel;
 use url::Url;
 
@@ -34,6 +35,8 @@ pub struct Executor {
     pub port: u16,
     /// Partitions that it works on at once.
     pub vcores: usize,
+    /// Memory for the pools of all its tasks together, bytes. `None` unless it was asked itself.
+    pub memory_bytes: Option<usize>,
     /// The last heartbeat by the executor's clock, milliseconds since 1970. Good for comparing with itself only.
     pub last_seen: Option<u64>,
 }
@@ -94,7 +97,9 @@ pub struct Cluster {
     pub(super) url: Url,
     pub(super) tls: Option<Tls>,
     pub(super) scheduler: SchedulerGrpcClient<Channel>,
-    http: reqwest::Client,
+    pub(super) http: reqwest::Client,
+    /// With certificates: for each host of an executor its own, because all have the name of one.
+    pub(super) executor_http: Arc<AsyncMutex<HashMap<String, reqwest::Client>>>,
     /// Where `http` finds the routes beside gRPC.
     routes: String,
     /// Executors that were lost while a job ran, with the last heartbeat that they had sent.
@@ -141,6 +146,7 @@ impl Cluster {
                 .max_decoding_message_size(MESSAGE_BYTES),
             http: http.build().map_err(|error| unreachable(&error))?,
             routes,
+            executor_http: Arc::default(),
             lost: Arc::default(),
         };
         // A connection alone is also had from a server that hangs up on who shows no certificate, and from others.
@@ -166,6 +172,7 @@ impl Cluster {
                 host: answer.host,
                 port: answer.port,
                 vcores: answer.specification.vcores,
+                memory_bytes: None,
                 last_seen: answer.last_seen,
             })
             .collect();
@@ -180,7 +187,12 @@ impl Cluster {
     /// [`ClusterError::Unreachable`].
     pub async fn executors_at_work(&self) -> Result<Vec<Executor>, ClusterError> {
         let executors = self.not_lost(self.executors().await?);
-        Ok(watch::answering(executors).await)
+        let mut executors = watch::answering(executors).await;
+        let reports = self.reports(&executors).await;
+        for (executor, report) in executors.iter_mut().zip(reports) {
+            executor.memory_bytes = report.map(|report| report.memory_bytes);
+        }
+        Ok(executors)
     }
 
     /// Those that were not lost, or gave a sign of life since.

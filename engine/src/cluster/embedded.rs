@@ -26,7 +26,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct EmbeddedCluster {
     cluster: Cluster,
-    executor_memory: usize,
     _processes: Vec<Child>,
 }
 
@@ -85,14 +84,8 @@ impl EmbeddedCluster {
         }
         Ok(Self {
             cluster,
-            executor_memory,
             _processes: processes,
         })
-    }
-
-    /// What each executor was given, bytes.
-    pub fn executor_memory(&self) -> usize {
-        self.executor_memory
     }
 
     /// The cluster, as long as this is alive.

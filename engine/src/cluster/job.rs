@@ -28,6 +28,7 @@ use super::client::{ANSWER, Cluster};
 use super::codec::physical_codec;
 use super::error::ClusterError;
 use super::progress::{JobProgress, Stages};
+use super::report::WorkOfJob;
 use super::session::MESSAGE_BYTES;
 use super::stall::Stall;
 use super::watch::Watch;
@@ -144,6 +145,7 @@ impl Cluster {
         let begun = Instant::now();
         let (mut pause, mut answered, mut looked) = (POLL.0, begun, begun);
         let mut stall = Stall::default();
+        let mut work = WorkOfJob::default();
         loop {
             sleep(pause).await;
             pause = (pause * 3 / 2).min(POLL.1);
@@ -178,7 +180,8 @@ impl Cluster {
                         Some(Status::Successful(ended)) => {
                             // For the record; a job may end before anybody looked.
                             if let Some(stages) = self.stages(job).await {
-                                progress.set(watch.len(), &stages);
+                                let done = work.ask(self, &watch.executors(), job).await;
+                                progress.set(watch.len(), &stages, done);
                             }
                             return Ok((ended.partition_location, answer.flight_proxy));
                         }
@@ -213,7 +216,9 @@ impl Cluster {
                 }
                 let stages = self.stages(job).await;
                 if let Some(stages) = &stages {
-                    progress.set(self.not_lost(listed).len(), stages);
+                    let listed = self.not_lost(listed);
+                    let done = work.ask(self, &listed, job).await;
+                    progress.set(listed.len(), stages, done);
                 }
                 let at_work = stages.map_or(0, |stages| stages.tasks_running());
                 let idle = at_work == 0 && self.has_free_vcores().await;

@@ -23,18 +23,20 @@ pub struct Workers {
     pub executors: usize,
     /// Partitions that they work on at once, together.
     pub vcores: usize,
-    /// What a task may reserve for each of its vcores, bytes.
+    /// What a task may reserve for each of its vcores, where that is least, bytes.
     pub vcore_bytes: usize,
 }
 
 impl Workers {
-    /// Executors with so many vcores each, all of which were given the same memory.
-    pub fn new(vcores: &[usize], executor_memory: usize) -> Self {
-        let most = vcores.iter().copied().max().unwrap_or(1).max(1);
+    /// Executors with so many vcores and bytes of memory each.
+    pub fn new(executors: &[(usize, usize)]) -> Self {
+        let of_a_vcore = executors
+            .iter()
+            .map(|(vcores, memory)| Budget::new(*memory, 1, 1).pool_bytes() / (*vcores).max(1));
         Self {
-            executors: vcores.len(),
-            vcores: vcores.iter().sum(),
-            vcore_bytes: Budget::new(executor_memory, 1, 1).pool_bytes() / most,
+            executors: executors.len(),
+            vcores: executors.iter().map(|(vcores, _)| vcores).sum(),
+            vcore_bytes: of_a_vcore.min().unwrap_or_default(),
         }
     }
 
@@ -161,7 +163,7 @@ mod tests {
     #[tokio::test]
     async fn not_in_is_an_anti_join_that_several_tasks_can_execute() {
         let query = "SELECT x FROM (VALUES (1), (NULL)) a(x) WHERE x NOT IN (SELECT y FROM (VALUES (2), (NULL)) b(y))";
-        let workers = Workers::new(&[2, 2], 1 << 30);
+        let workers = Workers::new(&[(2, 1 << 30); 2]);
         let plan = planned(query, workers, &[]).await.unwrap();
         assert!(
             plan.contains("Anti") && !plan.contains("null_aware"),
@@ -175,10 +177,10 @@ mod tests {
     #[tokio::test]
     async fn joins_are_chosen_by_the_memory_of_a_vcore() {
         let query = "SELECT * FROM (VALUES (1)) a(x) JOIN (VALUES (1)) b(y) ON x = y";
-        let ample = Workers::new(&[2, 2], 4 << 30);
+        let ample = Workers::new(&[(2, 4 << 30); 2]);
         let plan = planned(query, ample, &[]).await.unwrap();
         assert!(plan.contains("HashJoinExec: mode=CollectLeft"), "{plan}");
-        let scarce = Workers::new(&[8], 512 << 20);
+        let scarce = Workers::new(&[(8, 512 << 20)]);
         let plan = planned(query, scarce, &[]).await.unwrap();
         assert!(plan.contains("SortMergeJoin"), "{plan}");
     }

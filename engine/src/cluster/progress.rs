@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::report::Work;
+
 /// How far the newest job is. Clones show the same job.
 #[derive(Debug, Clone, Default)]
 pub struct JobProgress {
@@ -26,6 +28,9 @@ pub struct JobSnapshot {
     pub tasks_done: usize,
     /// Rows that tasks which ended gave to the next stage.
     pub rows_shuffled: u64,
+    /// What its tasks did so far.
+    #[serde(flatten)]
+    pub work: Work,
 }
 
 /// What `/api/job/<id>/stages` says.
@@ -65,8 +70,8 @@ impl Stages {
 }
 
 impl JobProgress {
-    /// Takes what the scheduler says of the job.
-    pub(super) fn set(&self, executors: usize, stages: &Stages) {
+    /// Takes what the scheduler and the executors say of the job.
+    pub(super) fn set(&self, executors: usize, stages: &Stages, work: Work) {
         let done = stages
             .stages
             .iter()
@@ -78,6 +83,7 @@ impl JobProgress {
             tasks_running: stages.tasks_running(),
             tasks_done: stages.tasks("Successful"),
             rows_shuffled: stages.stages.iter().map(|stage| stage.output_rows).sum(),
+            work,
         };
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
@@ -96,11 +102,12 @@ impl fmt::Display for JobProgress {
         }
         write!(
             f,
-            "{} of {} stages, {} tasks done and {} at work, {} rows shuffled, {} executors",
+            "{} of {} stages, {} tasks done and {} at work, {} rows read and {} shuffled, {} executors",
             seen.stages_done,
             seen.stages,
             seen.tasks_done,
             seen.tasks_running,
+            seen.work.rows_read,
             seen.rows_shuffled,
             seen.executors
         )
@@ -122,10 +129,14 @@ mod tests {
         ]}"#;
         let progress = JobProgress::default();
         assert_eq!(progress.to_string(), "waiting for the cluster");
-        progress.set(3, &serde_json::from_str(answer).unwrap());
+        let work = Work {
+            rows_read: 95,
+            ..Work::default()
+        };
+        progress.set(3, &serde_json::from_str(answer).unwrap(), work);
         assert_eq!(
             progress.to_string(),
-            "1 of 2 stages, 2 tasks done and 1 at work, 70 rows shuffled, 3 executors"
+            "1 of 2 stages, 2 tasks done and 1 at work, 95 rows read and 70 shuffled, 3 executors"
         );
         let seen = progress.snapshot();
         assert_eq!((seen.stages_done, seen.stages), (1, 2));

@@ -6,6 +6,7 @@
 //! | message size | [`MESSAGE_BYTES`] | plans over many files exceed Ballista's 16 MiB; larger ones are refused before they are sent |
 //! | round robin, views, dynamic filters | off | Ballista's own choice: they do not work across processes |
 //! | joins | [`super::plan`] chooses | a hash join is fast and cannot spill |
+//! | spilling | as in one process | what a sort keeps aside follows from the memory of a vcore |
 //! | memory of a shuffle | that of the task's pool | a limit of its own, 256 MiB, makes it spill what would fit |
 //!
 //! What belongs to one process only (heartbeats, folders, addresses) is in `scheduler` and `executor`.
@@ -19,8 +20,8 @@ use datafusion::prelude::SessionConfig;
 use super::codec::physical_codec;
 use super::plan::Workers;
 use super::tls::Tls;
-use crate::budget::{JoinStrategy, ROW_BYTES, least_partitions};
-use crate::session::{SessionOptions, choose_joins, session_state_over};
+use crate::budget::{JoinStrategy, ROW_BYTES, least_partitions, merge_reservation};
+use crate::session::{SessionOptions, choose_joins, choose_spilling, session_state_over};
 
 /// A message between the processes of a cluster has this many bytes at most.
 pub const MESSAGE_BYTES: usize = 64 << 20;
@@ -65,6 +66,7 @@ pub(super) fn cluster_state(
         .with_batch_size(options.budget.batch_size());
     let shared_bytes = workers.vcore_bytes / 2;
     choose_joins(&mut config, joins, shared_bytes);
+    choose_spilling(&mut config, merge_reservation(workers.vcore_bytes));
     let options_of_ballista = [
         (SHUFFLE_MEMORY, 0),
         (BROADCAST_BYTES, shared_bytes),
@@ -96,7 +98,7 @@ mod tests {
             crate::function_names(
                 &cluster_state(
                     &options,
-                    &Workers::new(&[2, 2], 1 << 30),
+                    &Workers::new(&[(2, 1 << 30); 2]),
                     JoinStrategy::Hash
                 )
                 .unwrap()

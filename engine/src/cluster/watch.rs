@@ -52,6 +52,12 @@ impl Watch {
         }
     }
 
+    /// Those that are watched.
+    pub(super) fn executors(&self) -> Vec<Executor> {
+        let watched = self.watched.values();
+        watched.map(|watched| watched.executor.clone()).collect()
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.watched.len()
@@ -133,6 +139,7 @@ mod tests {
             host: String::from("127.0.0.1"),
             port: listener.local_addr().unwrap().port(),
             vcores: 1,
+            memory_bytes: None,
             last_seen: Some(1),
         };
         (listener, executor)

@@ -1,12 +1,12 @@
 //! `pipelines cluster status`: what a cluster has and does.
 
 use clap::Subcommand;
-use engine::cluster::{Executor, Job};
+use engine::cluster::{Executor, ExecutorReport, Job};
 use serde::Serialize;
 
 use super::Session;
 use super::exit::ExitStatus;
-use super::printer::{Output, count};
+use super::printer::{Output, bytes, count};
 use super::report;
 use crate::run::error::RunError;
 use crate::settings::{ClusterFlags, ClusterPlace, SettingError};
@@ -27,13 +27,32 @@ enum ClusterCommand {
 #[derive(Debug, Serialize)]
 struct Status {
     scheduler: String,
-    executors: Vec<Executor>,
+    executors: Vec<Listed>,
     vcores: usize,
     jobs: Vec<Job>,
 }
 
+/// An executor that the scheduler lists, and what it says of itself.
+#[derive(Debug, Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    executor: Executor,
+    /// `None` if it does not answer.
+    tasks_running: Option<usize>,
+}
+
 /// The jobs that are shown, at most.
 const JOBS: usize = 20;
+
+impl Listed {
+    fn new(mut executor: Executor, report: Option<&ExecutorReport>) -> Self {
+        executor.memory_bytes = report.map(|report| report.memory_bytes);
+        Self {
+            tasks_running: report.map(ExecutorReport::tasks_running),
+            executor,
+        }
+    }
+}
 
 pub(super) async fn cluster(
     session: &Session,
@@ -43,12 +62,18 @@ pub(super) async fn cluster(
     let place = ClusterPlace::resolve(flags, &session.environment);
     let address = place.running().ok_or(SettingError::NoAddress)?;
     let cluster = place.connect(address).await?;
-    let executors = cluster.executors().await?;
+    let listed = cluster.executors().await?;
+    let reports = cluster.reports(&listed).await;
+    let executors: Vec<Listed> = listed
+        .into_iter()
+        .zip(reports)
+        .map(|(executor, report)| Listed::new(executor, report.as_ref()))
+        .collect();
     let mut jobs = cluster.jobs().await?;
     jobs.truncate(JOBS);
     let status = Status {
         scheduler: String::from(cluster.url()),
-        vcores: executors.iter().map(|executor| executor.vcores).sum(),
+        vcores: executors.iter().map(|listed| listed.executor.vcores).sum(),
         executors,
         jobs,
     };
@@ -69,11 +94,16 @@ fn text(session: &Session, status: &Status) {
     ));
     if !status.executors.is_empty() {
         printer.table(
-            &["executor", "vcores", "id"],
-            status.executors.iter().map(|executor| {
+            &["executor", "vcores", "memory", "tasks", "id"],
+            status.executors.iter().map(|listed| {
+                let executor = &listed.executor;
+                let memory = executor.memory_bytes.map(|memory| bytes(memory as u64));
+                let tasks = listed.tasks_running.map(|tasks| tasks.to_string());
                 [
                     format!("{}:{}", executor.host, executor.port),
                     executor.vcores.to_string(),
+                    memory.unwrap_or_else(|| String::from("does not answer")),
+                    tasks.unwrap_or_default(),
                     executor.id.clone(),
                 ]
             }),

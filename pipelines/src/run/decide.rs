@@ -89,16 +89,6 @@ impl Reached {
             Self::Embedded(embedded) => embedded.cluster(),
         }
     }
-
-    /// What each executor was given, bytes: as was said, if it is not known.
-    pub fn executor_memory(&self, settings: &RunSettings) -> usize {
-        match self {
-            Self::Running(_) => {
-                usize::try_from(settings.cluster.executor_memory.value).unwrap_or(usize::MAX)
-            }
-            Self::Embedded(embedded) => embedded.executor_memory(),
-        }
-    }
 }
 
 /// The cluster, if the query shall run there.

@@ -19,7 +19,9 @@ use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-use engine::cluster::{ClusterError, ClusterPlan, JobProgress, JobSnapshot, Workers, cluster_plan};
+use engine::cluster::{
+    ClusterError, ClusterPlan, Executor, JobProgress, JobSnapshot, Workers, cluster_plan,
+};
 use engine::{JoinStrategy, SessionOptions};
 use serde::Serialize;
 
@@ -34,6 +36,8 @@ const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long the scheduler and executors may take to come back before a try is given up.
 const EXECUTORS: Duration = Duration::from_secs(60);
+/// What an executor is taken to have that does not say: its own default.
+const SILENT_MEMORY: usize = 1 << 30;
 
 /// Where and how an output is staged remotely.
 #[derive(Debug)]
@@ -44,8 +48,8 @@ pub struct Remote {
     pub progress: JobProgress,
     /// Settings of the session that plans.
     pub session: SessionOptions,
-    /// What each executor was given, bytes.
-    pub executor_memory: usize,
+    /// What each executor is taken to have, if not what it says, bytes.
+    pub executor_memory: Option<u64>,
     /// A job that takes longer is taken to hang.
     pub job_timeout: Duration,
     /// Rows that the sources give together, if they were counted.
@@ -86,6 +90,14 @@ impl Remote {
             .await
     }
 
+    /// What joins are planned by, bytes.
+    fn memory_of(&self, executor: &Executor) -> usize {
+        let said = self
+            .executor_memory
+            .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        said.or(executor.memory_bytes).unwrap_or(SILENT_MEMORY)
+    }
+
     /// The executors of now. Waits for the first, who may be starting, and for the scheduler.
     async fn workers(&self) -> Result<Workers, ClusterError> {
         let cluster = self.reached.cluster();
@@ -96,9 +108,11 @@ impl Remote {
                     url: String::from(cluster.url()),
                 },
                 Ok(executors) => {
-                    let vcores: Vec<usize> =
-                        executors.iter().map(|executor| executor.vcores).collect();
-                    return Ok(Workers::new(&vcores, self.executor_memory));
+                    let executors: Vec<(usize, usize)> = executors
+                        .iter()
+                        .map(|executor| (executor.vcores, self.memory_of(executor)))
+                        .collect();
+                    return Ok(Workers::new(&executors));
                 }
                 Err(error) => error,
             };

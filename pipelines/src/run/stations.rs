@@ -226,7 +226,6 @@ async fn place(
         return Ok(None);
     };
     let counted = estimates.iter().filter(|estimate| estimate.exact);
-    let executor_memory = reached.executor_memory(&run.settings);
     Ok(Some(Remote {
         reached,
         progress: JobProgress::default(),
@@ -235,7 +234,11 @@ async fn place(
             spill_dir: run.spill_dir(),
             settings: bound.settings.clone(),
         },
-        executor_memory,
+        executor_memory: run
+            .settings
+            .cluster
+            .executor_memory
+            .map(|memory| memory.value),
         job_timeout: run.settings.cluster.job_timeout.value,
         accounts: Mutex::default(),
         read: counted.filter_map(|estimate| estimate.rows).sum(),

@@ -10,9 +10,6 @@ use serde::Serialize;
 use super::{Environment, Origin, Setting, SettingError};
 use crate::language::{MemoryLimit, OptionError};
 
-/// What an executor is taken to have when nothing is said: its own default.
-const EXECUTOR_MEMORY: u64 = 1 << 30;
-
 /// A job that takes longer is taken to hang when nothing is said.
 const JOB_TIMEOUT: Duration = Duration::from_hours(12);
 
@@ -35,7 +32,7 @@ pub struct ClusterRunFlags {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterFlags,
-    /// What each executor was given as --memory-bytes; joins are planned by it [env: PIPELINES_EXECUTOR_MEMORY]
+    /// Memory of an executor by which joins are planned, if not what the executors say [env: PIPELINES_EXECUTOR_MEMORY]
     #[arg(long, value_name = "AMOUNT", help_heading = "Cluster")]
     pub executor_memory: Option<String>,
     /// How long a job on the cluster may take before it is cancelled and tried again: `12h` [env: PIPELINES_JOB_TIMEOUT]
@@ -91,8 +88,9 @@ pub struct ClusterSettings {
     /// Where it is.
     #[serde(flatten)]
     pub place: ClusterPlace,
-    /// What each of its executors was given, bytes.
-    pub executor_memory: Setting<u64>,
+    /// What each of its executors is taken to have, if not what they say, bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub executor_memory: Option<Setting<u64>>,
     /// How long a job may take.
     pub job_timeout: Setting<Duration>,
 }
@@ -121,17 +119,14 @@ fn given<T>(flag: Option<T>, variable: Option<T>) -> Option<Setting<T>> {
 fn executor_memory(
     flags: &ClusterRunFlags,
     environment: &Environment,
-) -> Result<Setting<u64>, SettingError> {
+) -> Result<Option<Setting<u64>>, SettingError> {
     let flag = flags.executor_memory.as_deref();
     let Some(text) = given(flag, environment.own("EXECUTOR_MEMORY")) else {
-        return Ok(Setting {
-            value: EXECUTOR_MEMORY,
-            origin: Origin::Default,
-        });
+        return Ok(None);
     };
     // A share would be one of another machine.
     match text.value.parse() {
-        Ok(MemoryLimit::Bytes(value)) => Ok(text.map(|_| value)),
+        Ok(MemoryLimit::Bytes(value)) => Ok(Some(text.map(|_| value))),
         Ok(MemoryLimit::Percent(_)) | Err(_) => Err(wrong(
             "executor_memory",
             &text,

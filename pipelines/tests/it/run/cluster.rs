@@ -6,8 +6,8 @@ use std::fmt::Write;
 
 use anyhow::Context;
 use rstest::rstest;
-use testkit::cluster::Cluster;
-use testkit::{Outcome, Workspace};
+use testkit::cluster::{Cluster, http_get};
+use testkit::{Outcome, Workspace, wait_for};
 
 use super::launchpad::workspace;
 use super::published::{contents, events, rows};
@@ -132,7 +132,7 @@ fn an_unsorted_join_has_the_same_rows() -> anyhow::Result<()> {
     assert_eq!(account["tries"], 1, "{account}");
     assert_eq!(account["joins"], "hash", "{account}");
     assert_eq!(account["job"]["executors"], 2, "{account}");
-    for number in ["stages_done", "tasks_done", "rows_shuffled"] {
+    for number in ["stages_done", "tasks_done", "rows_shuffled", "rows_read"] {
         assert!(account["job"][number].as_u64() > Some(0), "{account}");
     }
     Ok(())
@@ -262,15 +262,50 @@ fn the_state_of_a_cluster_can_be_looked_at() -> anyhow::Result<()> {
     };
     decided(&workspace, &["--mode", "cluster"])?.expect(0, &[]);
     let status = workspace.run(["cluster", "status"])?;
-    status.expect(0, &["2 executors with 4 vcores", "Completed", "try 1"]);
+    status.expect(
+        0,
+        &["2 executors with 4 vcores", "1.0 GiB", "Completed", "try 1"],
+    );
     let port = cluster.executor_port(1).to_string();
     status.expect(0, &[&port]);
     let status = workspace.run(["cluster", "status", "--output", "json"])?;
     let status: serde_json::Value = serde_json::from_str(&status.stdout)?;
     assert_eq!(status["vcores"], 4, "{status}");
+    assert_eq!(
+        status["executors"][0]["memory_bytes"],
+        1_u64 << 30,
+        "{status}"
+    );
+    assert_eq!(status["executors"][0]["tasks_running"], 0, "{status}");
     workspace
         .run(["cluster", "status", "--cluster", "127.0.0.1:1"])?
         .expect(6, &["does not answer"]);
+    Ok(())
+}
+
+#[test]
+fn an_executor_says_how_far_a_task_is_before_it_ends() -> anyhow::Result<()> {
+    let Some(cluster) = Cluster::start(env!("CARGO_BIN_EXE_pipelines"), 1, 1)? else {
+        return Ok(());
+    };
+    let workspace = workspace()?.with("PIPELINES_SCHEDULER", cluster.address());
+    readings(&workspace, 1, 400_000)?;
+    workspace.write("p.sql", SORTED)?;
+    let run = workspace.start(["run", "p.sql", "--mode", "cluster"])?;
+    let executor = format!("127.0.0.1:{}", cluster.executor_port(0));
+    wait_for("rows that a task at work has read", || {
+        let report = http_get(&executor, "/api/executor")?;
+        let report: serde_json::Value = serde_json::from_str(&report).ok()?;
+        let mut jobs = report["jobs"].as_array()?.iter();
+        jobs.any(|job| {
+            let rows = job["rows_read"].as_u64().unwrap_or_default();
+            job["tasks_running"] == 1 && (1..400_000).contains(&rows)
+        })
+        .then_some(())
+    })
+    .with_context(|| run.said())?;
+    let ended = run.wait()?;
+    assert_eq!(ended.code, Some(0), "{}{}", ended.all(), cluster.said());
     Ok(())
 }
 
@@ -309,16 +344,16 @@ fn a_join_that_exhausts_an_executor_is_planned_again_to_spill() -> anyhow::Resul
     let binary = env!("CARGO_BIN_EXE_pipelines");
     let little = [(
         String::from("EXECUTOR_MEMORY_BYTES"),
-        (512 << 20).to_string(),
+        (384 << 20).to_string(),
     )];
     let Some(cluster) = Cluster::start_with(binary, 1, 2, &little)? else {
         return Ok(());
     };
     let workspace = workspace()?.with("PIPELINES_SCHEDULER", cluster.address());
-    // Some 250 MB in memory, and little on disk.
+    // Some 125 MB in memory, and little on disk.
     workspace.write(
         "wide.sql",
-        "CREATE VIEW wide AS SELECT value AS id, repeat('x', 600 + value % 50) AS text FROM generate_series(1, 400000);
+        "CREATE VIEW wide AS SELECT value AS id, repeat('x', 600 + value % 50) AS text FROM generate_series(1, 200000);
          COPY wide TO 'wide/' OPTIONS (sort 'id');",
     )?;
     workspace
@@ -340,6 +375,6 @@ fn a_join_that_exhausts_an_executor_is_planned_again_to_spill() -> anyhow::Resul
         run.all()
     );
     assert!(run.stdout.contains("\"sort_merge\""), "{}", run.all());
-    assert_eq!(rows(&workspace.path().join("table"))?.len(), 400_000);
+    assert_eq!(rows(&workspace.path().join("table"))?.len(), 200_000);
     Ok(())
 }
