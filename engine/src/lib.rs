@@ -19,4 +19,4 @@ mod storage;
 pub use budget::{Budget, JoinStrategy, fair_pool};
 pub use chain::chain;
 pub use functions::{FunctionNames, function_names, register_functions};
-pub use session::{SessionOptions, runtime, session, session_state, session_state_over};
+pub use session::{SessionOptions, runtime, scheduler_state, session, session_state};

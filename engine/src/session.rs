@@ -7,6 +7,7 @@ use ballista_core::optimizer::ballista_default_optimizer_rules;
 use datafusion::common::config::SpillCompression;
 use datafusion::error::Result;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -15,7 +16,7 @@ use tables::StorageOptions;
 use crate::budget::{Budget, JoinStrategy, ROW_BYTES};
 use crate::functions::register_functions;
 use crate::scans::CutScans;
-use crate::storage::Registry;
+use crate::storage::{NothingStored, Registry};
 
 /// What a session is built from.
 #[derive(Debug, Clone)]
@@ -76,8 +77,20 @@ pub(crate) fn choose_spilling(config: &mut SessionConfig, merge_reservation: usi
 ///
 /// # Errors
 /// When the spill folder cannot be made.
-pub fn session_state_over(config: SessionConfig, options: &SessionOptions) -> Result<SessionState> {
+pub(crate) fn session_state_over(
+    config: SessionConfig,
+    options: &SessionOptions,
+) -> Result<SessionState> {
     of_the_cluster(config, runtime(options)?)
+}
+
+/// The session's state in the scheduler, which takes plans apart and reads no storage, so that it needs no credentials.
+///
+/// # Errors
+/// When the spill folder cannot be made.
+pub fn scheduler_state(config: SessionConfig, options: &SessionOptions) -> Result<SessionState> {
+    let runtime = runtime_with(options, Arc::new(NothingStored::default()))?;
+    of_the_cluster(config, runtime)
 }
 
 fn of_the_cluster(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> Result<SessionState> {
@@ -105,13 +118,21 @@ fn built(builder: SessionStateBuilder) -> Result<SessionState> {
 /// # Errors
 /// When the spill folder cannot be made.
 pub fn runtime(options: &SessionOptions) -> Result<Arc<RuntimeEnv>> {
+    let stores = Registry::new(StorageOptions::from_environment());
+    runtime_with(options, Arc::new(stores))
+}
+
+fn runtime_with(
+    options: &SessionOptions,
+    stores: Arc<dyn ObjectStoreRegistry>,
+) -> Result<Arc<RuntimeEnv>> {
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![
         options.spill_dir.clone(),
     ]));
     RuntimeEnvBuilder::new()
         .with_memory_pool(options.budget.pool())
         .with_disk_manager_builder(disk)
-        .with_object_store_registry(Arc::new(Registry::new(StorageOptions::from_environment())))
+        .with_object_store_registry(stores)
         .build_arc()
 }
 

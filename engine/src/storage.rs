@@ -6,9 +6,27 @@ use std::sync::Arc;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStoreRegistry};
 use datafusion::object_store::ObjectStore;
+use datafusion::object_store::memory::InMemory;
 use tables::StorageOptions;
 use tables::storage::{bucket, is_object_store};
 use url::Url;
+
+/// A store for every URL, with nothing in it: for a process that takes plans apart and reads nothing. A plan that names a
+/// bucket cannot be read without a store for it, and a store of a real one not be made without credentials.
+#[derive(Debug, Default)]
+pub(crate) struct NothingStored {
+    store: Arc<InMemory>,
+}
+
+impl ObjectStoreRegistry for NothingStored {
+    fn register_store(&self, _: &Url, _: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+        None
+    }
+
+    fn get_store(&self, _: &Url) -> Result<Arc<dyn ObjectStore>> {
+        Ok(Arc::clone(&self.store) as Arc<dyn ObjectStore>)
+    }
+}
 
 /// Stores by URL: those that were registered, the local filesystem, and buckets as they are asked for.
 #[derive(Debug)]

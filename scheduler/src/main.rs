@@ -211,7 +211,7 @@ fn session_state(session: SessionConfig, spill_dir: &Path) -> Result<SessionStat
         spill_dir: spill_dir.to_path_buf(),
         settings: Vec::new(),
     };
-    engine::session_state_over(session, &options)
+    engine::scheduler_state(session, &options)
 }
 
 #[cfg(test)]

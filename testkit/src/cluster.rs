@@ -32,6 +32,7 @@ pub struct Cluster {
 /// What is around the processes of a cluster.
 #[derive(Default)]
 struct Surroundings {
+    /// Of the executors.
     environment: Vec<(String, String)>,
     certificates: Option<PathBuf>,
     network: Option<Network>,
@@ -76,7 +77,7 @@ impl Cluster {
         Self::start_all(binary, executors, vcores, surroundings)
     }
 
-    /// As [`Cluster::start`], with these variables in the environment of every process.
+    /// As [`Cluster::start`], with these variables in the environment of every executor.
     ///
     /// # Errors
     /// When one of them does not start.
@@ -150,7 +151,6 @@ impl Cluster {
             certificates: surroundings.certificates,
         };
         for (name, value) in &surroundings.environment {
-            cluster.scheduler_workspace.set(name, value);
             cluster.executor_workspace.set(name, value);
         }
         if let Some(folder) = &cluster.certificates {

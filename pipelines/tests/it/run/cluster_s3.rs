@@ -26,7 +26,14 @@ const READ: &str = "
     COPY by_city TO 's3://BUCKET/lake/table' PARTITIONED BY (city) OPTIONS (sort 'value DESC, id');
 ";
 
-/// A server, a cluster that can write to it, and a workspace with the pipeline.
+/// Reads what [`UNREAD`] wrote.
+const COPIED: &str = "
+    CREATE EXTERNAL TABLE written STORED AS PARQUET LOCATION 's3://BUCKET/lake/table/' PARTITIONED BY (city);
+    CREATE VIEW high AS SELECT id, value, city FROM written WHERE value > 100;
+    COPY high TO 's3://BUCKET/lake/high' PARTITIONED BY (city) OPTIONS (sort 'id');
+";
+
+/// A server, a cluster whose executors can write to it, and a workspace with the pipeline.
 fn scene(text: &str, rows: u32) -> anyhow::Result<Option<(S3Server, Cluster, Workspace)>> {
     let server = S3Server::start(S3Options::default())?;
     let environment = server.environment();
@@ -58,6 +65,21 @@ fn assert_clean(server: &S3Server) {
     assert_eq!(server.pending_uploads().len(), 0);
     let staged = server.objects("lake/.table.spillway/staging/");
     assert_eq!(staged.keys().collect::<Vec<_>>(), [] as [&String; 0]);
+}
+
+#[test]
+fn a_scheduler_without_credentials_plans_for_executors_that_have_them() -> anyhow::Result<()> {
+    let Some((server, cluster, workspace)) = scene(UNREAD, 500)? else {
+        return Ok(());
+    };
+    let arguments = ["run", "p.sql", "--mode", "cluster"];
+    let run = workspace.run(arguments)?;
+    assert_eq!(run.code, Some(0), "{}{}", run.all(), cluster.said());
+    workspace.write("p.sql", &COPIED.replace("BUCKET", server.bucket()))?;
+    let run = workspace.run(arguments)?;
+    assert_eq!(run.code, Some(0), "{}{}", run.all(), cluster.said());
+    assert_eq!(server.objects("lake/high/").len(), 11, "{}", run.all());
+    Ok(())
 }
 
 #[rstest]
