@@ -99,8 +99,6 @@ impl Place {
                 "cluster".into(),
                 "--cluster".into(),
                 cluster.address(),
-                "--executor-memory".into(),
-                memory,
             ],
         };
         let run = ["run", "p.sql", "--restart"];

@@ -90,16 +90,17 @@ impl Remote {
             .await
     }
 
-    /// What joins are planned by, bytes.
-    fn memory_of(&self, executor: &Executor) -> usize {
+    /// What a plan is made for, bytes: as the setting says if it is `believed`, else as the executor does.
+    fn memory_of(&self, executor: &Executor, believed: bool) -> usize {
         let said = self
             .executor_memory
+            .filter(|_| believed)
             .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         said.or(executor.memory_bytes).unwrap_or(SILENT_MEMORY)
     }
 
     /// The executors of now. Waits for the first, who may be starting, and for the scheduler.
-    async fn workers(&self) -> Result<Workers, ClusterError> {
+    async fn workers(&self, believed: bool) -> Result<Workers, ClusterError> {
         let cluster = self.reached.cluster();
         let deadline = tokio::time::Instant::now() + EXECUTORS;
         loop {
@@ -110,7 +111,7 @@ impl Remote {
                 Ok(executors) => {
                     let executors: Vec<(usize, usize)> = executors
                         .iter()
-                        .map(|executor| (executor.vcores, self.memory_of(executor)))
+                        .map(|executor| (executor.vcores, self.memory_of(executor, believed)))
                         .collect();
                     return Ok(Workers::new(&executors));
                 }
@@ -188,14 +189,19 @@ impl OpenOutput {
         joins: Option<JoinStrategy>,
         number: u32,
     ) -> Result<tables::Staged, RunError> {
-        let workers = remote.workers().await?;
+        // Memory that was exhausted was not what the setting says, and less of it is held at once with smaller batches.
+        let workers = remote.workers(joins.is_none()).await?;
+        let mut session = remote.session.clone();
+        if joins.is_some() {
+            session.budget = session.budget.tightened().unwrap_or(session.budget);
+        }
         let joins = joins.unwrap_or_else(|| workers.join_strategy());
         let attempt = self
             .staging
             .begin_remote(number)
             .await
             .map_err(|error| self.table_failed(error))?;
-        let mut planned = cluster_plan(&remote.session, &workers, joins, plan)
+        let mut planned = cluster_plan(&session, &workers, joins, plan)
             .await
             .map_err(|error| self.query_failed(error))?;
         let known = exact_rows(planned.physical.as_ref());

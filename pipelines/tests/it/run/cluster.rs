@@ -344,16 +344,16 @@ fn a_join_that_exhausts_an_executor_is_planned_again_to_spill() -> anyhow::Resul
     let binary = env!("CARGO_BIN_EXE_pipelines");
     let little = [(
         String::from("EXECUTOR_MEMORY_BYTES"),
-        (384 << 20).to_string(),
+        (256 << 20).to_string(),
     )];
-    let Some(cluster) = Cluster::start_with(binary, 1, 2, &little)? else {
+    let Some(cluster) = Cluster::start_with(binary, 1, 1, &little)? else {
         return Ok(());
     };
     let workspace = workspace()?.with("PIPELINES_SCHEDULER", cluster.address());
-    // Some 125 MB in memory, and little on disk.
+    // Some 60 MB in memory, and little on disk.
     workspace.write(
         "wide.sql",
-        "CREATE VIEW wide AS SELECT value AS id, repeat('x', 600 + value % 50) AS text FROM generate_series(1, 200000);
+        "CREATE VIEW wide AS SELECT value AS id, repeat('x', 600 + value % 50) AS text FROM generate_series(1, 100000);
          COPY wide TO 'wide/' OPTIONS (sort 'id');",
     )?;
     workspace
@@ -375,6 +375,6 @@ fn a_join_that_exhausts_an_executor_is_planned_again_to_spill() -> anyhow::Resul
         run.all()
     );
     assert!(run.stdout.contains("\"sort_merge\""), "{}", run.all());
-    assert_eq!(rows(&workspace.path().join("table"))?.len(), 200_000);
+    assert_eq!(rows(&workspace.path().join("table"))?.len(), 100_000);
     Ok(())
 }
