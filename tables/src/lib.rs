@@ -23,6 +23,7 @@
 //!
 //! What a user sees of it is in `docs/tables.md`.
 
+mod bring;
 mod care;
 mod compact;
 mod contract;
@@ -51,6 +52,7 @@ mod table;
 mod verify;
 mod write;
 
+pub use bring::Brought;
 pub use care::PartitionFilter;
 pub use compact::{CompactOptions, CompactedPartition, Compaction};
 pub use contract::{Contract, SchemaChange};

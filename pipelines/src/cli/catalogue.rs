@@ -11,7 +11,7 @@ use super::report;
 use crate::language::{Origin, search};
 use crate::run::error::RunError;
 use crate::run::prepare::{self, Draft};
-use crate::run::{self, outputs};
+use crate::run::{self, outputs, sources};
 use crate::settings::{RunFlags, RunSettings};
 
 /// Which pipeline to show.
@@ -153,7 +153,8 @@ async fn describe(session: &Session, name: &str) -> Result<Description, RunError
         &bound.options,
         crate::memory::available_bytes(),
     )?;
-    let nowhere = PathBuf::from(".pipelines").join("runs").join("none");
+    let nowhere =
+        sources::Landed::in_folder(&PathBuf::from(".pipelines").join("runs").join("none"));
     let (_, planned) = run::stations::plan(
         &bound,
         &nowhere,

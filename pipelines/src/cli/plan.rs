@@ -122,7 +122,7 @@ async fn preview(
     let bound = &prepared.bound;
     let budget = run::stations::budget(&prepared.settings);
     // Nothing is landed there: the folder gives the plan a schema and no rows.
-    let nowhere = session.state_dir().join("runs").join("plan");
+    let nowhere = sources::Landed::in_folder(&session.state_dir().join("runs").join("plan"));
     let (ctx, planned) =
         run::stations::plan(bound, &nowhere, &std::env::temp_dir(), &budget).await?;
     let extracted = sources::open_extracted(&bound.sources, &session.environment, sample.as_ref())?;

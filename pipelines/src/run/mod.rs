@@ -19,6 +19,7 @@ pub mod outputs;
 pub mod prepare;
 pub mod remote;
 pub mod sample;
+pub mod share;
 pub mod sources;
 pub mod stations;
 pub mod traffic;

@@ -38,6 +38,39 @@ pub struct Extracted {
     pub metrics: Arc<Metrics>,
 }
 
+/// Where extracted records are read.
+#[derive(Debug)]
+pub struct Landed {
+    work_dir: PathBuf,
+    moved: BTreeMap<String, url::Url>,
+}
+
+impl Landed {
+    /// Where they land, in a run's work folder.
+    pub fn in_folder(work_dir: &Path) -> Self {
+        Self {
+            work_dir: work_dir.to_path_buf(),
+            moved: BTreeMap::new(),
+        }
+    }
+
+    /// Those of one source are in another folder now, whose URL ends with `/`.
+    pub fn moved(&mut self, table: &str, url: url::Url) {
+        self.moved.insert(String::from(table), url);
+    }
+
+    fn url(&self, table: &str) -> Result<ListingTableUrl, DataFusionError> {
+        match self.moved.get(table) {
+            Some(url) => ListingTableUrl::parse(url),
+            None => {
+                let folder = landing::folder(&self.work_dir, table);
+                // The trailing slash says that this is a folder, which need not exist yet.
+                ListingTableUrl::parse(format!("{}/", absolute(&folder).display()))
+            }
+        }
+    }
+}
+
 /// Opens the sources that have to be extracted. No network is used.
 ///
 /// # Errors
@@ -146,18 +179,18 @@ pub fn connector_kind(kind: SourceKind) -> Option<&'static str> {
     }
 }
 
-/// Registers every source as a table of `ctx`: extracted ones as what lands in `work_dir`, the others in place.
+/// Registers every source as a table of `ctx`: extracted ones as what landed, or will, the others in place.
 ///
 /// # Errors
 /// [`RunError::Engine`] when a file source cannot be opened.
 pub async fn register(
     ctx: &SessionContext,
     sources: &[Source],
-    work_dir: &Path,
+    landed: &Landed,
 ) -> Result<(), RunError> {
     for source in sources {
         let registered = if connector_kind(source.kind).is_some() {
-            register_landed(ctx, &source.name, &landing::folder(work_dir, &source.name))
+            register_landed(ctx, &source.name, landed)
         } else {
             register_files(ctx, source).await
         };
@@ -176,13 +209,11 @@ pub async fn register(
 fn register_landed(
     ctx: &SessionContext,
     table: &str,
-    folder: &Path,
+    landed: &Landed,
 ) -> Result<(), DataFusionError> {
-    // The trailing slash says that this is a folder, which need not exist yet.
-    let url = ListingTableUrl::parse(format!("{}/", absolute(folder).display()))?;
     let options =
         ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
-    let config = ListingTableConfig::new(url)
+    let config = ListingTableConfig::new(landed.url(table)?)
         .with_listing_options(options)
         .with_schema(connectors::record::schema());
     ctx.register_table(

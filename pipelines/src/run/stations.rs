@@ -23,7 +23,8 @@ use super::extract;
 use super::outputs::{self, OpenOutput, Published, StagedOutput};
 use super::prepare::Prepared;
 use super::remote::Remote;
-use super::sources::{self, Extracted};
+use super::share::share;
+use super::sources::{self, Extracted, Landed};
 use crate::cli::printer::{bytes, count, thousands};
 use crate::language::{self, Bound, Planned};
 use crate::progress::Status;
@@ -46,7 +47,8 @@ pub(super) async fn execute(
 
     run.begin(StageName::Plan).await?;
     let budget = budget(&run.settings);
-    let (ctx, planned) = plan(bound, &run.work_dir, &run.spill_dir(), &budget).await?;
+    let landed = Landed::in_folder(&run.work_dir);
+    let (ctx, planned) = plan(bound, &landed, &run.spill_dir(), &budget).await?;
     sources::require_files(&ctx, &bound.sources).await?;
     let reads = sources::places(&bound.sources);
     let checked = !bound.asserts.is_empty();
@@ -78,6 +80,12 @@ pub(super) async fn execute(
         Ok(remote) => remote,
         Err(error) => return Err(give_back(only_outputs(opened), error).await),
     };
+    if remote.is_some() {
+        opened = match share(run, bound, &ctx, &budget, opened).await {
+            Ok(opened) => opened,
+            Err((error, outputs)) => return Err(give_back(outputs, error).await),
+        };
+    }
     let staged = write_all(run, bound, &ctx, budget, remote.as_ref(), opened).await?;
     if extracted.is_empty() {
         counts.read = staged.iter().map(StagedOutput::scanned).sum();
@@ -114,13 +122,13 @@ pub fn budget(settings: &RunSettings) -> Budget {
     Budget::new(ceiling, cores, settings.transform_batch_size.value)
 }
 
-/// A session with the pipeline's sources, as far as they landed in `work_dir`, and the plans of its views and outputs in it.
+/// A session with the pipeline's sources, as far as they landed, and the plans of its views and outputs in it.
 ///
 /// # Errors
 /// [`RunError::Definition`] with every mistake found while planning.
 pub async fn plan(
     bound: &Bound,
-    work_dir: &Path,
+    landed: &Landed,
     spill_dir: &Path,
     budget: &Budget,
 ) -> Result<(SessionContext, Planned), RunError> {
@@ -133,7 +141,7 @@ pub async fn plan(
         doing: String::from("building the session"),
         source: Box::new(error),
     })?;
-    sources::register(&ctx, &bound.sources, work_dir).await?;
+    sources::register(&ctx, &bound.sources, landed).await?;
     let planned = language::plan(bound, &ctx)
         .await
         .map_err(RunError::Definition)?;
@@ -274,8 +282,8 @@ async fn write_all(
         let outcome = match (first, tight) {
             (Err((error, open)), Some(tight)) if exhausted(&error) => {
                 run.warn(format!("output `{name}` exhausted its memory; it is planned again with smaller batches, fewer partitions and joins that spill")).await?;
-                let (ctx, planned) =
-                    self::plan(bound, &run.work_dir, &run.spill_dir(), &tight).await?;
+                let landed = Landed::in_folder(&run.work_dir);
+                let (ctx, planned) = self::plan(bound, &landed, &run.spill_dir(), &tight).await?;
                 match planned
                     .outputs
                     .iter()

@@ -68,6 +68,24 @@ fn assert_clean(server: &S3Server) {
 }
 
 #[test]
+fn executors_read_what_landed_from_beside_the_table() -> anyhow::Result<()> {
+    let Some((server, cluster, workspace)) = scene(UNREAD, 1)? else {
+        return Ok(());
+    };
+    let destination = format!("destination=s3://{}/lake/table", server.bucket());
+    let arguments = ["run", "launchpad_bugs", "--set", &destination];
+    let run = workspace.run(arguments.into_iter().chain(["--mode", "cluster"]))?;
+    assert_eq!(run.code, Some(0), "{}{}", run.all(), cluster.said());
+    run.expect(0, &["copied", "1,241 rows"]);
+    // The scheduler's log has the plans, with the files that they read.
+    let plans = cluster.said();
+    assert!(plans.contains("/landed/crawl/chunk-"), "{plans}");
+    assert!(!plans.contains("/landing/"), "{plans}");
+    assert_clean(&server);
+    Ok(())
+}
+
+#[test]
 fn a_scheduler_without_credentials_plans_for_executors_that_have_them() -> anyhow::Result<()> {
     let Some((server, cluster, workspace)) = scene(UNREAD, 500)? else {
         return Ok(());

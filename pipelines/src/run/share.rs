@@ -1,0 +1,93 @@
+//! Landed records for executors: copied beside the table that is being written, the one place that run and executors all
+//! reach. Owns what is copied and the plans that read it there; the copy goes with the table's staging area.
+
+use std::collections::BTreeMap;
+
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use engine::Budget;
+
+use super::context::RunContext;
+use super::error::RunError;
+use super::landing;
+use super::outputs::{self, OpenOutput};
+use super::sources::{self, Landed};
+use super::stations;
+use crate::cli::printer::{bytes, count};
+use crate::language::Bound;
+
+/// Copies what landed into the staging area of the first output, and plans all outputs over the copies.
+///
+/// # Errors
+/// [`RunError::Table`] when a file cannot be copied, with the outputs as they were; planning's errors.
+pub async fn share(
+    run: &RunContext,
+    bound: &Bound,
+    ctx: &SessionContext,
+    budget: &Budget,
+    opened: Vec<(OpenOutput, LogicalPlan)>,
+) -> Result<Vec<(OpenOutput, LogicalPlan)>, (RunError, Vec<OpenOutput>)> {
+    match plans(run, bound, ctx, budget, &opened).await {
+        Ok(Some(mut plans)) => Ok(opened
+            .into_iter()
+            .map(|(output, plan)| {
+                let plan = plans.remove(&outputs::name(&output.output)).unwrap_or(plan);
+                (output, plan)
+            })
+            .collect()),
+        Ok(None) => Ok(opened),
+        Err(error) => Err((
+            error,
+            opened.into_iter().map(|(output, _)| output).collect(),
+        )),
+    }
+}
+
+/// The plans of the outputs, by name; `None` if nothing landed.
+async fn plans(
+    run: &RunContext,
+    bound: &Bound,
+    ctx: &SessionContext,
+    budget: &Budget,
+    opened: &[(OpenOutput, LogicalPlan)],
+) -> Result<Option<BTreeMap<String, LogicalPlan>>, RunError> {
+    let Some((first, _)) = opened.first() else {
+        return Ok(None);
+    };
+    let mut landed = Landed::in_folder(&run.work_dir);
+    let (mut files, mut size) = (0, 0);
+    for source in &bound.sources {
+        if sources::connector_kind(source.kind).is_none() {
+            continue;
+        }
+        let chunks = landing::chunks(&run.work_dir, &source.name)?;
+        if chunks.is_empty() {
+            continue;
+        }
+        let folder = format!("landed/{}", source.name);
+        let brought = tokio::select! {
+            biased;
+            () = run.cancel.cancelled() => return Err(run.interrupted()),
+            brought = first.staging.bring(&folder, &chunks, ctx) => brought,
+        }
+        .map_err(|error| first.table_failed(error))?;
+        files += brought.files;
+        size += brought.bytes;
+        landed.moved(&source.name, brought.url);
+    }
+    if files == 0 {
+        return Ok(None);
+    }
+    run.progress.say(format_args!(
+        "  copied {} of landed records ({}) to where executors read them, beside {}",
+        count(files, "file"),
+        bytes(size),
+        first.location
+    ));
+    let (_, planned) = stations::plan(bound, &landed, &run.spill_dir(), budget).await?;
+    let named = planned
+        .outputs
+        .into_iter()
+        .map(|(output, plan)| (outputs::name(&output), plan));
+    Ok(Some(named.collect()))
+}
