@@ -140,16 +140,16 @@ async fn healthcheck(arguments: &Arguments, live: bool) -> anyhow::Result<()> {
     if live {
         return Ok(());
     }
-    let scheduler = format!("{}:{}", arguments.scheduler_host, arguments.scheduler_port);
+    let address = format!("{}:{}", arguments.scheduler_host, arguments.scheduler_port);
     let tls = arguments.certificates()?;
-    let scheduler_there = Cluster::connect(&scheduler, tls.as_ref()).await?;
-    let listed = scheduler_there.executors().await?;
+    let scheduler = Cluster::connect(&address, tls.as_ref()).await?;
+    let listed = scheduler.executors().await?;
     let (host, port) = (arguments.advertised_host(), arguments.port);
     anyhow::ensure!(
         listed
             .iter()
             .any(|executor| executor.host == host && executor.port == port),
-        "the scheduler at {scheduler} does not list {host}:{port}"
+        "the scheduler at {address} does not list {host}:{port}"
     );
     Ok(())
 }
@@ -188,7 +188,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     std::fs::create_dir_all(&work_dir)
         .with_context(|| format!("cannot make the work folder {}", work_dir.display()))?;
     let options = session_options(arguments.memory_bytes, &work_dir);
-    // Ballista lays a pool of its own over the one of the producer, a share of the machine's memory unless told a size.
+    // Ballista divides so many bytes among tasks, or a share of the machine's memory; `work` makes a pool of ours of each part.
     let pool_bytes = options.budget.pool_bytes() as u64;
     let functions = functions(&options)?;
     // One runtime for all sessions: spill folder, object stores and their connections are shared.

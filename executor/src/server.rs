@@ -1,6 +1,7 @@
 //! What an executor answers on its ports. On the one for data: Arrow Flight, which hands out shuffled rows, whether the
-//! process is alive, what it was given, and how far its tasks are. On the one for tasks: Ballista's own service, which listens by itself; where members of the cluster
-//! show certificates, it listens on loopback, and what members send is passed on to it.
+//! process is alive, what it was given, and how far its tasks are. On the one for tasks: Ballista's own service, which
+//! listens by itself; where members of the cluster show certificates, it listens on loopback, and what members send is
+//! passed on to it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};

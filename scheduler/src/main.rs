@@ -1,8 +1,8 @@
 //! The Ballista scheduler with the product's functions.
 //!
 //! Owns the command line and the life of the process, which executors get tasks (`resources`), and what is answered on its
-//! port (`server`). Sessions, the codec and
-//! the settings that all processes share come from `engine`; the rest of scheduling is Ballista's.
+//! port (`server`). Sessions, the codec and the settings that all processes share come from `engine`; the rest of
+//! scheduling is Ballista's.
 
 mod load;
 mod resources;
@@ -109,8 +109,8 @@ async fn healthcheck(arguments: &Arguments) -> anyhow::Result<()> {
         bind.set_ip(Ipv4Addr::LOCALHOST.into());
     }
     let tls = arguments.certificates()?;
-    let scheduler = Cluster::connect(&bind.to_string(), tls.as_ref()).await?;
-    scheduler.executors().await?;
+    // Connecting asks a question.
+    Cluster::connect(&bind.to_string(), tls.as_ref()).await?;
     Ok(())
 }
 

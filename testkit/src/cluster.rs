@@ -2,7 +2,7 @@
 //! started again. Owns their ports and folders; what is expected of them is the tests'.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use anyhow::Context;
 
 use crate::command::Workspace;
 use crate::network::Network;
+use crate::ports::free_port;
 use crate::process::{Child, wait_for};
 
 /// A scheduler and its executors.
@@ -371,9 +372,4 @@ pub fn http_get(address: &str, path: &str) -> Option<String> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     head.starts_with("HTTP/1.1 200")
         .then(|| body.trim().to_owned())
-}
-
-/// A port that nothing listened on a moment ago.
-fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -8,6 +8,7 @@ pub mod cluster;
 mod command;
 mod folder;
 pub mod network;
+mod ports;
 mod process;
 mod python;
 pub mod s3;
@@ -16,6 +17,7 @@ pub mod tpch;
 
 pub use command::{Outcome, Workspace};
 pub use folder::Folder;
+pub use ports::free_port;
 pub use process::{Child, wait_for};
 pub use python::Python;
 pub use services::Service;

@@ -37,7 +37,7 @@ impl EmbeddedCluster {
     /// [`ClusterError::Embedded`].
     pub async fn start(folder: &Path, memory: usize) -> Result<Self, ClusterError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let scheduler_port = free_port()?;
+        let [scheduler_port, executor_ports @ ..] = free_ports()?;
         let mut processes = vec![start(
             "scheduler",
             folder,
@@ -54,11 +54,11 @@ impl EmbeddedCluster {
             }
             running(&mut processes, folder)?;
         };
-        for number in 0..EXECUTORS {
+        for (number, ports) in executor_ports.chunks(2).enumerate() {
             let arguments = [
                 ("--scheduler-port", scheduler_port.to_string()),
-                ("--port", free_port()?.to_string()),
-                ("--grpc-port", free_port()?.to_string()),
+                ("--port", ports[0].to_string()),
+                ("--grpc-port", ports[1].to_string()),
                 ("--vcores", cores.div_ceil(EXECUTORS).to_string()),
                 ("--memory-bytes", executor_memory.to_string()),
                 (
@@ -149,10 +149,16 @@ fn running(processes: &mut [Child], folder: &Path) -> Result<(), ClusterError> {
     Ok(())
 }
 
-/// A port that nothing listened on a moment ago.
-fn free_port() -> Result<u16, ClusterError> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(|error| failed(format!("there is no free port: {error}")))
+/// Ports that nothing listened on a moment ago, none of them twice: one for the scheduler and two for each executor.
+fn free_ports() -> Result<[u16; 1 + 2 * EXECUTORS], ClusterError> {
+    let none = |error| failed(format!("there is no free port: {error}"));
+    // All are open at once, or the system may give one of them again.
+    let mut open = Vec::new();
+    let mut ports = [0; 1 + 2 * EXECUTORS];
+    for port in &mut ports {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(none)?;
+        *port = listener.local_addr().map_err(none)?.port();
+        open.push(listener);
+    }
+    Ok(ports)
 }

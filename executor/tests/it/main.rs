@@ -1,11 +1,10 @@
 //! The executor as a process: it joins a scheduler, is listed there, and leaves when it is told to.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use testkit::cluster::http_get;
-use testkit::{Child, Workspace, wait_for};
+use testkit::{Child, Workspace, free_port, wait_for};
 
 /// The scheduler's binary, which a build of the workspace puts beside the executor's. `None`, after saying so, when only
 /// this package was built.
@@ -39,20 +38,11 @@ fn listed(address: &str) -> Option<BTreeSet<u16>> {
         .collect()
 }
 
-/// Two different ports that nothing listened on a moment ago.
-fn free_ports() -> anyhow::Result<(u16, u16)> {
-    let (one, other) = (
-        TcpListener::bind("127.0.0.1:0")?,
-        TcpListener::bind("127.0.0.1:0")?,
-    );
-    Ok((one.local_addr()?.port(), other.local_addr()?.port()))
-}
-
 fn start_executor(
     workspace: &Workspace,
     scheduler_port: &str,
 ) -> anyhow::Result<(Child, u16, [String; 10])> {
-    let (port, grpc_port) = free_ports()?;
+    let (port, grpc_port) = (free_port()?, free_port()?);
     let work_dir = workspace.path().join("work");
     let arguments = [
         "--scheduler-port",
@@ -138,7 +128,7 @@ fn executor_joins_the_scheduler_and_leaves_it_on_sigterm() {
 #[test]
 fn executor_without_a_scheduler_says_so_and_ends() {
     let workspace = Workspace::new(env!("CARGO_BIN_EXE_executor")).unwrap();
-    let (nobody, _) = free_ports().unwrap();
+    let nobody = free_port().unwrap();
     let (executor, ..) = start_executor(&workspace, &nobody.to_string()).unwrap();
     let ended = executor.wait().unwrap();
     assert_eq!(ended.code, Some(1), "{}", ended.all());
