@@ -1,8 +1,7 @@
 //! The Ballista executor with the product's functions.
 //!
 //! Owns the command line and the life of the process, what is answered on its ports (`server`), and around each task its
-//! memory and its count (`work`). Sessions come from
-//! `engine`; running tasks is Ballista's.
+//! memory and its count (`work`). Sessions come from `engine`; running tasks is Ballista's.
 
 mod connections;
 mod server;

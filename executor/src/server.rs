@@ -9,17 +9,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context;
 use arrow_flight::flight_service_server::FlightServiceServer;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::routing::get;
 use axum::serve::Listener;
 use axum::{Json, Router};
 use ballista_core::error::BallistaError;
 use ballista_executor::ArrowFlightServerProvider;
 use ballista_executor::flight_service::BallistaFlightService;
-use engine::cluster::{ExecutorReport, MESSAGE_BYTES, REPORT, Tls, TlsListener, serve};
+use engine::cluster::{
+    ExecutorReport, MESSAGE_BYTES, REPORT, Tls, TlsListener, grpc_routes, serve,
+};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
-use tonic::service::RoutesBuilder;
 
 use crate::work::Works;
 
@@ -104,17 +104,11 @@ fn routes(work_dir: String, about: Arc<About>) -> Router {
     let flight = FlightServiceServer::new(BallistaFlightService::new(work_dir))
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES);
-    let mut grpc = RoutesBuilder::default();
-    grpc.add_service(flight);
-    let grpc = grpc
-        .routes()
-        .into_axum_router()
-        .fallback(|| async { StatusCode::NOT_FOUND });
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route(REPORT, get(report))
         .with_state(about)
-        .merge(grpc)
+        .merge(grpc_routes(flight))
 }
 
 async fn report(State(about): State<Arc<About>>) -> Json<ExecutorReport> {

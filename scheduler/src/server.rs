@@ -14,9 +14,8 @@ use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
 use ballista_scheduler::api::get_routes;
 use ballista_scheduler::scheduler_server::SchedulerServer;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
-use engine::cluster::{MESSAGE_BYTES, Tls};
+use engine::cluster::{MESSAGE_BYTES, Tls, grpc_routes};
 use tokio::net::TcpListener;
-use tonic::service::RoutesBuilder;
 
 use crate::load::{Load, load};
 
@@ -49,14 +48,8 @@ fn router(scheduler: &Arc<Scheduler>) -> Router {
     let service = SchedulerGrpcServer::new(scheduler.as_ref().clone())
         .max_encoding_message_size(MESSAGE_BYTES)
         .max_decoding_message_size(MESSAGE_BYTES);
-    let mut grpc = RoutesBuilder::default();
-    grpc.add_service(service);
-    let grpc = grpc
-        .routes()
-        .into_axum_router()
-        .fallback(|| async { StatusCode::NOT_FOUND });
     get_routes(Arc::clone(scheduler))
-        .merge(grpc)
+        .merge(grpc_routes(service))
         .merge(numbers(scheduler))
 }
 

@@ -35,8 +35,6 @@ pub struct Executor {
     pub port: u16,
     /// Partitions that it works on at once.
     pub vcores: usize,
-    /// Memory for the pools of all its tasks together, bytes. `None` unless it was asked itself.
-    pub memory_bytes: Option<usize>,
     /// The last heartbeat by the executor's clock, milliseconds since 1970. Good for comparing with itself only.
     pub last_seen: Option<u64>,
 }
@@ -172,7 +170,6 @@ impl Cluster {
                 host: answer.host,
                 port: answer.port,
                 vcores: answer.specification.vcores,
-                memory_bytes: None,
                 last_seen: answer.last_seen,
             })
             .collect();
@@ -187,12 +184,7 @@ impl Cluster {
     /// [`ClusterError::Unreachable`].
     pub async fn executors_at_work(&self) -> Result<Vec<Executor>, ClusterError> {
         let executors = self.not_lost(self.executors().await?);
-        let mut executors = watch::answering(executors).await;
-        let reports = self.reports(&executors).await;
-        for (executor, report) in executors.iter_mut().zip(reports) {
-            executor.memory_bytes = report.map(|report| report.memory_bytes);
-        }
-        Ok(executors)
+        Ok(watch::answering(executors).await)
     }
 
     /// Those that were not lost, or gave a sign of life since.

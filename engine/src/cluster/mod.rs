@@ -30,6 +30,6 @@ pub use plan::{ClusterPlan, Workers, cluster_plan};
 pub use probe::probe;
 pub use progress::{JobProgress, JobSnapshot};
 pub use report::{ExecutorReport, JobReport, REPORT, Work};
-pub use serve::{TlsListener, serve};
+pub use serve::{TlsListener, grpc_routes, serve};
 pub use session::{MESSAGE_BYTES, process_config};
 pub use tls::{Tls, TlsError};

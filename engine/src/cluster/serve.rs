@@ -1,6 +1,7 @@
 //! Serving on a port: in the clear, or to members of the cluster only. Owns connections until they can be read from; what is
 //! answered there is the scheduler's and the executor's.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -8,12 +9,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::{Request, StatusCode};
+use axum::response::IntoResponse;
 use axum::serve::{Listener, ListenerExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::server::NamedService;
+use tonic::service::RoutesBuilder;
 
 use super::tls::Tls;
 use crate::chain;
@@ -44,6 +51,20 @@ pub async fn serve(
                 .await
         }
     }
+}
+
+/// The routes of a gRPC service. What it does not know is 404, not a gRPC answer: other routes are merged with these.
+pub fn grpc_routes<S>(service: S) -> Router
+where
+    S: Service<Request<Body>, Error = Infallible> + NamedService + Clone + Send + Sync + 'static,
+    S::Response: IntoResponse,
+    S::Future: Send + 'static,
+{
+    let mut grpc = RoutesBuilder::default();
+    grpc.add_service(service);
+    grpc.routes()
+        .into_axum_router()
+        .fallback(|| async { StatusCode::NOT_FOUND })
 }
 
 /// Accepts connections of members.

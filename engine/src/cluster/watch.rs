@@ -139,7 +139,6 @@ mod tests {
             host: String::from("127.0.0.1"),
             port: listener.local_addr().unwrap().port(),
             vcores: 1,
-            memory_bytes: None,
             last_seen: Some(1),
         };
         (listener, executor)

@@ -37,7 +37,8 @@ struct Status {
 struct Listed {
     #[serde(flatten)]
     executor: Executor,
-    /// `None` if it does not answer.
+    /// `None`, as the next, if it does not answer.
+    memory_bytes: Option<usize>,
     tasks_running: Option<usize>,
 }
 
@@ -45,9 +46,9 @@ struct Listed {
 const JOBS: usize = 20;
 
 impl Listed {
-    fn new(mut executor: Executor, report: Option<&ExecutorReport>) -> Self {
-        executor.memory_bytes = report.map(|report| report.memory_bytes);
+    fn new(executor: Executor, report: Option<&ExecutorReport>) -> Self {
         Self {
+            memory_bytes: report.map(|report| report.memory_bytes),
             tasks_running: report.map(ExecutorReport::tasks_running),
             executor,
         }
@@ -97,7 +98,7 @@ fn text(session: &Session, status: &Status) {
             &["executor", "vcores", "memory", "tasks", "id"],
             status.executors.iter().map(|listed| {
                 let executor = &listed.executor;
-                let memory = executor.memory_bytes.map(|memory| bytes(memory as u64));
+                let memory = listed.memory_bytes.map(|memory| bytes(memory as u64));
                 let tasks = listed.tasks_running.map(|tasks| tasks.to_string());
                 [
                     format!("{}:{}", executor.host, executor.port),

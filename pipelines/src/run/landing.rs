@@ -128,26 +128,18 @@ pub fn folder(work_dir: &Path, source: &str) -> PathBuf {
 /// [`LandingError::Io`] when the folder cannot be read. There is none before the first record.
 pub fn chunks(work_dir: &Path, source: &str) -> Result<Vec<PathBuf>, LandingError> {
     let path = folder(work_dir, source);
-    let unreadable = |source| LandingError::Io {
-        action: "read the folder",
-        path: path.clone(),
-        source,
-    };
     let entries = match std::fs::read_dir(&path) {
-        Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(unreadable(error)),
+        entries => entries.map_err(io_error("list", &path))?,
     };
     let mut chunks = Vec::new();
     for entry in entries {
-        let file = entry.map_err(unreadable)?.path();
-        if file
-            .extension()
-            .is_some_and(|extension| extension == "parquet")
-        {
-            chunks.push(file);
-        }
+        chunks.push(entry.map_err(io_error("list", &path))?.path());
     }
+    chunks.retain(|file| {
+        file.extension()
+            .is_some_and(|extension| extension == "parquet")
+    });
     chunks.sort();
     Ok(chunks)
 }

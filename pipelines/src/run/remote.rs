@@ -20,7 +20,7 @@ use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use engine::cluster::{
-    ClusterError, ClusterPlan, Executor, JobProgress, JobSnapshot, Workers, cluster_plan,
+    ClusterError, ClusterPlan, ExecutorReport, JobProgress, JobSnapshot, Workers, cluster_plan,
 };
 use engine::{JoinStrategy, SessionOptions};
 use serde::Serialize;
@@ -91,12 +91,13 @@ impl Remote {
     }
 
     /// What a plan is made for, bytes: as the setting says if it is `believed`, else as the executor does.
-    fn memory_of(&self, executor: &Executor, believed: bool) -> usize {
+    fn memory_of(&self, report: Option<&ExecutorReport>, believed: bool) -> usize {
         let said = self
             .executor_memory
             .filter(|_| believed)
             .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        said.or(executor.memory_bytes).unwrap_or(SILENT_MEMORY)
+        said.or(report.map(|report| report.memory_bytes))
+            .unwrap_or(SILENT_MEMORY)
     }
 
     /// The executors of now. Waits for the first, who may be starting, and for the scheduler.
@@ -109,9 +110,13 @@ impl Remote {
                     url: String::from(cluster.url()),
                 },
                 Ok(executors) => {
+                    let reports = cluster.reports(&executors).await;
                     let executors: Vec<(usize, usize)> = executors
                         .iter()
-                        .map(|executor| (executor.vcores, self.memory_of(executor, believed)))
+                        .zip(&reports)
+                        .map(|(executor, report)| {
+                            (executor.vcores, self.memory_of(report.as_ref(), believed))
+                        })
                         .collect();
                     return Ok(Workers::new(&executors));
                 }
