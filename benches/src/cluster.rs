@@ -46,6 +46,8 @@ pub(crate) struct ClusterArguments {
 enum Part {
     /// One process, and clusters of several shapes
     Shapes,
+    /// One partition of a table with an order, whole and split
+    Split,
     /// From few rows to all
     Sizes,
     /// Ten rows
@@ -146,6 +148,9 @@ pub(crate) fn measure(binary: &Path, arguments: &ClusterArguments) -> anyhow::Re
     if asked(Part::Shapes) {
         shapes(binary, arguments, &peers, &data, cores)?;
     }
+    if asked(Part::Split) {
+        split(binary, arguments, &peers, &data)?;
+    }
     if asked(Part::Sizes) || asked(Part::Ten) {
         let here = Place::local(arguments)?;
         let there = Place::cluster(binary, arguments, 1, cores)?;
@@ -229,6 +234,54 @@ fn shapes(
         arguments.runs
     ));
     table::print(&["executors", "wall", "÷ local", "goal"], &rows);
+    Ok(())
+}
+
+/// A day's run: all rows are of one partition, in an order.
+fn split(
+    binary: &Path,
+    arguments: &ClusterArguments,
+    peers: &Peers,
+    data: &Path,
+) -> anyhow::Result<()> {
+    let joined = pipeline(data, "");
+    let (query, _) = joined.split_once("COPY").context("no COPY")?;
+    let copy = |options: &str| {
+        format!(
+            "{query}CREATE VIEW day AS SELECT * EXCLUDE (year, month), 2026 AS year, 11 AS month FROM joined;
+COPY day TO 'out' STORED AS PARQUET PARTITIONED BY (year, month) OPTIONS (compression 'snappy', sort 'l_shipdate, l_orderkey'{options});
+"
+        )
+    };
+    let mut rows = Vec::new();
+    let mut expected = None;
+    for (shape, name) in [(None, "local"), (Some(1), "1 × 1"), (Some(2), "2 × 1")] {
+        let place = match shape {
+            None => Place::local(arguments)?,
+            Some(executors) => Place::cluster(binary, arguments, executors, 1)?,
+        };
+        let mut walls = Vec::new();
+        for options in ["", ", split_rows '1000000'"] {
+            walls.push(median(arguments.runs, || {
+                place.run(binary, arguments, &copy(options))
+            })?);
+            let digest = place.digest(peers)?;
+            let expected = expected.get_or_insert_with(|| digest.clone());
+            ensure!(*expected == digest, "{name} wrote other rows");
+        }
+        let mut row = vec![String::from(name)];
+        row.extend(
+            walls
+                .iter()
+                .map(|wall| format!("{:.2} s", wall.as_secs_f64())),
+        );
+        rows.push(row);
+    }
+    table::say(&format!(
+        "TPC-H SF{}, lineitem ⋈ orders as one partition in an order; median of {}; rows equal.\n",
+        arguments.scale, arguments.runs
+    ));
+    table::print(&["executors", "whole", "split_rows 1000000"], &rows);
     Ok(())
 }
 

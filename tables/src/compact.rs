@@ -1,7 +1,8 @@
 //! Compaction: the small files of a partition become few large ones, with the same rows. Owns which files are merged;
 //! they are written by `write` and published like any others.
 //!
-//! A file is small when it has less than half of the target size. The small files of a partition are merged when there
+//! A file is small when it has less than half of the target size, and, where the table's partitions are split, less than
+//! half of the rows. The small files of a partition are merged when there
 //! are enough of them, and larger ones are left alone, so that compacting every day costs what arrived that day. Where
 //! the log says that the table has an order, the new files have it.
 //!
@@ -157,10 +158,11 @@ impl Work {
             .target_bytes
             .unwrap_or_else(|| care::options_of(commit).target_file_bytes)
             .max(1);
+        let split_rows = care::options_of(commit).split_rows.unwrap_or(u64::MAX);
         let mut partitions: BTreeMap<String, Vec<DataFile>> = BTreeMap::new();
         for file in &commit.files {
             let small = partitions.entry(file.partition().to_owned()).or_default();
-            if file.bytes < target_bytes.div_ceil(2) {
+            if file.bytes < target_bytes.div_ceil(2) && file.rows < split_rows.div_ceil(2) {
                 small.push(file.clone());
             }
         }
@@ -327,7 +329,7 @@ impl Job<'_> {
             self.options,
         )
         .readable(false);
-        let batches = collect(write::plan(plan, spec, None)?, ctx.task_ctx()).await?;
+        let batches = collect(write::plan(plan, spec, None, None)?, ctx.task_ctx()).await?;
         Ok(write::read_rows(&batches)?.files)
     }
 }

@@ -17,6 +17,7 @@ use datafusion::arrow::datatypes::{
 };
 
 use crate::error::{Error, Result};
+use crate::schema::TableSchema;
 
 /// The folder value that stands for NULL in every Hive-style reader.
 pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -133,6 +134,12 @@ impl PartitionColumns {
             })
             .collect();
         Self { columns }
+    }
+
+    /// Those of a table, in batches with all of its columns.
+    pub(crate) fn of(schema: &TableSchema) -> Self {
+        let index = |name: &String| Some((name.clone(), schema.columns().index_of(name).ok()?));
+        Self::new(schema.partition_by().iter().filter_map(index))
     }
 
     pub(crate) fn indices(&self) -> impl Iterator<Item = usize> + '_ {

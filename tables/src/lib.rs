@@ -78,4 +78,4 @@ pub use storage::{Provider, StorageOptions, StorageTraffic};
 pub use store::StoreError;
 pub use table::Table;
 pub use verify::{DifferentFile, Verification};
-pub use write::{PartitionedWriteExec, StagedFile};
+pub use write::{PartitionedWriteExec, StagedFile, decode_operator, encode_operator};

@@ -127,6 +127,9 @@ pub struct TableOptions {
     /// The order of rows within a partition. When given, files are byte-identical for the same rows. Default: none,
     /// except that `merge` then orders by the key.
     pub sort: Vec<SortKey>,
+    /// Rows of a file of a table with `sort`, about: a partition with more is split by the sort columns, so that several
+    /// streams write it, at the price of reading those columns of all rows once more. Default: partitions are not split.
+    pub split_rows: Option<u64>,
     /// Page compression. Default: `zstd(3)`.
     pub compression: Compression,
     /// Rows in a row group, at most. Default: 1,048,576.
@@ -153,6 +156,7 @@ impl Default for TableOptions {
             key_scope: KeyScope::Partition,
             contract: Contract::Evolve,
             sort: Vec::new(),
+            split_rows: None,
             compression: Compression::Zstd(encoding::ZSTD_LEVEL),
             row_group_rows: 1 << 20,
             row_group_bytes: 32 << 20,
@@ -217,6 +221,7 @@ impl TableOptions {
         self.validate_key(&names, &mut problems);
         validate_order("order", &self.order, &table, &names, &mut problems);
         validate_order("sort", &self.sort, &table, &names, &mut problems);
+        self.validate_split(&mut problems);
         self.validate_encoding(&table, &names, &mut problems);
         if let Err(reason) = self.compression.to_parquet() {
             problems.push(problem("compression", None, reason, &[]));
@@ -280,6 +285,21 @@ impl TableOptions {
             };
             problems.push(problem("key", None, reason, &[]));
         }
+    }
+
+    fn validate_split(&self, problems: &mut Vec<OptionProblem>) {
+        let reason = match self.split_rows {
+            None => return,
+            Some(0) => "must be at least 1",
+            Some(_) if self.mode == PublishMode::Merge => {
+                "a merge writes each partition in one stream; leave it out"
+            }
+            Some(_) if self.sort.is_empty() => {
+                "needs sort: without an order, all streams write a large partition already"
+            }
+            Some(_) => return,
+        };
+        problems.push(problem("split_rows", None, reason, &[]));
     }
 
     fn validate_encoding(

@@ -19,6 +19,9 @@ pub struct RecordedOptions {
     /// The order of rows within a partition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sort: Vec<RecordedSortKey>,
+    /// Rows of a file in a partition that is split; `None` where none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split_rows: Option<u64>,
     /// Page compression as a pipeline spells it, such as `zstd(3)`.
     pub compression: String,
     /// Rows in a row group, at most.
@@ -66,6 +69,7 @@ impl RecordedOptions {
                     nulls_first: key.nulls_first,
                 })
                 .collect(),
+            split_rows: options.split_rows,
             compression: spelled(options.compression),
             row_group_rows: options.row_group_rows,
             row_group_bytes: options.row_group_bytes,
@@ -91,6 +95,7 @@ impl RecordedOptions {
                     nulls_first: key.nulls_first,
                 })
                 .collect(),
+            split_rows: self.split_rows,
             // A compression that a newer program wrote is no reason to leave the table alone.
             compression: self
                 .compression
@@ -143,6 +148,7 @@ mod tests {
                     descending: true,
                     nulls_first: true,
                 }],
+                split_rows: Some(6),
                 compression,
                 row_group_rows: 7,
                 row_group_bytes: 8,

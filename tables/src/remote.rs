@@ -46,7 +46,8 @@ impl Staging {
 
     /// As [`Staging::write_plan`], for a plan whose parts are executed by `processes`, which work on `streams` in all.
     ///
-    /// With an order, rows are dealt to streams so that each partition of the table is written by one. Without one no row
+    /// With an order, rows are dealt to streams so that each partition of the table is written by one, or each range of it
+    /// where it is split. Without one no row
     /// travels: each process writes its files of every partition it has rows of. If those would be small, by the
     /// partitions that the table has now, the rows are dealt here too.
     ///
@@ -61,7 +62,8 @@ impl Staging {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let dealt = few_rows_each(input.as_ref(), self.partitions() * processes);
         let spec = self.write_spec().in_attempt(attempt.number, dealt);
-        write::plan(input, spec, Some(streams)).map_err(|source| self.write_error(source))
+        write::plan(input, spec, self.split.as_ref(), Some(streams))
+            .map_err(|source| self.write_error(source))
     }
 
     /// The partitions that the table has now; 0 if it is new.

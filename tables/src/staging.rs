@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::common::{Column, DataFusionError};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use url::Url;
@@ -20,7 +22,7 @@ use crate::recorded::RecordedOptions;
 use crate::recover::{Recovery, clear, drop_attempt};
 use crate::schema::TableSchema;
 use crate::store::Store;
-use crate::write::{self, Rows, StagedFile, WriteSpec};
+use crate::write::{self, Rows, Split, SplitKeys, StagedFile, WriteSpec};
 
 /// A run between [`crate::Table::begin`] and [`Staging::publish`] or [`Staging::abandon`]. Readers see nothing of it.
 ///
@@ -47,6 +49,8 @@ pub struct Staging {
     readable: bool,
     /// The staging folder of the rows to be published.
     pub(crate) rows: String,
+    /// How the rows' partitions are split among streams, once they were sampled.
+    pub(crate) split: Option<(SplitKeys, Split)>,
 }
 
 /// What executing the plan of [`Staging::write_plan`] staged.
@@ -100,6 +104,7 @@ impl Staging {
             base_number,
             recovery: Recovery::default(),
             readable: true,
+            split: None,
         }
     }
 
@@ -136,7 +141,68 @@ impl Staging {
     /// [`Error::Write`] if the input's columns are not those given to [`crate::Table::begin`].
     pub fn write_plan(&self, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         let spec = self.write_spec();
-        write::plan(input, spec, None).map_err(|source| self.write_error(source))
+        write::plan(input, spec, self.split.as_ref(), None)
+            .map_err(|source| self.write_error(source))
+    }
+
+    /// The part of the query that is looked at before its rows are written, if partitions are to be split: the columns
+    /// that decide where a row goes. To be planned, and given to [`Staging::sample_plan`].
+    ///
+    /// # Errors
+    /// [`Error::Write`] if the query does not have the columns given to [`crate::Table::begin`].
+    pub fn sample_query(&self, query: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+        let Some(keys) = self.split_keys() else {
+            return Ok(None);
+        };
+        let keys = keys.alone();
+        let columns = query.schema().iter().filter_map(|(table, field)| {
+            let column = Column::from((table, field));
+            keys.names()
+                .any(|name| name == field.name())
+                .then_some(Expr::Column(column))
+        });
+        LogicalPlanBuilder::from(query.clone())
+            .project(columns)
+            .and_then(LogicalPlanBuilder::build)
+            .map(Some)
+            .map_err(|source| self.write_error(source))
+    }
+
+    /// Wraps the plan of [`Staging::sample_query`] so that executing it gives what [`Staging::split`] reads. `None` if no
+    /// partition can be large, by the number of rows that the plan is known to have: then nothing is split.
+    ///
+    /// # Errors
+    /// [`Error::Write`] as above.
+    pub fn sample_plan(
+        &self,
+        input: Arc<dyn ExecutionPlan>,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        match self.split_keys() {
+            Some(keys) => {
+                write::sample_plan(input, &keys).map_err(|source| self.write_error(source))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Lets the plans that write from now on split the partitions by what was sampled, and gives the number of rows that
+    /// were looked at. A sample that lacks rows, or has some twice, makes other files, not other rows.
+    ///
+    /// # Errors
+    /// [`Error::Write`] if the rows are not those of [`Staging::sample_plan`].
+    pub fn split(&mut self, sampled: &[RecordBatch]) -> Result<u64> {
+        let Some(keys) = self.split_keys() else {
+            let source = DataFusionError::Internal("partitions are not to be split".to_owned());
+            return Err(self.write_error(source));
+        };
+        let split = Split::read(&keys, sampled).map_err(|source| self.write_error(source))?;
+        let rows = split.rows();
+        self.split = Some((keys, split));
+        Ok(rows)
+    }
+
+    fn split_keys(&self) -> Option<SplitKeys> {
+        SplitKeys::new(&self.schema, &self.options, &self.agreed.checked)
     }
 
     pub(crate) fn write_spec(&self) -> WriteSpec {
@@ -151,7 +217,7 @@ impl Staging {
         .replacing(self.base.as_ref(), self.options.mode)
     }
 
-    pub(crate) fn write_error(&self, source: datafusion::error::DataFusionError) -> Error {
+    pub(crate) fn write_error(&self, source: DataFusionError) -> Error {
         Error::Write {
             table: self.store.location().to_owned(),
             source,

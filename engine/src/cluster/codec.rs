@@ -9,7 +9,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::{
     ComposedPhysicalExtensionCodec, PhysicalExtensionCodec, PhysicalProtoConverterExtension,
 };
-use tables::{PartitionedWriteExec, StorageOptions};
+use tables::{StorageOptions, decode_operator, encode_operator};
 
 /// The codec of physical plans. The order of its parts is part of the format.
 pub fn physical_codec() -> Arc<dyn PhysicalExtensionCodec> {
@@ -36,8 +36,7 @@ impl PhysicalExtensionCodec for OperatorCodec {
         _: &TaskContext,
         _: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let operator = PartitionedWriteExec::decode(buf, inputs.to_vec(), &self.storage)?;
-        Ok(Arc::new(operator))
+        decode_operator(buf, inputs.to_vec(), &self.storage)
     }
 
     fn try_encode(
@@ -46,10 +45,10 @@ impl PhysicalExtensionCodec for OperatorCodec {
         buf: &mut Vec<u8>,
         _: &dyn PhysicalProtoConverterExtension,
     ) -> Result<()> {
-        let operator = node.downcast_ref::<PartitionedWriteExec>().ok_or_else(|| {
+        let encoded = encode_operator(node.as_ref())?.ok_or_else(|| {
             internal_datafusion_err!("{} is not an operator of ours", node.name())
         })?;
-        buf.extend(operator.encode()?);
+        buf.extend(encoded);
         Ok(())
     }
 }
@@ -62,7 +61,9 @@ mod tests {
     use super::*;
 
     /// What the product implements of the engine, and how it gets to executors.
-    const WAYS: [(&str, &str, &str); 2] = [
+    const WAYS: [(&str, &str, &str); 4] = [
+        ("ExecutionPlan", "DealExec", "by `OperatorCodec`"),
+        ("ExecutionPlan", "SampleExec", "by `OperatorCodec`"),
         (
             "ExecutionPlan",
             "PartitionedWriteExec",

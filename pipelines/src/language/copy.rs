@@ -45,6 +45,7 @@ pub const OUTPUT_OPTIONS: &[(&str, &str, &str)] = &[
     ("key_scope", "partition, table", "partition"),
     ("contract", "evolve, freeze, discard_row", "evolve"),
     ("sort", "columns: 'a, b DESC NULLS LAST'", "none"),
+    ("split_rows", "positive number", "partitions are not split"),
     (
         "compression",
         "zstd, zstd(1..22), snappy, gzip, gzip(0..9), lz4, none",
@@ -77,6 +78,8 @@ pub struct OutputOptions {
     pub contract: Contract,
     /// The order of rows within a partition.
     pub sort: Vec<SortKey>,
+    /// Rows of a file, about, where a partition is written by several streams.
+    pub split_rows: Option<NonZeroU64>,
     /// The codec of the Parquet files.
     pub compression: Option<Compression>,
     /// Rows per row group.
@@ -256,7 +259,9 @@ fn resolve_options(
     let mut merge_at = None;
     let mut mode_unknown = false;
     let mut key_given = false;
+    let mut sort_given = false;
     let mut of_merge = Vec::new();
+    let mut split_at = None;
     for (key, entry) in by_key(&statement.options, report) {
         if !OUTPUT_OPTIONS.iter().any(|(name, _, _)| *name == key) {
             let names = OUTPUT_OPTIONS.iter().map(|(name, _, _)| *name);
@@ -274,12 +279,16 @@ fn resolve_options(
         }
         let what = format!("the value of option `{key}`");
         let resolved = resolver.text(&entry.value, entry.value_span, &what, report);
+        sort_given |= key == "sort";
         key_given |= key == "key" && resolved != Resolved::Null;
         let Resolved::Text(text) = resolved else {
             continue;
         };
         if key == "publish" && text.eq_ignore_ascii_case("merge") {
             merge_at = Some(entry.value_span);
+        }
+        if key == "split_rows" {
+            split_at = Some(entry.key.span);
         }
         if matches!(key, "order" | "key_scope") {
             of_merge.push((key, entry.key.span));
@@ -306,6 +315,15 @@ fn resolve_options(
             );
         }
     }
+    if let Some(span) = split_at
+        && let Some(help) = not_split(merge_at.is_some(), sort_given)
+    {
+        report.push(
+            report
+                .error_at(span, "option `split_rows` does nothing here")
+                .with_help(help),
+        );
+    }
     if let Some(span) = merge_at
         && !key_given
     {
@@ -318,6 +336,19 @@ fn resolve_options(
         );
     }
     options
+}
+
+/// What keeps partitions from being split, if anything does.
+fn not_split(merges: bool, sorts: bool) -> Option<&'static str> {
+    match (merges, sorts) {
+        (true, _) => Some(
+            "with publish 'merge' each partition is written in one stream; leave `split_rows` out",
+        ),
+        (false, false) => Some(
+            "without `sort` all streams write a large partition already; leave `split_rows` out, or say `sort`",
+        ),
+        (false, true) => None,
+    }
 }
 
 fn set(
@@ -345,6 +376,7 @@ fn set(
         "sort" => options.sort = read_sort_keys(text, entry, Directions::OfSql, report),
         "order" => options.order = read_sort_keys(text, entry, Directions::NullFirst, report),
         "compression" => options.compression = Some(compression(text)?),
+        "split_rows" => options.split_rows = Some(count("split_rows", text)?),
         "row_group_rows" => options.row_group_rows = Some(count("row_group_rows", text)?),
         "row_group_size" => options.row_group_size = Some(size("row_group_size", text)?),
         "target_file_size" => options.target_file_size = Some(size("target_file_size", text)?),

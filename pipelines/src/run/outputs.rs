@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, BooleanArray};
+use datafusion::arrow::array::{Array, BooleanArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
@@ -88,6 +88,7 @@ pub fn table_options(output: &Output, settings: &RunSettings) -> TableOptions {
         key_scope: options.key_scope,
         contract: options.contract,
         sort: options.sort.iter().map(sort_key).collect(),
+        split_rows: options.split_rows.map(NonZeroU64::get),
         compression: options.compression.unwrap_or(defaults.compression),
         row_group_rows: options
             .row_group_rows
@@ -174,7 +175,7 @@ impl OpenOutput {
     /// # Errors
     /// [`RunError::Engine`] when the query fails, [`RunError::Table`] when its rows cannot be stored.
     pub async fn stage(
-        self,
+        mut self,
         run: &RunContext,
         ctx: &SessionContext,
         plan: &LogicalPlan,
@@ -186,11 +187,12 @@ impl OpenOutput {
     }
 
     async fn files(
-        &self,
+        &mut self,
         run: &RunContext,
         ctx: &SessionContext,
         plan: &LogicalPlan,
     ) -> Result<(tables::Staged, u64), RunError> {
+        self.sample(run, ctx, plan).await?;
         let physical = ctx
             .state()
             .create_physical_plan(plan)
@@ -200,16 +202,50 @@ impl OpenOutput {
             .staging
             .write_plan(physical)
             .map_err(|error| self.table_failed(error))?;
-        let batches = tokio::select! {
-            biased;
-            () = run.cancel.cancelled() => return Err(run.interrupted()),
-            batches = collect(Arc::clone(&writing), ctx.task_ctx()) => batches.map_err(|error| self.query_failed(error))?,
-        };
+        let batches = self.collected(run, ctx, Arc::clone(&writing)).await?;
         let staged = self
             .staging
             .staged(&batches)
             .map_err(|error| self.table_failed(error))?;
         Ok((staged, scanned_rows(writing.as_ref())))
+    }
+
+    /// Looks at the rows first, if large partitions are to be split.
+    async fn sample(
+        &mut self,
+        run: &RunContext,
+        ctx: &SessionContext,
+        plan: &LogicalPlan,
+    ) -> Result<(), RunError> {
+        let query = self.staging.sample_query(plan);
+        let Some(query) = query.map_err(|error| self.table_failed(error))? else {
+            return Ok(());
+        };
+        let physical = ctx
+            .state()
+            .create_physical_plan(&query)
+            .await
+            .map_err(|error| self.query_failed(error))?;
+        let sampling = self.staging.sample_plan(physical);
+        let Some(sampling) = sampling.map_err(|error| self.table_failed(error))? else {
+            return Ok(());
+        };
+        let sampled = self.collected(run, ctx, sampling).await?;
+        let split = self.staging.split(&sampled);
+        split.map_err(|error| self.table_failed(error)).map(|_| ())
+    }
+
+    async fn collected(
+        &self,
+        run: &RunContext,
+        ctx: &SessionContext,
+        plan: Arc<dyn ExecutionPlan>,
+    ) -> Result<Vec<RecordBatch>, RunError> {
+        tokio::select! {
+            biased;
+            () = run.cancel.cancelled() => Err(run.interrupted()),
+            batches = collect(plan, ctx.task_ctx()) => batches.map_err(|error| self.query_failed(error)),
+        }
     }
 
     /// Lets go of the table; what was staged is removed.

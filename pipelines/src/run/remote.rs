@@ -130,6 +130,19 @@ impl Remote {
     }
 }
 
+/// What the plans of a try are made for.
+struct Planner {
+    session: SessionOptions,
+    workers: Workers,
+    joins: JoinStrategy,
+}
+
+impl Planner {
+    async fn plan(&self, query: &LogicalPlan) -> Result<ClusterPlan, DataFusionError> {
+        cluster_plan(&self.session, &self.workers, self.joins, query).await
+    }
+}
+
 impl OpenOutput {
     /// As [`OpenOutput::stage`], on the cluster.
     ///
@@ -206,20 +219,27 @@ impl OpenOutput {
             .begin_remote(number)
             .await
             .map_err(|error| self.table_failed(error))?;
-        let mut planned = cluster_plan(&session, &workers, joins, plan)
+        let job = format!("{} {} try {number}", run.attempt.run, name(&self.output));
+        let planner = Planner {
+            session,
+            workers,
+            joins,
+        };
+        let sampled = self.sample_remotely(remote, &planner, plan, &job).await?;
+        let mut planned = planner
+            .plan(plan)
             .await
             .map_err(|error| self.query_failed(error))?;
-        let known = exact_rows(planned.physical.as_ref());
+        let known = exact_rows(planned.physical.as_ref()).or(sampled);
         planned.physical = self
             .staging
             .remote_plan(
                 &attempt,
                 planned.physical,
-                workers.executors,
-                workers.vcores,
+                planner.workers.executors,
+                planner.workers.vcores,
             )
             .map_err(|error| self.table_failed(error))?;
-        let job = format!("{} {} try {number}", run.attempt.run, name(&self.output));
         let joins = planned.joins;
         let rows = remote.execute(planned, &job).await?;
         let account = Account {
@@ -237,7 +257,7 @@ impl OpenOutput {
             .map_err(|error| self.table_failed(error))?;
         let expected = match known {
             Some(rows) => rows,
-            None => self.count(remote, &workers, joins, plan, &job).await?,
+            None => self.count(remote, &planner, plan, &job).await?,
         };
         let given = staged.rows() + staged.rows_discarded;
         if given != expected {
@@ -254,8 +274,7 @@ impl OpenOutput {
     async fn count(
         &self,
         remote: &Remote,
-        workers: &Workers,
-        joins: JoinStrategy,
+        planner: &Planner,
         plan: &LogicalPlan,
         job: &str,
     ) -> Result<u64, RunError> {
@@ -267,12 +286,37 @@ impl OpenOutput {
             )
             .and_then(LogicalPlanBuilder::build)
             .map_err(failed)?;
-        let planned = cluster_plan(&remote.session, workers, joins, &counting)
-            .await
-            .map_err(failed)?;
+        let planned = planner.plan(&counting).await.map_err(failed)?;
         let job = format!("{job} count");
         let rows = remote.execute(planned, &job).await?;
         Ok(single_count(&rows))
+    }
+
+    /// Looks at the rows by a job of its own first, if large partitions are to be split; then it is known how many there
+    /// are.
+    async fn sample_remotely(
+        &mut self,
+        remote: &Remote,
+        planner: &Planner,
+        plan: &LogicalPlan,
+        job: &str,
+    ) -> Result<Option<u64>, RunError> {
+        let query = self.staging.sample_query(plan);
+        let Some(query) = query.map_err(|error| self.table_failed(error))? else {
+            return Ok(None);
+        };
+        let mut planned = planner
+            .plan(&query)
+            .await
+            .map_err(|error| self.query_failed(error))?;
+        let sampling = self.staging.sample_plan(planned.physical);
+        let Some(sampling) = sampling.map_err(|error| self.table_failed(error))? else {
+            return Ok(None);
+        };
+        planned.physical = sampling;
+        let rows = remote.execute(planned, &format!("{job} sample")).await?;
+        let split = self.staging.split(&rows);
+        split.map(Some).map_err(|error| self.table_failed(error))
     }
 }
 

@@ -170,7 +170,7 @@ impl<'a> Merge<'a> {
     }
 
     async fn execute(&self, rows: DataFrame, spec: WriteSpec) -> Result<Vec<StagedFile>> {
-        let plan = write::plan(rows.create_physical_plan().await?, spec, None)?;
+        let plan = write::plan(rows.create_physical_plan().await?, spec, None, None)?;
         execute(&self.ctx, plan).await
     }
 

@@ -205,7 +205,7 @@ impl TableWide<'_> {
             options,
         )
         .into_folder(&format!("table-{folder}{}", self.attempt.suffix()));
-        let plan = write::plan(rows.create_physical_plan().await?, spec, None)?;
+        let plan = write::plan(rows.create_physical_plan().await?, spec, None, None)?;
         execute(&self.ctx, plan).await
     }
 }

@@ -106,10 +106,12 @@ fn checked_cast(
     (value, fits)
 }
 
-/// The rows of a batch that fit, with the columns of the table only.
+/// The rows of a batch that fit, without the column that says so.
 pub(super) fn fitting(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    let last = schema.fields().len();
-    let columns = batch.columns()[..last].to_vec();
-    let rows = RecordBatch::try_new(Arc::clone(schema), columns)?;
-    Ok(filter_record_batch(&rows, batch.column(last).as_boolean())?)
+    let fits = schema.fields().len();
+    let kept: Vec<usize> = (0..batch.num_columns())
+        .filter(|column| *column != fits)
+        .collect();
+    let rows = batch.project(&kept)?;
+    Ok(filter_record_batch(&rows, batch.column(fits).as_boolean())?)
 }

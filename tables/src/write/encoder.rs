@@ -25,11 +25,12 @@ pub(super) const CHUNK_ROWS: usize = 8192;
 /// What an open file holds beside its encoder's buffers, per column: schema, statistics, page index.
 const OPEN_COLUMN_BYTES: usize = 1024;
 
-/// The files of one partition, one after the other.
+/// The files of one partition, or of a range of one, one after the other.
 pub(super) struct PartitionWriter {
     spec: Arc<WriteSpec>,
     ordinals: Arc<Ordinals>,
     partition: String,
+    range: u32,
     /// Rows that wait to be a chunk, and their bytes.
     parts: VecDeque<(RecordBatch, usize)>,
     part_rows: usize,
@@ -54,10 +55,21 @@ struct OpenFile {
 
 impl PartitionWriter {
     pub(super) fn new(spec: &Arc<WriteSpec>, ordinals: &Arc<Ordinals>, partition: String) -> Self {
+        Self::of_range(spec, ordinals, partition, 0)
+    }
+
+    /// For one of the ranges that the partition is split into.
+    pub(super) fn of_range(
+        spec: &Arc<WriteSpec>,
+        ordinals: &Arc<Ordinals>,
+        partition: String,
+        range: u32,
+    ) -> Self {
         Self {
             spec: Arc::clone(spec),
             ordinals: Arc::clone(ordinals),
             partition,
+            range,
             parts: VecDeque::new(),
             part_rows: 0,
             part_bytes: 0,
@@ -67,8 +79,8 @@ impl PartitionWriter {
         }
     }
 
-    pub(super) fn partition(&self) -> &str {
-        &self.partition
+    pub(super) fn is_of(&self, partition: &str, range: u32) -> bool {
+        self.partition == partition && self.range == range
     }
 
     /// Tells how many rows a row group will have, if not as many as the table's options allow.
@@ -181,9 +193,8 @@ impl PartitionWriter {
             Some(file) => file,
             none => {
                 let properties = self.spec.encode.properties(chunk, self.expected_rows)?;
-                let file =
-                    OpenFile::create(&self.spec, &self.partition, &self.ordinals, properties)
-                        .await?;
+                let place = (self.partition.as_str(), self.range);
+                let file = OpenFile::create(&self.spec, place, &self.ordinals, properties).await?;
                 none.insert(file)
             }
         };
@@ -214,12 +225,12 @@ impl PartitionWriter {
 impl OpenFile {
     async fn create(
         spec: &WriteSpec,
-        partition: &str,
+        (partition, range): (&str, u32),
         ordinals: &Ordinals,
         properties: WriterProperties,
     ) -> Result<Self> {
-        let ordinal = ordinals.next(partition);
-        let name = spec.file_name(partition, ordinal, ordinals.suffix());
+        let ordinal = ordinals.next(partition, range);
+        let name = spec.file_name(partition, (range, ordinal), ordinals.suffix());
         let published = if partition.is_empty() {
             name.clone()
         } else {

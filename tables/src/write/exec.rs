@@ -172,7 +172,7 @@ impl ExecutionPlan for PartitionedWriteExec {
         // wrote what.
         if self.spec.attempt.is_none() && !dealt.is_satisfied() {
             return internal_err!(
-                "a partition of a sorted table would be written by several of {streams} streams"
+                "a partition of a sorted table, or a range of it, would be written by several of {streams} streams"
             );
         }
         let counters = Counters::new(&self.metrics, partition);
@@ -184,7 +184,7 @@ impl ExecutionPlan for PartitionedWriteExec {
         };
         let input = self.input.execute(partition, Arc::clone(&context))?;
         let input = RecordBatchStreamAdapter::new(
-            Arc::clone(&schema),
+            input.schema(),
             input.and_then(move |batch| {
                 read.add(batch.num_rows());
                 let kept = if checked {

@@ -30,7 +30,7 @@ pub(super) async fn write(
         if batch.num_rows() == 0 {
             continue;
         }
-        let numbers = places.of(&batch, &shared.spec, &shared.numbers)?;
+        let numbers = places.of(&batch, &shared.numbers)?;
         let rows = shared.spec.file_batch(&batch)?;
         open.count(rows.num_rows());
         gathered.bytes += bytes_of(&rows) + size_of_val(numbers.as_slice());

@@ -26,6 +26,7 @@ mod properties;
 mod rows;
 mod shared;
 mod sorted;
+mod split;
 mod wire;
 
 use std::collections::HashMap;
@@ -50,6 +51,8 @@ use crate::schema::{TableSchema, can_sort};
 pub use exec::PartitionedWriteExec;
 pub use rows::StagedFile;
 pub(crate) use rows::{Rows, read_rows};
+pub(crate) use split::{Split, SplitKeys};
+pub use wire::{decode_operator, encode_operator};
 
 use place::StorePlace;
 use properties::EncodeOptions;
@@ -87,6 +90,8 @@ pub(crate) struct WriteSpec {
     attempt: Option<u32>,
     /// Whether all rows of a partition are one stream's although the table has no order.
     dealt: bool,
+    /// Whether the rows say by which stream each is written; see [`split`].
+    split: bool,
     /// What [`wire`] needs to make the same specification elsewhere.
     table_schema: TableSchema,
     recorded: RecordedOptions,
@@ -102,12 +107,6 @@ impl WriteSpec {
         options: &TableOptions,
     ) -> Self {
         let columns = schema.columns();
-        let index = |name: &String| {
-            columns
-                .index_of(name)
-                .ok()
-                .map(|index| (name.clone(), index))
-        };
         let watched: &[String] = if options.mode == PublishMode::Merge {
             &options.key
         } else {
@@ -116,7 +115,7 @@ impl WriteSpec {
         Self {
             folder: rows_folder(token, None),
             prefix: String::new(),
-            partition: PartitionColumns::new(schema.partition_by().iter().filter_map(index)),
+            partition: PartitionColumns::of(schema),
             file_schema: schema.file_schema(),
             file_columns: (0..columns.fields().len())
                 .filter(|column| !schema.is_partition(columns.field(*column).name()))
@@ -199,10 +198,17 @@ impl WriteSpec {
             checked: Vec::new(),
             attempt: None,
             dealt: false,
+            split: false,
             table_schema: schema.clone(),
             recorded: RecordedOptions::of(options),
             encode: EncodeOptions::new(options),
         }
+    }
+
+    /// The same, of rows with one column more, which says by which stream each is written.
+    fn split(mut self, split: bool) -> Self {
+        self.split = split;
+        self
     }
 
     fn is_sorted(&self) -> bool {
@@ -218,8 +224,12 @@ impl WriteSpec {
         LexOrdering::new(expressions)
     }
 
-    /// How rows must be dealt to streams: with an order a partition is one stream's.
+    /// How rows must be dealt to streams: with an order a partition is one stream's, or a range of it where it is split.
     fn distribution(&self) -> Distribution {
+        if self.split {
+            let behind = self.schema.fields().len() + usize::from(!self.checked.is_empty());
+            return Distribution::KeyPartitioned(vec![Arc::new(Column::new(split::DEAL, behind))]);
+        }
         if !self.is_sorted() && !self.dealt {
             return Distribution::UnspecifiedDistribution;
         }
@@ -256,6 +266,15 @@ impl WriteSpec {
             columns,
         )?)
     }
+}
+
+/// The plan of which [`Split::read`] reads the rows: of `input`, which has the columns of `keys`. `None` if no partition
+/// can be large, by the number of rows that the input is known to have.
+pub(crate) fn sample_plan(
+    input: Arc<dyn ExecutionPlan>,
+    keys: &SplitKeys,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    split::sample(input, keys)
 }
 
 /// The full order of rows: partitions, then the declared order (in `merge`, the key is next), then every other column
@@ -320,14 +339,20 @@ const MAX_SORTED_STREAMS: usize = 4;
 /// A sorted table is written by several streams, each of which has all rows of its partitions; so no merge of streams
 /// is needed, which would want memory that the sorts before it hold. Other processes write by `streams` of them, if the
 /// rows have to be dealt at all: without an order, the streams of each process share its files, and no row travels.
+/// With a `split` of the partitions, ranges of them are dealt instead.
 pub(crate) fn plan(
     input: Arc<dyn ExecutionPlan>,
     spec: WriteSpec,
+    split: Option<&(SplitKeys, Split)>,
     streams: Option<usize>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let mut input = discard::to_schema(input, &spec.schema, &spec.checked)?;
     let count = input.output_partitioning().partition_count();
     let streams = streams.unwrap_or(count.min(MAX_SORTED_STREAMS));
+    let spec = spec.split(split.is_some());
+    if let Some((keys, split)) = split {
+        input = split::deal(input, keys, split.deals(streams)?);
+    }
     if count > 1 {
         input = match spec.distribution() {
             Distribution::UnspecifiedDistribution => input,
@@ -373,7 +398,7 @@ fn bytes_of(rows: &RecordBatch) -> usize {
 /// and the rows. Without one, several processes may write files of one partition, so each adds something of its own.
 #[derive(Debug, Default)]
 struct Ordinals {
-    next: Mutex<HashMap<String, u32>>,
+    next: Mutex<HashMap<(String, u32), u32>>,
     suffix: String,
 }
 
@@ -397,17 +422,11 @@ impl Ordinals {
         &self.suffix
     }
 
-    fn next(&self, partition: &str) -> u32 {
+    /// The next in a range of a partition.
+    fn next(&self, partition: &str, range: u32) -> u32 {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        match next.get_mut(partition) {
-            Some(ordinal) => {
-                *ordinal += 1;
-                *ordinal
-            }
-            None => {
-                next.insert(partition.to_owned(), 0);
-                0
-            }
-        }
+        let next = next.entry((partition.to_owned(), range)).or_default();
+        *next += 1;
+        *next - 1
     }
 }

@@ -40,12 +40,22 @@ impl WriteSpec {
         self
     }
 
-    /// The name of the `ordinal`th file of a partition. `suffix` is the writer's own, where several processes may write
-    /// one partition.
-    pub(super) fn file_name(&self, partition: &str, ordinal: u32, suffix: &str) -> String {
+    /// The name of a partition's file: the range that it is of, where the partition is split, and which it is there.
+    /// Names compare as the files' rows do. `suffix` is the writer's own, where several processes may write one partition.
+    pub(super) fn file_name(
+        &self,
+        partition: &str,
+        (range, ordinal): (u32, u32),
+        suffix: &str,
+    ) -> String {
+        let number = match (self.split, ordinal) {
+            (false, _) => format!("{ordinal:05}"),
+            (true, 0) => format!("{range:05}"),
+            (true, _) => format!("{range:05}{ordinal:05}"),
+        };
         match self.replaced_names.get(partition) {
-            Some(name) if ordinal == 0 => name.clone(),
-            _ => format!("part-{ordinal:05}-{}{suffix}.parquet", self.token),
+            Some(name) if (range, ordinal) == (0, 0) => name.clone(),
+            _ => format!("part-{number}-{}{suffix}.parquet", self.token),
         }
     }
 }

@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, DataType, Date32Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::common::hash_utils::RandomState;
 use datafusion::error::Result;
 
 use super::WriteSpec;
+use crate::layout::PartitionColumns;
 
 /// The partitions that rows were seen of, numbered as they come up.
 #[derive(Debug, Default)]
@@ -60,6 +61,9 @@ impl Partitions {
 
 /// One stream's way from values to numbers. Remembers what it saw, so that streams seldom wait for one another.
 pub(super) struct Places {
+    partition: PartitionColumns,
+    /// The path of all rows, whatever their columns say; empty if the columns give it.
+    path: String,
     key: Key,
     last: Option<(u128, u32)>,
 }
@@ -75,10 +79,14 @@ enum Key {
 
 impl Places {
     pub(super) fn new(spec: &WriteSpec) -> Result<Self> {
-        let types: Vec<DataType> = spec
-            .partition
+        Self::over(&spec.schema, spec.partition.clone(), spec.prefix.clone())
+    }
+
+    /// For rows of `schema`. With a `path`, all are of that partition.
+    pub(super) fn over(schema: &Schema, partition: PartitionColumns, path: String) -> Result<Self> {
+        let types: Vec<DataType> = partition
             .indices()
-            .map(|column| spec.schema.field(column).data_type().clone())
+            .map(|column| schema.field(column).data_type().clone())
             .collect();
         let bits: Option<usize> = types.iter().map(width).sum();
         let key = match bits {
@@ -89,23 +97,28 @@ impl Places {
                 Key::Rows(RowConverter::new(fields)?, HashMap::default())
             }
         };
-        Ok(Self { key, last: None })
+        Ok(Self {
+            partition,
+            path,
+            key,
+            last: None,
+        })
     }
 
     /// The number of the partition of every row.
-    pub(super) fn of(
-        &mut self,
-        batch: &RecordBatch,
-        spec: &WriteSpec,
-        partitions: &Partitions,
-    ) -> Result<Vec<u32>> {
-        let columns: Vec<ArrayRef> = spec
-            .partition
+    pub(super) fn of(&mut self, batch: &RecordBatch, partitions: &Partitions) -> Result<Vec<u32>> {
+        let (partition, path) = (&self.partition, &self.path);
+        let columns: Vec<ArrayRef> = partition
             .indices()
             .map(|column| Arc::clone(batch.column(column)))
             .collect();
-        let number =
-            |row| -> Result<u32> { Ok(partitions.number(spec.partition_path(batch, row)?)) };
+        let number = |row| -> Result<u32> {
+            Ok(partitions.number(if path.is_empty() {
+                partition.path(batch, row)?
+            } else {
+                path.clone()
+            }))
+        };
         let mut numbers = Vec::with_capacity(batch.num_rows());
         match &mut self.key {
             Key::One(known) => {

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::partition;
+use datafusion::arrow::datatypes::UInt64Type;
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::error::Result;
 use datafusion::execution::SendableRecordBatchStream;
@@ -15,6 +16,7 @@ use futures::StreamExt;
 use tracing::debug;
 
 use super::encoder::PartitionWriter;
+use super::split::range_of;
 use super::{Ordinals, StagedFile, WriteSpec};
 
 /// About what a set of 64-bit hashes takes per key.
@@ -42,13 +44,14 @@ pub(super) async fn write(
         let hashes = keys.hashes(&batch)?;
         for range in same_partition(&batch, spec)? {
             let path = spec.partition_path(&batch, range.start)?;
+            let part = spec.range(&batch, range.start);
             let mut writer = match open.take() {
-                Some(writer) if writer.partition() == path => writer,
+                Some(writer) if writer.is_of(&path, part) => writer,
                 other => {
                     if let Some(mut done) = other {
                         files.extend(keys.end(done.close().await?));
                     }
-                    PartitionWriter::new(spec, ordinals, path)
+                    PartitionWriter::of_range(spec, ordinals, path, part)
                 }
             };
             writer.write(rows.slice(range.start, range.len())).await?;
@@ -64,10 +67,10 @@ pub(super) async fn write(
     Ok(files)
 }
 
-/// Accounts what is held; gives the watched keys up if that makes it fit.
 /// A key watch of up to this many bytes is kept whatever the pool says.
 const SMALL_WATCH: usize = 8 << 20;
 
+/// Accounts what is held; gives the watched keys up if that makes it fit.
 fn account(reservation: &MemoryReservation, writer: &PartitionWriter, keys: &mut KeyWatch) {
     if reservation
         .try_resize(writer.memory() + keys.memory())
@@ -96,16 +99,28 @@ fn account(reservation: &MemoryReservation, writer: &PartitionWriter, keys: &mut
     }
 }
 
+/// The rows of each partition, or of each range of one, in a sorted batch.
 fn same_partition(batch: &RecordBatch, spec: &WriteSpec) -> Result<Vec<std::ops::Range<usize>>> {
-    if spec.partition.is_empty() {
-        return Ok(std::iter::once(0..batch.num_rows()).collect());
-    }
+    let deal = spec.split.then_some(spec.schema.fields().len());
     let columns: Vec<ArrayRef> = spec
         .partition
         .indices()
+        .chain(deal)
         .map(|index| Arc::clone(batch.column(index)))
         .collect();
+    if columns.is_empty() {
+        return Ok(std::iter::once(0..batch.num_rows()).collect());
+    }
     Ok(partition(&columns)?.ranges())
+}
+
+impl WriteSpec {
+    /// Which range of its partition a row is in; 0 where partitions are not split.
+    fn range(&self, batch: &RecordBatch, row: usize) -> u32 {
+        let deals = self.split.then(|| batch.column(self.schema.fields().len()));
+        let deals = deals.and_then(|deals| deals.as_primitive_opt::<UInt64Type>());
+        deals.map_or(0, |deals| range_of(deals.value(row)))
+    }
 }
 
 /// Sees whether a key comes twice in the open partition, by hashes: a repeated hash may be a mere collision, which a

@@ -1,5 +1,6 @@
-//! The operator as bytes: what another process needs to write the same files into the same staging area. Owns the
-//! format. Both sides are one version of this program: a cluster of mixed versions is refused when it is formed.
+//! Our operators as bytes: what another process needs to sample the same rows, deal them to the same streams, and write
+//! the same files into the same staging area. Owns the format. Both sides are one version of this program: a cluster of
+//! mixed versions is refused when it is formed.
 //!
 //! No credentials travel: each process that writes opens the table's storage with its own.
 
@@ -11,10 +12,28 @@ use datafusion::physical_plan::ExecutionPlan;
 use serde::{Deserialize, Serialize};
 
 use super::place::StorePlace;
+use super::split::{DealExec, Deals, SampleExec, SplitKeys};
 use super::{PartitionedWriteExec, WriteSpec};
 use crate::recorded::RecordedOptions;
 use crate::schema::{ColumnRecord, TableSchema};
 use crate::storage::StorageOptions;
+
+/// An operator without its inputs.
+#[derive(Debug, Serialize, Deserialize)]
+enum WireOperator {
+    Sample(WireKeys),
+    Deal(WireKeys, Deals),
+    Write(WireSpec),
+}
+
+/// Columns of a table, or some of them, and its options.
+#[derive(Debug, Serialize, Deserialize)]
+struct WireKeys {
+    columns: Vec<ColumnRecord>,
+    partition_by: Vec<String>,
+    options: RecordedOptions,
+    checked: Vec<String>,
+}
 
 /// A [`WriteSpec`] of a try of a run, without its storage.
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,6 +42,7 @@ struct WireSpec {
     token: String,
     attempt: u32,
     dealt: bool,
+    split: bool,
     columns: Vec<ColumnRecord>,
     partition_by: Vec<String>,
     options: RecordedOptions,
@@ -31,56 +51,119 @@ struct WireSpec {
     replaced_names: HashMap<String, String>,
 }
 
+/// An operator of this crate without its inputs, for [`decode_operator`] in another process; `None` for any other.
+///
+/// # Errors
+/// If it was not made for other processes, by [`crate::Staging::remote_plan`].
+pub fn encode_operator(operator: &dyn ExecutionPlan) -> Result<Option<Vec<u8>>> {
+    let wire = if let Some(write) = operator.downcast_ref::<PartitionedWriteExec>() {
+        WireOperator::Write(write.to_wire()?)
+    } else if let Some(sample) = operator.downcast_ref::<SampleExec>() {
+        WireOperator::Sample(sample.keys().to_wire())
+    } else if let Some(deal) = operator.downcast_ref::<DealExec>() {
+        WireOperator::Deal(deal.keys().to_wire(), deal.deals().clone())
+    } else {
+        return Ok(None);
+    };
+    serde_json::to_vec(&wire)
+        .map(Some)
+        .map_err(|error| DataFusionError::External(Box::new(error)))
+}
+
+/// The operator over its inputs, as it had them. When it is executed, a table's storage is reached as `options` say.
+///
+/// # Errors
+/// If the bytes and inputs are not those of an operator of this version.
+pub fn decode_operator(
+    bytes: &[u8],
+    inputs: Vec<Arc<dyn ExecutionPlan>>,
+    options: &StorageOptions,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let wire: WireOperator = serde_json::from_slice(bytes)
+        .map_err(|error| DataFusionError::External(Box::new(error)))?;
+    let one = |mut inputs: Vec<Arc<dyn ExecutionPlan>>| {
+        let input = inputs.pop().filter(|_| inputs.is_empty());
+        input.ok_or_else(|| internal_datafusion_err!("the operator has one input"))
+    };
+    Ok(match wire {
+        WireOperator::Sample(keys) => {
+            Arc::new(SampleExec::new(one(inputs)?, Arc::new(keys.into_keys()?)))
+        }
+        WireOperator::Deal(keys, deals) => Arc::new(DealExec::new(
+            one(inputs)?,
+            Arc::new(keys.into_keys()?),
+            Arc::new(deals),
+        )),
+        WireOperator::Write(spec) => Arc::new(PartitionedWriteExec::over(
+            inputs,
+            Arc::new(spec.into_spec(options)?),
+        )?),
+    })
+}
+
+impl SplitKeys {
+    fn to_wire(&self) -> WireKeys {
+        WireKeys {
+            columns: self.schema.to_record(),
+            partition_by: self.schema.partition_by().to_vec(),
+            options: self.recorded.clone(),
+            checked: self.checked.clone(),
+        }
+    }
+}
+
+impl WireKeys {
+    fn into_keys(self) -> Result<SplitKeys> {
+        let schema = schema(&self.columns, &self.partition_by)?;
+        let options = self.options.to_options(&self.partition_by);
+        SplitKeys::new(&schema, &options, &self.checked)
+            .ok_or_else(|| internal_datafusion_err!("the options do not split partitions"))
+    }
+}
+
 impl PartitionedWriteExec {
-    /// The operator without its input, for [`PartitionedWriteExec::decode`] in another process.
-    ///
-    /// # Errors
-    /// If it was not made for other processes, by [`crate::Staging::remote_plan`].
-    pub fn encode(&self) -> Result<Vec<u8>> {
+    fn to_wire(&self) -> Result<WireSpec> {
         let spec = &self.spec;
         let Some(attempt) = spec.attempt else {
             return Err(internal_datafusion_err!(
                 "this PartitionedWriteExec is for the process that made it"
             ));
         };
-        let wire = WireSpec {
+        Ok(WireSpec {
             location: spec.store.location().to_owned(),
             token: spec.token.clone(),
             attempt,
             dealt: spec.dealt,
+            split: spec.split,
             columns: spec.table_schema.to_record(),
             partition_by: spec.table_schema.partition_by().to_vec(),
             options: spec.recorded.clone(),
             readable: spec.readable,
             checked: spec.checked.clone(),
             replaced_names: spec.replaced_names.clone(),
-        };
-        serde_json::to_vec(&wire).map_err(|error| DataFusionError::External(Box::new(error)))
+        })
     }
+}
 
-    /// The operator over its inputs, as it had them. When it is executed, the table's storage is reached as `options` say.
-    ///
-    /// # Errors
-    /// If the bytes and inputs are not those of an operator of this version.
-    pub fn decode(
-        bytes: &[u8],
-        inputs: Vec<Arc<dyn ExecutionPlan>>,
-        options: &StorageOptions,
-    ) -> Result<Self> {
-        let wire: WireSpec = serde_json::from_slice(bytes)
-            .map_err(|error| DataFusionError::External(Box::new(error)))?;
-        let schema = TableSchema::from_record(&wire.columns, &wire.partition_by)
-            .map_err(|reason| internal_datafusion_err!("a schema of another version: {reason}"))?;
+impl WireSpec {
+    fn into_spec(self, options: &StorageOptions) -> Result<WriteSpec> {
+        let schema = schema(&self.columns, &self.partition_by)?;
         let mut spec = WriteSpec::new(
-            StorePlace::later(&wire.location, options),
-            &wire.token,
+            StorePlace::later(&self.location, options),
+            &self.token,
             &schema,
-            &wire.options.to_options(&wire.partition_by),
+            &self.options.to_options(&self.partition_by),
         )
-        .discarding(&wire.checked)
-        .readable(wire.readable)
-        .in_attempt(wire.attempt, wire.dealt);
-        spec.replaced_names = wire.replaced_names;
-        Self::over(inputs, Arc::new(spec))
+        .discarding(&self.checked)
+        .readable(self.readable)
+        .in_attempt(self.attempt, self.dealt)
+        .split(self.split);
+        spec.replaced_names = self.replaced_names;
+        Ok(spec)
     }
+}
+
+fn schema(columns: &[ColumnRecord], partition_by: &[String]) -> Result<TableSchema> {
+    TableSchema::from_record(columns, partition_by)
+        .map_err(|reason| internal_datafusion_err!("a schema of another version: {reason}"))
 }

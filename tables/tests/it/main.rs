@@ -32,6 +32,7 @@ mod s3_kills;
 mod s3_processes;
 mod schema_changes;
 mod servers;
+mod split;
 mod support;
 mod table_keys;
 mod writers;

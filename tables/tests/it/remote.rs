@@ -11,7 +11,9 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::execution_plan::ChildrenPropertiesMode;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, ReplaceChildrenOptions, collect};
-use tables::{Error, PartitionedWriteExec, PublishMode, Staging, StorageOptions, TableOptions};
+use tables::{
+    Error, PublishMode, Staging, StorageOptions, TableOptions, decode_operator, encode_operator,
+};
 use tempfile::TempDir;
 
 use crate::support::{
@@ -71,19 +73,15 @@ async fn executed(
     plan: &Arc<dyn ExecutionPlan>,
     tasks: &[&[usize]],
 ) -> TestResult<Vec<RecordBatch>> {
-    let operator = plan
-        .downcast_ref::<PartitionedWriteExec>()
-        .ok_or("the plan does not write")?;
+    let bytes = encode_operator(plan.as_ref())?.ok_or("the plan does not write")?;
     let mut rows = Vec::new();
     for parts in tasks {
         let inputs = plan.children().into_iter();
         let inputs: Vec<_> = inputs
             .map(|input| restricted(input, parts))
             .collect::<TestResult<_>>()?;
-        let bytes = operator.encode()?;
-        let operator =
-            PartitionedWriteExec::decode(&bytes, inputs, &StorageOptions::from_variables([]))?;
-        rows.extend(collect(Arc::new(operator), session(None)?.task_ctx()).await?);
+        let operator = decode_operator(&bytes, inputs, &StorageOptions::from_variables([]))?;
+        rows.extend(collect(operator, session(None)?.task_ctx()).await?);
     }
     Ok(rows)
 }

@@ -172,7 +172,7 @@ COPY events TO 'events/' STORED AS CSV OPTIONS (publsh 'merge', key 'id');"
     8 | COPY events TO 'events/' STORED AS CSV OPTIONS (publsh 'merge', key 'id');
       |                                                 ^^^^^^
       = did you mean `publish`?
-      = help: options of an output: publish, key, order, key_scope, contract, sort, compression, row_group_rows, row_group_size, target_file_size, dictionary, statistics, bloom_filter
+      = help: options of an output: publish, key, order, key_scope, contract, sort, split_rows, compression, row_group_rows, row_group_size, target_file_size, dictionary, statistics, bloom_filter
     ");
 }
 
@@ -658,7 +658,9 @@ fn options_of_merging_and_contracts_are_checked() {
         "CREATE VIEW w AS SELECT 1 AS id, 2 AS n;
 COPY w TO 'a/' OPTIONS (order 'n', key_scope 'table');
 COPY w TO 'b/' OPTIONS (publish merge, key 'id', order 'n DESC NULLS FRIST', key_scope 'tabel');
-COPY w TO 'c/' OPTIONS (publish 'mrge', key 'id', order 'n, n', contract 'discard_rows');"
+COPY w TO 'c/' OPTIONS (publish 'mrge', key 'id', order 'n, n', contract 'discard_rows');
+COPY w TO 'd/' OPTIONS (split_rows 5000000);
+COPY w TO 'e/' OPTIONS (publish 'merge', key 'id', sort 'n', split_rows 0);"
     ), @r"
     bugs.sql:2:25: option `order` has a meaning for publish 'merge' only
       |
@@ -699,6 +701,23 @@ COPY w TO 'c/' OPTIONS (publish 'mrge', key 'id', order 'n, n', contract 'discar
     4 | COPY w TO 'c/' OPTIONS (publish 'mrge', key 'id', order 'n, n', contract 'discard_rows');
       |                                                                          ^^^^^^^^^^^^^^
       = did you mean `discard_row`?
+
+    bugs.sql:5:25: option `split_rows` does nothing here
+      |
+    5 | COPY w TO 'd/' OPTIONS (split_rows 5000000);
+      |                         ^^^^^^^^^^
+      = help: without `sort` all streams write a large partition already; leave `split_rows` out, or say `sort`
+
+    bugs.sql:6:62: option `split_rows` does nothing here
+      |
+    6 | COPY w TO 'e/' OPTIONS (publish 'merge', key 'id', sort 'n', split_rows 0);
+      |                                                              ^^^^^^^^^^
+      = help: with publish 'merge' each partition is written in one stream; leave `split_rows` out
+
+    bugs.sql:6:73: option `split_rows` cannot be `0`: expected a positive whole number
+      |
+    6 | COPY w TO 'e/' OPTIONS (publish 'merge', key 'id', sort 'n', split_rows 0);
+      |                                                                         ^
     ");
 }
 
@@ -787,7 +806,7 @@ COPY w TO 'i/' PARTITION BY (n);"
       |
     8 | COPY w TO 'g/' OPTIONS (sort 'id DESC NULLS FIRST, ', partitions 5);
       |                                                       ^^^^^^^^^^
-      = help: options of an output: publish, key, order, key_scope, contract, sort, compression, row_group_rows, row_group_size, target_file_size, dictionary, statistics, bloom_filter
+      = help: options of an output: publish, key, order, key_scope, contract, sort, split_rows, compression, row_group_rows, row_group_size, target_file_size, dictionary, statistics, bloom_filter
 
     bugs.sql:9:8: expected `TO`, found `FROM`
       |

@@ -40,6 +40,13 @@ pub(super) const SORTED: &str = "
     COPY by_city TO 'table/' PARTITIONED BY (city) OPTIONS (sort 'value DESC, id');
 ";
 
+/// Ordered rows in one partition, written as ranges of the order.
+const SPLIT: &str = "
+    CREATE EXTERNAL TABLE readings STORED AS CSV LOCATION 'readings/' OPTIONS ('has_header' 'true');
+    CREATE VIEW one AS SELECT id, day, value, city FROM readings WHERE id % 10 < 9;
+    COPY one TO 'table/' OPTIONS (sort 'value DESC, id', split_rows '450');
+";
+
 /// A join of an aggregate, in no order.
 const JOINED: &str = "
     CREATE EXTERNAL TABLE readings STORED AS CSV LOCATION 'readings/' OPTIONS ('has_header' 'true');
@@ -85,7 +92,7 @@ fn assert_same_bytes(cluster: &Cluster, workspace: &Workspace) -> anyhow::Result
 #[rstest]
 fn a_sorted_table_has_the_same_bytes_from_any_number_of_executors(
     #[values(1, 3)] executors: usize,
-    #[values(SORTED, MERGED)] text: &str,
+    #[values(SORTED, MERGED, SPLIT)] text: &str,
 ) -> anyhow::Result<()> {
     let Some((cluster, workspace)) = on_cluster(executors)? else {
         return Ok(());
@@ -93,6 +100,10 @@ fn a_sorted_table_has_the_same_bytes_from_any_number_of_executors(
     readings(&workspace, 4, 2_000)?;
     workspace.write("p.sql", text)?;
     assert_same_bytes(&cluster, &workspace)?;
+    if text == SPLIT {
+        let files = &contents(&workspace.path().join("table"))?[""];
+        assert_eq!(files.len(), 16, "7,200 rows");
+    }
     // Nothing of it stays behind but the table and its log.
     let staging = workspace.path().join(".table.spillway/staging");
     assert_eq!(std::fs::read_dir(staging)?.count(), 0);

@@ -1,0 +1,240 @@
+//! The operator that says of each row which range of its partition it is in and which stream writes it. Owns the column
+//! that says it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{RecordBatch, UInt64Array};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::row::{RowConverter, Rows};
+use datafusion::common::hash_utils::RandomState;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, internal_datafusion_err, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, ChildrenPropertiesMode};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
+    PlanProperties, ReplaceChildrenOptions,
+};
+use futures::StreamExt;
+
+use super::{Deals, DealtPartition, SplitKeys};
+use crate::write::places::{Partitions, Places};
+
+/// The column that is added behind all others.
+pub(in crate::write) const DEAL: &str = "__spillway_deal";
+
+/// Which range of its partition a row with this deal is in, from 0.
+pub(in crate::write) fn range_of(deal: u64) -> u32 {
+    u32::try_from(deal >> 32).unwrap_or(u32::MAX)
+}
+
+/// Adds [`DEAL`] to rows of a table.
+#[derive(Debug)]
+pub(in crate::write) struct DealExec {
+    input: Arc<dyn ExecutionPlan>,
+    keys: Arc<SplitKeys>,
+    deals: Arc<Deals>,
+    schema: SchemaRef,
+    properties: Arc<PlanProperties>,
+}
+
+impl DealExec {
+    /// Over rows with the columns of `keys`, first and in its order.
+    pub(in crate::write) fn new(
+        input: Arc<dyn ExecutionPlan>,
+        keys: Arc<SplitKeys>,
+        deals: Arc<Deals>,
+    ) -> Self {
+        let mut fields = input.schema().fields().to_vec();
+        fields.push(Arc::new(Field::new(DEAL, DataType::UInt64, false)));
+        let schema = Arc::new(Schema::new(fields));
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&schema)),
+            Partitioning::UnknownPartitioning(input.output_partitioning().partition_count()),
+            input.pipeline_behavior(),
+            Boundedness::Bounded,
+        );
+        Self {
+            input,
+            keys,
+            deals,
+            schema,
+            properties: Arc::new(properties),
+        }
+    }
+
+    pub(in crate::write) fn keys(&self) -> &SplitKeys {
+        &self.keys
+    }
+
+    pub(in crate::write) fn deals(&self) -> &Deals {
+        &self.deals
+    }
+}
+
+impl DisplayAs for DealExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let split = self.deals.partitions.values();
+        let split = split.filter(|partition| partition.deals.len() > 1);
+        write!(f, "DealExec: split_partitions={}", split.count())
+    }
+}
+
+impl ExecutionPlan for DealExec {
+    fn name(&self) -> &str {
+        "DealExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match (children.pop(), children.is_empty()) {
+            (Some(input), true) => Ok(Arc::new(Self::new(
+                input,
+                Arc::clone(&self.keys),
+                Arc::clone(&self.deals),
+            ))),
+            _ => internal_err!("DealExec has one input"),
+        }
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(
+            children,
+            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
+        )
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let mut dealer = Dealer::new(&self.keys, Arc::clone(&self.deals))?;
+        let (keys, schema) = (Arc::clone(&self.keys), Arc::clone(&self.schema));
+        let dealt = self.input.execute(partition, context)?.map(move |batch| {
+            let batch = batch?;
+            let deals = dealer.deals(&batch, &keys)?;
+            let mut columns = batch.columns().to_vec();
+            columns.push(Arc::new(UInt64Array::from(deals)));
+            Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            dealt,
+        )))
+    }
+}
+
+/// One stream's way from rows to deals.
+struct Dealer {
+    deals: Arc<Deals>,
+    places: Places,
+    partitions: Partitions,
+    converter: RowConverter,
+    /// By the number of the partition.
+    known: HashMap<u32, Ranges>,
+}
+
+/// The ranges of a partition.
+enum Ranges {
+    One(u64),
+    /// The first value of each but the first, and the deal of each.
+    Several(Vec<Vec<u8>>, Vec<u64>),
+}
+
+impl Dealer {
+    fn new(keys: &SplitKeys, deals: Arc<Deals>) -> Result<Self> {
+        Ok(Self {
+            deals,
+            places: Places::over(keys.schema.columns(), keys.partition(), String::new())?,
+            partitions: Partitions::default(),
+            converter: keys.converter()?,
+            known: HashMap::new(),
+        })
+    }
+
+    fn deals(&mut self, batch: &RecordBatch, keys: &SplitKeys) -> Result<Vec<u64>> {
+        if batch.num_rows() == 0 {
+            return Ok(Vec::new());
+        }
+        let numbers = self.places.of(batch, &self.partitions)?;
+        let mut values: Option<Rows> = None;
+        let mut dealt = Vec::with_capacity(numbers.len());
+        for (row, number) in numbers.into_iter().enumerate() {
+            if !self.known.contains_key(&number) {
+                let ranges = ranges(&self.deals, &self.partitions.path(number))?;
+                self.known.insert(number, ranges);
+            }
+            dealt.push(match self.known.get(&number) {
+                None => 0,
+                Some(Ranges::One(deal)) => *deal,
+                Some(Ranges::Several(firsts, deals)) => {
+                    let values = match &values {
+                        Some(values) => values,
+                        None => {
+                            let columns = keys.sort_columns(batch)?;
+                            values.insert(self.converter.convert_columns(&columns)?)
+                        }
+                    };
+                    let value = values.row(row);
+                    let value: &[u8] = value.as_ref();
+                    deals[firsts.partition_point(|first| first.as_slice() <= value)]
+                }
+            });
+        }
+        Ok(dealt)
+    }
+}
+
+fn ranges(deals: &Deals, path: &str) -> Result<Ranges> {
+    match deals.partitions.get(path) {
+        Some(DealtPartition { firsts, deals }) if deals.len() == firsts.len() + 1 => {
+            if let ([], [deal]) = (firsts.as_slice(), deals.as_slice()) {
+                return Ok(Ranges::One(*deal));
+            }
+            let firsts = firsts.iter().map(hex::decode).collect::<Result<_, _>>();
+            let firsts = firsts
+                .map_err(|error| internal_datafusion_err!("a range of {path} begins at {error}"))?;
+            Ok(Ranges::Several(firsts, deals.clone()))
+        }
+        Some(_) => internal_err!("the ranges of {path} and their deals differ in number"),
+        None => {
+            let hash = RandomState::with_seed(0).hash_one(path);
+            let streams = deals.rest.len().max(1) as u64;
+            let stream = usize::try_from(hash % streams).unwrap_or_default();
+            Ok(Ranges::One(
+                deals.rest.get(stream).copied().unwrap_or_default(),
+            ))
+        }
+    }
+}

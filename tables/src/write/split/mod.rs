@@ -1,0 +1,378 @@
+//! Splitting the large partitions of a table with an order, so that several streams write one. Owns which ranges of the
+//! order a partition is split into and which stream writes each; what is written is `sorted`'s.
+//!
+//! ```text
+//! the query's partition and sort columns ─► SampleExec: rows and a sample of each partition ─► Split
+//! the query ─► DealExec: adds the column of range and stream ─► exchange ─► sort ─► PartitionedWriteExec
+//! ```
+//!
+//! Ranges must be a function of the rows alone, or the files would not be. So the sample is one that any number of
+//! streams takes alike (`sketch`), and ranges end between two values of the sort columns, never within one.
+
+mod deal;
+mod sample;
+mod sketch;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use datafusion::arrow::compute::SortOptions;
+use datafusion::arrow::datatypes::FieldRef;
+use datafusion::arrow::row::{RowConverter, SortField};
+use datafusion::common::hash_utils::create_hashes;
+use datafusion::common::stats::Precision;
+use datafusion::error::Result;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::repartition::REPARTITION_RANDOM_STATE;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use serde::{Deserialize, Serialize};
+
+use crate::layout::PartitionColumns;
+use crate::options::{SortKey, TableOptions};
+use crate::recorded::RecordedOptions;
+use crate::schema::TableSchema;
+
+use super::discard;
+pub(super) use deal::{DEAL, DealExec, range_of};
+pub(super) use sample::SampleExec;
+use sketch::Sketch;
+
+/// Ranges of one partition, at most.
+const MOST_RANGES: u64 = 1000;
+/// Partitions that are given to streams by their size, the largest first; others are too small to matter.
+const WEIGHED: usize = 4096;
+
+/// The plan that samples `input`, of which [`Split::read`] reads the rows. `None` if the input is known to have fewer rows
+/// than two ranges.
+pub(super) fn sample(
+    input: Arc<dyn ExecutionPlan>,
+    keys: &SplitKeys,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let statistics = StatisticsContext::new().compute(input.as_ref(), &StatisticsArgs::new());
+    if let Ok(Precision::Exact(rows)) = statistics.map(|statistics| statistics.num_rows)
+        && ranges_of(rows as u64, keys.range_rows) < 2
+    {
+        return Ok(None);
+    }
+    let keys = keys.alone();
+    let input = discard::to_schema(input, keys.schema.columns(), &keys.checked)?;
+    Ok(Some(Arc::new(SampleExec::new(input, Arc::new(keys)))))
+}
+
+/// `input`, which has the columns of `keys`, with the deal of each row.
+pub(super) fn deal(
+    input: Arc<dyn ExecutionPlan>,
+    keys: &SplitKeys,
+    deals: Deals,
+) -> Arc<dyn ExecutionPlan> {
+    Arc::new(DealExec::new(
+        input,
+        Arc::new(keys.clone()),
+        Arc::new(deals),
+    ))
+}
+
+/// The ranges that a partition of so many rows is split into.
+fn ranges_of(rows: u64, range_rows: u64) -> u64 {
+    let range_rows = range_rows.max(1);
+    (rows.saturating_add(range_rows / 2) / range_rows).clamp(1, MOST_RANGES)
+}
+
+/// The columns that decide where a row goes.
+#[derive(Debug, Clone)]
+pub(crate) struct SplitKeys {
+    /// The columns of the rows.
+    pub(super) schema: TableSchema,
+    pub(super) recorded: RecordedOptions,
+    sort: Vec<SortKey>,
+    /// Rows that a range should have.
+    range_rows: u64,
+    /// Columns whose values may not fit; see `discard`.
+    pub(super) checked: Vec<String>,
+}
+
+impl SplitKeys {
+    /// Of rows with all columns of a table. `None` unless its options ask for splitting.
+    pub(crate) fn new(
+        schema: &TableSchema,
+        options: &TableOptions,
+        checked: &[String],
+    ) -> Option<Self> {
+        options.split_rows.map(|range_rows| Self {
+            schema: schema.clone(),
+            recorded: RecordedOptions::of(options),
+            sort: options.sort.clone(),
+            range_rows,
+            checked: checked.to_vec(),
+        })
+    }
+
+    /// The same, of rows that have no other columns.
+    pub(crate) fn alone(&self) -> Self {
+        let needed = |name: &String| {
+            self.schema.is_partition(name) || self.sort.iter().any(|key| key.column == *name)
+        };
+        let fields = self.schema.columns().fields().iter();
+        let fields: Vec<FieldRef> = fields
+            .filter(|field| needed(field.name()))
+            .cloned()
+            .collect();
+        let checked = self.checked.iter().filter(|name| needed(name));
+        Self {
+            schema: TableSchema::of(fields, self.schema.partition_by()),
+            recorded: self.recorded.clone(),
+            sort: self.sort.clone(),
+            range_rows: self.range_rows,
+            checked: checked.cloned().collect(),
+        }
+    }
+
+    /// The names of the columns.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        self.schema
+            .columns()
+            .fields()
+            .iter()
+            .map(|field| field.name())
+    }
+
+    fn partition(&self) -> PartitionColumns {
+        PartitionColumns::of(&self.schema)
+    }
+
+    fn sort_columns(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        let columns = self.sort.iter().map(|key| {
+            let index = self.schema.columns().index_of(&key.column)?;
+            Ok(Arc::clone(batch.column(index)))
+        });
+        columns.collect()
+    }
+
+    /// Brings values of the sort columns to bytes that compare as the order does.
+    fn converter(&self) -> Result<RowConverter> {
+        let fields = self.sort.iter().map(|key| {
+            let field = self.schema.columns().field_with_name(&key.column)?;
+            let options = SortOptions {
+                descending: key.descending,
+                nulls_first: key.nulls_first,
+            };
+            Ok(SortField::new_with_options(
+                field.data_type().clone(),
+                options,
+            ))
+        });
+        Ok(RowConverter::new(fields.collect::<Result<_>>()?)?)
+    }
+}
+
+/// How the rows of a run are split.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Split {
+    /// Rows that were looked at, those that do not fit among them.
+    rows: u64,
+    /// The partitions that have most rows.
+    partitions: BTreeMap<String, Ranges>,
+}
+
+/// The ranges of a partition.
+#[derive(Debug, Clone)]
+struct Ranges {
+    /// Rows of all.
+    rows: u64,
+    /// The first value of each but the first.
+    firsts: Vec<Box<[u8]>>,
+}
+
+impl Split {
+    /// Of what the plan of [`sample`] gave.
+    pub(crate) fn read(keys: &SplitKeys, batches: &[RecordBatch]) -> Result<Self> {
+        Ok(Self::new(&sample::read(batches)?, keys.range_rows))
+    }
+
+    fn new(sketch: &Sketch, range_rows: u64) -> Self {
+        let mut partitions: Vec<(&String, u64)> = sketch.partitions().collect();
+        partitions.sort_unstable_by_key(|(path, rows)| (std::cmp::Reverse(*rows), *path));
+        partitions.truncate(WEIGHED);
+        Self {
+            rows: sketch.rows(),
+            partitions: partitions
+                .into_iter()
+                .map(|(path, rows)| {
+                    let firsts = sketch.cuts(path, ranges_of(rows, range_rows));
+                    (path.clone(), Ranges { rows, firsts })
+                })
+                .collect(),
+        }
+    }
+
+    /// Rows that were looked at.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Gives each range to one of so many streams: the largest first, always to the stream that has least.
+    pub(super) fn deals(&self, streams: usize) -> Result<Deals> {
+        let streams = streams.max(1);
+        let mut ranges: Vec<(u64, &String, usize)> = Vec::new();
+        for (path, Ranges { rows, firsts }) in &self.partitions {
+            let count = firsts.len() + 1;
+            ranges.extend((0..count).map(|range| (rows / count as u64, path, range)));
+        }
+        ranges
+            .sort_unstable_by_key(|(rows, path, range)| (std::cmp::Reverse(*rows), *path, *range));
+        let mut load = vec![0; streams];
+        let mut salts = Salts::new(streams);
+        let mut partitions: BTreeMap<String, DealtPartition> = BTreeMap::new();
+        for (rows, path, range) in ranges {
+            let lightest = (0..streams)
+                .min_by_key(|stream| load[*stream])
+                .unwrap_or_default();
+            load[lightest] += rows;
+            let deal = salts.deal(range, lightest)?;
+            let partition = partitions.entry(path.clone()).or_default();
+            partition
+                .deals
+                .resize(partition.deals.len().max(range + 1), 0);
+            partition.deals[range] = deal;
+        }
+        for (path, Ranges { firsts, .. }) in &self.partitions {
+            if let Some(partition) = partitions.get_mut(path) {
+                partition.firsts = firsts.iter().map(hex::encode).collect();
+            }
+        }
+        let rest = (0..streams).map(|stream| salts.deal(0, stream));
+        Ok(Deals {
+            partitions,
+            rest: rest.collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// Which range each row is of, and which stream writes it, as it travels to other processes.
+///
+/// A deal is a number with the range in its upper half, which an exchange by hash gives to the stream that was meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::write) struct Deals {
+    partitions: BTreeMap<String, DealtPartition>,
+    /// For partitions that are not named: a deal for each stream.
+    rest: Vec<u64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct DealtPartition {
+    /// The first value of each range but the first, as [`SplitKeys::converter`] spells it, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    firsts: Vec<String>,
+    /// The deal of each range.
+    deals: Vec<u64>,
+}
+
+/// Finds numbers that an exchange by hash gives to a certain stream: by trying. If the engine's hash were another one,
+/// rows would be dealt less evenly and nothing else.
+struct Salts {
+    streams: usize,
+    found: HashMap<(usize, usize), u64>,
+}
+
+impl Salts {
+    fn new(streams: usize) -> Self {
+        Self {
+            streams,
+            found: HashMap::new(),
+        }
+    }
+
+    fn deal(&mut self, range: usize, stream: usize) -> Result<u64> {
+        if let Some(found) = self.found.get(&(range, stream)) {
+            return Ok(*found);
+        }
+        let base = (range as u64) << 32;
+        // That none of so many is given to a stream is as good as impossible.
+        let candidates: Vec<u64> = (0..32 * self.streams as u64)
+            .map(|salt| base | salt)
+            .collect();
+        let column: ArrayRef = Arc::new(UInt64Array::from(candidates.clone()));
+        let mut hashes = vec![0; candidates.len()];
+        create_hashes(
+            &[column],
+            REPARTITION_RANDOM_STATE.random_state(),
+            &mut hashes,
+        )?;
+        let of_stream = |hash: &u64| hash % self.streams as u64 == stream as u64;
+        let position = hashes.iter().position(of_stream).unwrap_or_default();
+        let deal = candidates.get(position).copied().unwrap_or(base);
+        self.found.insert((range, stream), deal);
+        Ok(deal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use datafusion::physical_expr::expressions::Column;
+    use datafusion::physical_plan::metrics::Time;
+    use datafusion::physical_plan::repartition::BatchPartitioner;
+
+    use super::*;
+
+    /// The stream that an exchange by hash gives a row with this deal to.
+    fn stream_of(deal: u64, streams: usize) -> usize {
+        let column: ArrayRef = Arc::new(UInt64Array::from(vec![deal]));
+        let batch = RecordBatch::try_from_iter([("deal", column)]).unwrap();
+        let key = Arc::new(Column::new("deal", 0));
+        let mut exchange =
+            BatchPartitioner::new_hash_partitioner(vec![key], streams, Time::new()).unwrap();
+        let mut given = Vec::new();
+        exchange
+            .partition(batch, |stream, rows| {
+                if rows.num_rows() > 0 {
+                    given.push(stream);
+                }
+                Ok(())
+            })
+            .unwrap();
+        given[0]
+    }
+
+    #[test]
+    fn ranges_are_dealt_evenly_to_the_streams_that_an_exchange_gives_them_to() {
+        let mut sketch = Sketch::default();
+        for value in 0..8000_u64 {
+            sketch.add(
+                "day=1",
+                value.wrapping_mul(0x9E37_79B9_7F4A_7C15),
+                &value.to_be_bytes(),
+                1,
+            );
+        }
+        for value in 0..1000_u64 {
+            sketch.add(
+                "day=2",
+                value.wrapping_mul(0x9E37_79B9_7F4A_7C15),
+                &value.to_be_bytes(),
+                1,
+            );
+        }
+        let split = Split::new(&sketch, 1000);
+        let deals = split.deals(3).unwrap();
+        let large = &deals.partitions["day=1"];
+        assert_eq!(large.deals.len(), 8);
+        assert!(deals.partitions["day=2"].firsts.is_empty());
+        let all: Vec<u64> = large
+            .deals
+            .iter()
+            .chain(&deals.partitions["day=2"].deals)
+            .copied()
+            .collect();
+        for stream in 0..3 {
+            let given = all.iter().filter(|deal| stream_of(**deal, 3) == stream);
+            assert_eq!(given.count(), 3, "of nine ranges of about a thousand rows");
+        }
+        let rest: BTreeSet<usize> = deals.rest.iter().map(|deal| stream_of(*deal, 3)).collect();
+        assert_eq!(rest.len(), 3);
+        let ranges: Vec<u32> = large.deals.iter().map(|deal| range_of(*deal)).collect();
+        assert_eq!(ranges, (0..8).collect::<Vec<_>>());
+    }
+}
