@@ -105,6 +105,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Whether an address can be one, and is written as `tls` demands. Connects to nothing.
+    ///
+    /// # Errors
+    /// [`ClusterError::Address`].
+    pub fn check_address(address: &str, tls: Option<&Tls>) -> Result<(), ClusterError> {
+        parse(address, tls.is_some()).map(drop)
+    }
+
     /// Connects to the scheduler at an address such as `http://host:50050`, or `host:50050`; with `tls`, `https://`.
     ///
     /// # Errors
@@ -255,11 +263,12 @@ impl Cluster {
 
 fn parse(address: &str, tls: bool) -> Result<Url, ClusterError> {
     let scheme = if tls { "https" } else { "http" };
-    let refused = |reason: &str| ClusterError::Address {
+    let advised = |reason: &str, advice: &str| ClusterError::Address {
         url: String::from(address),
         reason: String::from(reason),
-        scheme,
+        advice: format!("{advice}write it as {scheme}://host:50050"),
     };
+    let refused = |reason: &str| advised(reason, "");
     let text = if address.contains("://") {
         String::from(address)
     } else {
@@ -267,11 +276,14 @@ fn parse(address: &str, tls: bool) -> Result<Url, ClusterError> {
     };
     let url = Url::parse(&text).map_err(|error| refused(&error.to_string()))?;
     if url.scheme() != scheme {
-        return Err(refused(match url.scheme() {
-            "https" => "https:// needs this process's certificates",
-            "http" => "certificates were given, and http:// does not use them",
-            _ => "that is another protocol",
-        }));
+        return Err(match url.scheme() {
+            "https" => advised(
+                "https:// needs this process's certificates",
+                "name their folder (--cluster-tls), or ",
+            ),
+            "http" => refused("certificates were given, and http:// does not use them"),
+            _ => refused("that is another protocol"),
+        });
     }
     if url.host_str().is_none() || url.port().is_none() {
         return Err(refused("it needs a host and a port"));
@@ -312,6 +324,8 @@ mod tests {
             error.to_string().contains("write it as https://"),
             "{error}"
         );
+        let error = parse("https://scheduler:50050", false).unwrap_err();
+        assert!(error.to_string().contains("--cluster-tls"), "{error}");
     }
 
     #[tokio::test]

@@ -20,16 +20,14 @@ pub enum ClusterError {
         reason: String,
     },
     /// The address is not one.
-    #[error(
-        "{url:?} is not the address of a scheduler: {reason}; write it as {scheme}://host:50050"
-    )]
+    #[error("{url:?} is not the address of a scheduler: {reason}; {advice}")]
     Address {
         /// As given.
         url: String,
         /// What is wrong.
         reason: String,
-        /// How it must begin here.
-        scheme: &'static str,
+        /// What to do.
+        advice: String,
     },
     /// The certificates of this process cannot be used.
     #[error(transparent)]

@@ -91,6 +91,20 @@ impl Reached {
     }
 }
 
+/// Finds out whether the cluster that will or may be needed can be spoken with, for before anything is extracted. One that
+/// is only needed above the threshold is not asked.
+///
+/// # Errors
+/// As [`reach`].
+pub async fn check(run: &RunContext) -> Result<(), RunError> {
+    let place = &run.settings.cluster.place;
+    match (run.settings.mode.value, place.running()) {
+        (Mode::Auto, Some(address)) => Ok(place.check(address)?),
+        (Mode::Cluster, Some(address)) => connect(run, address).await.map(drop),
+        _ => Ok(()),
+    }
+}
+
 /// The cluster, if the query shall run there.
 ///
 /// # Errors

@@ -183,7 +183,9 @@ impl RunError {
                 SourceClass::Transient => ExitStatus::Transient,
                 _ => ExitStatus::Failed,
             },
-            Self::Cluster(ClusterError::Address { .. }) => ExitStatus::Definition,
+            Self::Cluster(ClusterError::Address { .. } | ClusterError::Tls(_)) => {
+                ExitStatus::Definition
+            }
             Self::Cluster(error) if error.is_transient() => ExitStatus::Transient,
             Self::Checks { .. } => ExitStatus::Check,
             Self::Table { source, .. } if source.is_busy() => ExitStatus::Busy,

@@ -46,6 +46,9 @@ pub(super) async fn execute(
     })?;
 
     run.begin(StageName::Plan).await?;
+    if !extracted.is_empty() {
+        decide::check(run).await?;
+    }
     let budget = budget(&run.settings);
     let landed = Landed::in_folder(&run.work_dir);
     let (ctx, planned) = plan(bound, &landed, &run.spill_dir(), &budget).await?;

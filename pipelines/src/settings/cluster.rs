@@ -76,9 +76,20 @@ impl ClusterPlace {
     /// # Errors
     /// [`Cluster::connect`]'s, and those of [`Tls::open`].
     pub async fn connect(&self, address: &str) -> Result<Cluster, ClusterError> {
+        Cluster::connect(address, self.tls()?.as_ref()).await
+    }
+
+    /// Finds what is wrong with `address` and the certificates without connecting.
+    ///
+    /// # Errors
+    /// [`Cluster::check_address`]'s, and those of [`Tls::open`].
+    pub fn check(&self, address: &str) -> Result<(), ClusterError> {
+        Cluster::check_address(address, self.tls()?.as_ref())
+    }
+
+    fn tls(&self) -> Result<Option<Tls>, ClusterError> {
         let folder = self.cluster_tls.as_ref();
-        let tls = folder.map(|folder| Tls::open(&folder.value)).transpose()?;
-        Cluster::connect(address, tls.as_ref()).await
+        Ok(folder.map(|folder| Tls::open(&folder.value)).transpose()?)
     }
 }
 

@@ -9,7 +9,7 @@ use rstest::rstest;
 use testkit::cluster::{Cluster, http_get};
 use testkit::{Outcome, Workspace, wait_for};
 
-use super::launchpad::workspace;
+use super::launchpad::{run_year, workspace};
 use super::published::{contents, events, rows};
 
 /// Files of readings, in no order; their number of rows is not written in them.
@@ -243,6 +243,21 @@ fn a_run_without_a_scheduler_stays_or_says_what_is_missing() -> anyhow::Result<(
         ],
     );
     assert_eq!(contents(&workspace.path().join("table"))?, before);
+    Ok(())
+}
+
+#[test]
+fn a_cluster_that_cannot_be_spoken_with_is_noticed_before_anything_is_extracted()
+-> anyhow::Result<()> {
+    // A service that would be asked is not there either.
+    let workspace = workspace()?.with("LP_WEB_ROOT", "http://127.0.0.1:1");
+    let run = |more: &[&str]| workspace.run(run_year(more));
+    run(&["--cluster", "nowhere"])?.expect(3, &["\"nowhere\" is not the address of a scheduler"]);
+    run(&["--cluster", "127.0.0.1:1", "--cluster-tls", "nowhere"])?
+        .expect(3, &["the certificates in nowhere cannot be used"]);
+    run(&["--cluster", "127.0.0.1:1", "--mode", "cluster"])?
+        .expect(6, &["the scheduler at 127.0.0.1:1 does not answer"]);
+    assert!(!workspace.path().join("events").exists());
     Ok(())
 }
 
