@@ -112,7 +112,7 @@ def check_compose(path, programs):
         if program == "executor":
             check(variables["EXECUTOR_MEMORY_BYTES"] == limits["memory"], f"compose, {name}: its memory is not its limit")
             check(variables["EXECUTOR_EXTERNAL_HOST"] == name, f"compose, {name}: it gives another's name as its own")
-            drain = int(services["scheduler"]["environment"]["SCHEDULER_DRAIN_SECONDS"])
+            drain = int(variables["EXECUTOR_DRAIN_SECONDS"])
             grace = seconds(service["stop_grace_period"])
             check(grace >= drain + MARGIN_SECONDS, f"compose, {name}: is killed after {grace} s, drains for {drain} s")
 
@@ -181,7 +181,7 @@ class Overlay:
                 check(program, f"{where}: {container['image']} is not one of our images")
                 variables = self.variables(container)
                 programs.check_variables(where, program, variables.keys() - SHELL)
-                drain = variables.get("SCHEDULER_DRAIN_SECONDS", drain)
+                drain = variables.get("EXECUTOR_DRAIN_SECONDS", drain)
                 for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
                     programs.check_probe(f"{where}, {probe}", program, container.get(probe))
                 if name == "launchpad-bugs" and "args" in container:

@@ -1,9 +1,10 @@
 //! The Ballista executor with the product's functions.
 //!
-//! Owns the command line and the life of the process, what is answered on its ports (`server`), and around each task its
-//! memory and its count (`work`). Sessions come from `engine`; running tasks is Ballista's.
+//! Owns the command line and the life of the process with its end (`drain`), what is answered on its ports (`server`), and
+//! around each task its memory and its count (`work`). Sessions come from `engine`; running tasks is Ballista's.
 
 mod connections;
+mod drain;
 mod server;
 mod work;
 
@@ -18,6 +19,7 @@ use ballista_executor::execution_engine::DefaultExecutionEngine;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use clap::{Parser, Subcommand};
 use connections::Connections;
+use drain::{Scheduler, Signals, drain};
 use engine::cluster::{Cluster, MESSAGE_BYTES, Tls, physical_codec, probe, process_config};
 use engine::{Budget, SessionOptions};
 use server::{About, Ports};
@@ -79,6 +81,9 @@ struct Arguments {
     /// Folder for shuffled data and spill files
     #[arg(long, env = "EXECUTOR_WORK_DIR")]
     work_dir: Option<PathBuf>,
+    /// Seconds for which the process hands out shuffled data to jobs that are at work when it is asked to end
+    #[arg(long, env = "EXECUTOR_DRAIN_SECONDS", default_value_t = 600)]
+    drain_seconds: u64,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -99,6 +104,7 @@ fn main() -> anyhow::Result<()> {
         .with_ansi(false)
         .init();
     let arguments = Arguments::parse();
+    let signals = Signals::block()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)
@@ -107,7 +113,7 @@ fn main() -> anyhow::Result<()> {
     let served = runtime.block_on(async {
         match arguments.command {
             Some(Command::Healthcheck { live }) => healthcheck(&arguments, live).await,
-            None => serve(arguments).await,
+            None => serve(arguments, signals).await,
         }
     });
     runtime.shutdown_timeout(PATIENCE);
@@ -154,7 +160,7 @@ async fn healthcheck(arguments: &Arguments, live: bool) -> anyhow::Result<()> {
 }
 
 /// Works until SIGTERM, SIGINT or the scheduler's request to stop.
-async fn serve(arguments: Arguments) -> anyhow::Result<()> {
+async fn serve(arguments: Arguments, signals: Signals) -> anyhow::Result<()> {
     anyhow::ensure!(
         arguments.bind_host.is_loopback() || arguments.tls.is_some() || arguments.insecure,
         "{} can be reached from other machines, and whoever reaches an executor can run plans on it: listen on 127.0.0.1, \
@@ -202,6 +208,12 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         memory_bytes: arguments.memory_bytes,
         works: Arc::clone(&works),
     };
+    let scheduler = Scheduler {
+        address: format!("{}:{}", arguments.scheduler_host, arguments.scheduler_port),
+        tls: tls.clone(),
+    };
+    let patience = Duration::from_secs(arguments.drain_seconds);
+    tokio::spawn(drain(signals, scheduler, Arc::clone(&works), patience));
     let config = ExecutorProcessConfig {
         scheduler_host: arguments.scheduler_host,
         scheduler_port: arguments.scheduler_port,

@@ -114,6 +114,7 @@ fn routes(work_dir: String, about: Arc<About>) -> Router {
 async fn report(State(about): State<Arc<About>>) -> Json<ExecutorReport> {
     Json(ExecutorReport {
         memory_bytes: about.memory_bytes,
+        stopping: about.works.is_stopping(),
         jobs: about.works.report(),
     })
 }

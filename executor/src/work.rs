@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ballista_core::JobId;
@@ -29,6 +30,7 @@ const REMEMBERED: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Works {
     jobs: Mutex<Jobs>,
+    stopping: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +59,29 @@ impl Works {
                 .fold(job.ended, |sum, task| sum + task.work()),
         });
         reports.collect()
+    }
+
+    /// Whether a task of this job was given to this executor.
+    pub(crate) fn knows(&self, job: &str) -> bool {
+        self.jobs()
+            .by_id
+            .keys()
+            .any(|known| known.to_string() == job)
+    }
+
+    /// Whether any was given to it.
+    pub(crate) fn any(&self) -> bool {
+        !self.jobs().by_id.is_empty()
+    }
+
+    /// No more are taken.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether no more are taken.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     fn jobs(&self) -> MutexGuard<'_, Jobs> {

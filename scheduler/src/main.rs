@@ -39,6 +39,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// An executor that sends no heartbeat for so long is dropped.
 const EXECUTOR_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// An executor that said it ends is listed for so long after that, or after its last heartbeat if it goes on for its jobs.
+/// It sends one every two seconds.
+const GOODBYE: Duration = Duration::from_secs(8);
+
 /// Run the cluster's scheduler
 #[derive(Debug, Parser)]
 #[command(name = "scheduler", version)]
@@ -55,9 +59,6 @@ struct Arguments {
     /// Folder for spill files of the planner's own sessions
     #[arg(long, env = "SCHEDULER_WORK_DIR")]
     work_dir: Option<PathBuf>,
-    /// Seconds that an executor which is told to stop may take to end its tasks
-    #[arg(long, env = "SCHEDULER_DRAIN_SECONDS", default_value_t = 600)]
-    drain_seconds: u64,
     /// Folder with ca.crt, tls.crt and tls.key, this process's certificate for the name `spillway`: executors and runs have
     /// to show one of the same authority
     #[arg(long, env = "SCHEDULER_TLS", value_name = "FOLDER")]
@@ -171,7 +172,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         executor_timeout_seconds: EXECUTOR_TIMEOUT.as_secs(),
         no_executors_grace_period_seconds: EXECUTOR_TIMEOUT.as_secs(),
         expire_dead_executor_interval_seconds: 5,
-        executor_termination_grace_period: arguments.drain_seconds,
+        executor_termination_grace_period: GOODBYE.as_secs(),
         ..SchedulerConfig::default()
     });
     config

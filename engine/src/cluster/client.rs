@@ -185,14 +185,20 @@ impl Cluster {
         Ok(executors)
     }
 
-    /// The executors that work, as far as can be told: not those that were lost and gave no sign of life since, and not
-    /// those whose port does not answer while that of others does. The scheduler may not know yet.
+    /// The executors that work, as far as can be told: not those that were lost and gave no sign of life since, those whose
+    /// port does not answer while that of others does, and those that were asked to end. The scheduler may not know yet.
     ///
     /// # Errors
     /// [`ClusterError::Unreachable`].
     pub async fn executors_at_work(&self) -> Result<Vec<Executor>, ClusterError> {
         let executors = self.not_lost(self.executors().await?);
-        Ok(watch::answering(executors).await)
+        let executors = watch::answering(executors).await;
+        let reports = self.reports(&executors).await;
+        let at_work = executors.into_iter().zip(reports);
+        Ok(at_work
+            .filter(|(_, report)| !report.as_ref().is_some_and(|report| report.stopping))
+            .map(|(executor, _)| executor)
+            .collect())
     }
 
     /// Those that were not lost, or gave a sign of life since.

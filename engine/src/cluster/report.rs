@@ -22,6 +22,8 @@ pub const REPORT: &str = "/api/executor";
 pub struct ExecutorReport {
     /// Memory for the pools of all tasks together, bytes.
     pub memory_bytes: usize,
+    /// Whether it was asked to end: it takes no more tasks, and goes when the jobs that it knows have ended.
+    pub stopping: bool,
     /// The jobs that it works at, or did.
     pub jobs: Vec<JobReport>,
 }

@@ -40,6 +40,8 @@ struct Listed {
     /// `None`, as the next, if it does not answer.
     memory_bytes: Option<usize>,
     tasks_running: Option<usize>,
+    /// Whether it takes no more tasks.
+    stopping: bool,
 }
 
 /// The jobs that are shown, at most.
@@ -50,6 +52,7 @@ impl Listed {
         Self {
             memory_bytes: report.map(|report| report.memory_bytes),
             tasks_running: report.map(ExecutorReport::tasks_running),
+            stopping: report.is_some_and(|report| report.stopping),
             executor,
         }
     }
@@ -99,7 +102,10 @@ fn text(session: &Session, status: &Status) {
             status.executors.iter().map(|listed| {
                 let executor = &listed.executor;
                 let memory = listed.memory_bytes.map(|memory| bytes(memory as u64));
-                let tasks = listed.tasks_running.map(|tasks| tasks.to_string());
+                let stopping = if listed.stopping { ", stopping" } else { "" };
+                let tasks = listed
+                    .tasks_running
+                    .map(|tasks| format!("{tasks}{stopping}"));
                 [
                     format!("{}:{}", executor.host, executor.port),
                     executor.vcores.to_string(),

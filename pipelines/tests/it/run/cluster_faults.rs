@@ -188,15 +188,42 @@ fn a_killed_driver_leaves_nothing_that_harms_the_next_run(
     scene.check(&ended)
 }
 
-#[test]
-fn an_executor_that_is_told_to_stop_ends_its_tasks_first() -> anyhow::Result<()> {
+#[rstest]
+fn an_executor_that_is_asked_to_end_costs_no_try_and_is_gone_afterwards(
+    #[values(Moment::Shuffling, Moment::Writing)] moment: Moment,
+) -> anyhow::Result<()> {
     let Some(scene) = Scene::new()? else {
         return Ok(());
     };
-    let run = scene.at(Moment::Writing)?;
+    let run = scene.at(moment)?;
     scene.cluster.signal_executor(0, "TERM")?;
     let ended = run.wait()?;
-    scene.check(&ended)
+    scene.check(&ended)?;
+    assert!(!ended.stderr.contains("try 1 of"), "{}", ended.all());
+    wait_for("two executors", || {
+        (scene.cluster.listed()? == 2).then_some(())
+    })?;
+    let again = scene.start()?.wait()?;
+    scene.check(&again)?;
+    assert!(!again.stderr.contains("try 1 of"), "{}", again.all());
+    Ok(())
+}
+
+#[test]
+fn an_executor_that_is_asked_twice_ends_at_once() -> anyhow::Result<()> {
+    let Some(scene) = Scene::new()? else {
+        return Ok(());
+    };
+    let run = scene.at(Moment::Shuffling)?;
+    scene.cluster.signal_executor(0, "TERM")?;
+    wait_for("the executor's answer", || {
+        scene.cluster.said().contains("asked to end").then_some(())
+    })?;
+    scene.cluster.signal_executor(0, "TERM")?;
+    let ended = run.wait()?;
+    scene.check(&ended)?;
+    assert_missed(Moment::Shuffling, &ended);
+    Ok(())
 }
 
 #[test]
