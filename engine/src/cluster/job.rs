@@ -24,7 +24,7 @@ use datafusion_proto::protobuf::PhysicalPlanNode;
 use futures::TryStreamExt;
 use tokio::time::{Instant, sleep};
 
-use super::client::{ANSWER, Cluster};
+use super::client::{ANSWER, Cluster, Executor};
 use super::codec::physical_codec;
 use super::error::ClusterError;
 use super::progress::{JobProgress, Stages};
@@ -57,7 +57,8 @@ impl Cluster {
         limit: Duration,
         progress: &JobProgress,
     ) -> Result<Vec<RecordBatch>, ClusterError> {
-        let executors = self.executors_at_work().await?;
+        let at_work = self.executors_at_work().await?.into_iter();
+        let executors: Vec<Executor> = at_work.map(|(executor, _)| executor).collect();
         if executors.is_empty() {
             return Err(ClusterError::NoExecutors {
                 url: String::from(self.url()),

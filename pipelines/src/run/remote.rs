@@ -110,10 +110,8 @@ impl Remote {
                     url: String::from(cluster.url()),
                 },
                 Ok(executors) => {
-                    let reports = cluster.reports(&executors).await;
                     let executors: Vec<(usize, usize)> = executors
                         .iter()
-                        .zip(&reports)
                         .map(|(executor, report)| {
                             (executor.vcores, self.memory_of(report.as_ref(), believed))
                         })
