@@ -135,11 +135,16 @@ impl Progress {
         });
     }
 
-    /// Says one line without disturbing the live one.
+    /// Says one line without disturbing the live one, if progress is shown.
     pub fn say(&self, line: impl std::fmt::Display) {
         if self.mode != ProgressMode::None {
             self.bar.suspend(|| self.printer.say(line));
         }
+    }
+
+    /// Says what must not be missed, whether or not progress is shown.
+    pub fn warn(&self, warning: &str) {
+        self.bar.suspend(|| self.printer.warning(warning));
     }
 
     /// Ends the display and wipes the live line.

@@ -104,7 +104,7 @@ impl RunContext {
     /// # Errors
     /// As [`RunContext::begin`].
     pub async fn warn(&self, message: String) -> Result<(), RunError> {
-        self.progress.say(format_args!("warning: {message}"));
+        self.progress.warn(&message);
         self.store
             .add_warning(
                 self.attempt,

@@ -191,6 +191,10 @@ fn options_of(options: &RecordedOptions) -> Vec<[String; 2]> {
             facts.push([name, &columns.join(", ")].map(String::from));
         }
     }
+    if let Some(rows) = options.split_rows {
+        let split = format!("into files of about {} rows", thousands(rows));
+        facts.push(["split", &split].map(String::from));
+    }
     facts.push(
         [
             "written as",

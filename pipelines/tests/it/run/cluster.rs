@@ -103,6 +103,9 @@ fn a_sorted_table_has_the_same_bytes_from_any_number_of_executors(
     if text == SPLIT {
         let files = &contents(&workspace.path().join("table"))?[""];
         assert_eq!(files.len(), 16, "7,200 rows");
+        workspace
+            .run(["tables", "show", "table/"])?
+            .expect(0, &["into files of about 450 rows"]);
     }
     // Nothing of it stays behind but the table and its log.
     let staging = workspace.path().join(".table.spillway/staging");

@@ -68,13 +68,15 @@ fn every_reader_sees_the_values_of_a_table_with_a_wider_type_and_of_one_with_a_n
 
     let column = format!("SELECT *, 'new' AS text FROM ({wider})");
     workspace.write("column.sql", &pipeline(&column, "sort 'value'"))?;
-    workspace.run(["run", "./column.sql"])?.expect(
-        0,
-        &[
-            "warning: the schema of `numbers/` changed: column text (Utf8) is new",
-            "schema       column text (Utf8) is new",
-        ],
-    );
+    workspace
+        .run(["run", "./column.sql", "--progress", "none"])?
+        .expect(
+            0,
+            &[
+                "warning: the schema of `numbers/` changed: column text (Utf8) is new",
+                "schema       column text (Utf8) is new",
+            ],
+        );
     if let Some(python) = &python {
         let seen: Value = serde_json::from_str(&python.run(READERS, &[folder, "text"])?)?;
         let rows = json!([[0, 1, null], [1, 1_099_511_627_776_i64, "new"]]);
