@@ -13,8 +13,11 @@ use datafusion::execution::memory_pool::{
     MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
 
-/// What the engine calls the memory of such a merge.
+/// What the engine calls the memory of such a merge. Merging what a sort holds in memory has the same name, and cannot do
+/// with less: it takes the rows over from the sort, and holds their keys as well.
 const MERGE: &str = "ExternalSorterMerge";
+/// What merges leave to each partition at least: what another sort keeps aside for its own merge, and some batches.
+const LEFT: usize = 48 << 20;
 
 /// See the module.
 #[derive(Debug)]
@@ -32,7 +35,7 @@ impl<P: MemoryPool> HeadroomPool<P> {
     pub(crate) fn new(inner: P, bytes: usize, partitions: usize) -> Self {
         Self {
             inner,
-            for_merges: bytes / 2,
+            for_merges: (bytes / 2).max(bytes.saturating_sub(partitions.max(1) * LEFT)),
             least: bytes / partitions.max(1) / 3,
         }
     }
@@ -138,6 +141,14 @@ mod tests {
             bounded > POOL / 6 - (1 << 20) && bounded <= POOL / 6,
             "{bounded}"
         );
+    }
+
+    #[test]
+    fn a_large_pool_keeps_no_more_from_merges_than_others_need() {
+        let bytes = 16 * LEFT;
+        let pool: Arc<dyn MemoryPool> =
+            Arc::new(HeadroomPool::new(FairSpillPool::new(bytes), bytes, 2));
+        assert_eq!(greedy(&merge(&pool, 0)), bytes - 2 * LEFT);
     }
 
     #[test]
