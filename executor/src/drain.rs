@@ -100,7 +100,6 @@ pub(crate) async fn drain(
         return;
     }
     TERMINATING.store(true, Ordering::Release);
-    works.stop();
     tracing::info!(
         patience_seconds = patience.as_secs(),
         "asked to end: no more tasks, and the end when the jobs of now have ended; ask again to end with the tasks"

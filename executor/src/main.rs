@@ -128,6 +128,10 @@ impl Arguments {
             .unwrap_or_else(|| self.bind_host.to_string())
     }
 
+    fn scheduler_address(&self) -> String {
+        format!("{}:{}", self.scheduler_host, self.scheduler_port)
+    }
+
     fn certificates(&self) -> anyhow::Result<Option<Tls>> {
         Ok(self.tls.as_deref().map(Tls::open).transpose()?)
     }
@@ -145,7 +149,7 @@ async fn healthcheck(arguments: &Arguments, live: bool) -> anyhow::Result<()> {
     if live {
         return Ok(());
     }
-    let address = format!("{}:{}", arguments.scheduler_host, arguments.scheduler_port);
+    let address = arguments.scheduler_address();
     let tls = arguments.certificates()?;
     let scheduler = Cluster::connect(&address, tls.as_ref()).await?;
     let listed = scheduler.executors().await?;
@@ -181,6 +185,10 @@ async fn serve(arguments: Arguments, signals: Signals) -> anyhow::Result<()> {
     );
     let tls = arguments.certificates()?;
     let external_host = arguments.advertised_host();
+    let scheduler = Scheduler {
+        address: arguments.scheduler_address(),
+        tls: tls.clone(),
+    };
     let vcores = match arguments.vcores {
         Some(vcores) => vcores,
         None => std::thread::available_parallelism()
@@ -207,10 +215,6 @@ async fn serve(arguments: Arguments, signals: Signals) -> anyhow::Result<()> {
     let about = About {
         memory_bytes: arguments.memory_bytes,
         works: Arc::clone(&works),
-    };
-    let scheduler = Scheduler {
-        address: format!("{}:{}", arguments.scheduler_host, arguments.scheduler_port),
-        tls: tls.clone(),
     };
     let patience = Duration::from_secs(arguments.drain_seconds);
     tokio::spawn(drain(signals, scheduler, Arc::clone(&works), patience));

@@ -4,6 +4,7 @@
 //! passed on to it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -14,6 +15,7 @@ use axum::serve::Listener;
 use axum::{Json, Router};
 use ballista_core::error::BallistaError;
 use ballista_executor::ArrowFlightServerProvider;
+use ballista_executor::executor_server::TERMINATING;
 use ballista_executor::flight_service::BallistaFlightService;
 use engine::cluster::{
     ExecutorReport, MESSAGE_BYTES, REPORT, Tls, TlsListener, grpc_routes, serve,
@@ -114,7 +116,7 @@ fn routes(work_dir: String, about: Arc<About>) -> Router {
 async fn report(State(about): State<Arc<About>>) -> Json<ExecutorReport> {
     Json(ExecutorReport {
         memory_bytes: about.memory_bytes,
-        stopping: about.works.is_stopping(),
+        stopping: TERMINATING.load(Ordering::Acquire),
         jobs: about.works.report(),
     })
 }

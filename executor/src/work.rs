@@ -5,7 +5,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ballista_core::JobId;
@@ -30,7 +29,6 @@ const REMEMBERED: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Works {
     jobs: Mutex<Jobs>,
-    stopping: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -72,16 +70,6 @@ impl Works {
     /// Whether any was given to it.
     pub(crate) fn any(&self) -> bool {
         !self.jobs().by_id.is_empty()
-    }
-
-    /// No more are taken.
-    pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
-    }
-
-    /// Whether no more are taken.
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
     }
 
     fn jobs(&self) -> MutexGuard<'_, Jobs> {

@@ -154,11 +154,12 @@ struct Work {
 
 impl Work {
     fn of(commit: &Commit, options: &CompactOptions) -> Self {
+        let written = care::options_of(commit);
         let target_bytes = options
             .target_bytes
-            .unwrap_or_else(|| care::options_of(commit).target_file_bytes)
+            .unwrap_or(written.target_file_bytes)
             .max(1);
-        let split_rows = care::options_of(commit).split_rows.unwrap_or(u64::MAX);
+        let split_rows = written.split_rows.unwrap_or(u64::MAX);
         let mut partitions: BTreeMap<String, Vec<DataFile>> = BTreeMap::new();
         for file in &commit.files {
             let small = partitions.entry(file.partition().to_owned()).or_default();

@@ -29,8 +29,8 @@ use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use serde::{Deserialize, Serialize};
 
 use crate::layout::PartitionColumns;
-use crate::options::{SortKey, TableOptions};
-use crate::recorded::RecordedOptions;
+use crate::options::TableOptions;
+use crate::recorded::{RecordedOptions, RecordedSortKey};
 use crate::schema::TableSchema;
 
 use super::discard;
@@ -85,7 +85,6 @@ pub(crate) struct SplitKeys {
     /// The columns of the rows.
     pub(super) schema: TableSchema,
     pub(super) recorded: RecordedOptions,
-    sort: Vec<SortKey>,
     /// Rows that a range should have.
     range_rows: u64,
     /// Columns whose values may not fit; see `discard`.
@@ -102,7 +101,6 @@ impl SplitKeys {
         options.split_rows.map(|range_rows| Self {
             schema: schema.clone(),
             recorded: RecordedOptions::of(options),
-            sort: options.sort.clone(),
             range_rows,
             checked: checked.to_vec(),
         })
@@ -111,7 +109,7 @@ impl SplitKeys {
     /// The same, of rows that have no other columns.
     pub(crate) fn alone(&self) -> Self {
         let needed = |name: &String| {
-            self.schema.is_partition(name) || self.sort.iter().any(|key| key.column == *name)
+            self.schema.is_partition(name) || self.sort().iter().any(|key| key.column == *name)
         };
         let fields = self.schema.columns().fields().iter();
         let fields: Vec<FieldRef> = fields
@@ -122,7 +120,6 @@ impl SplitKeys {
         Self {
             schema: TableSchema::of(fields, self.schema.partition_by()),
             recorded: self.recorded.clone(),
-            sort: self.sort.clone(),
             range_rows: self.range_rows,
             checked: checked.cloned().collect(),
         }
@@ -137,12 +134,16 @@ impl SplitKeys {
             .map(|field| field.name())
     }
 
+    fn sort(&self) -> &[RecordedSortKey] {
+        &self.recorded.sort
+    }
+
     fn partition(&self) -> PartitionColumns {
         PartitionColumns::of(&self.schema)
     }
 
     fn sort_columns(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
-        let columns = self.sort.iter().map(|key| {
+        let columns = self.sort().iter().map(|key| {
             let index = self.schema.columns().index_of(&key.column)?;
             Ok(Arc::clone(batch.column(index)))
         });
@@ -151,7 +152,7 @@ impl SplitKeys {
 
     /// Brings values of the sort columns to bytes that compare as the order does.
     fn converter(&self) -> Result<RowConverter> {
-        let fields = self.sort.iter().map(|key| {
+        let fields = self.sort().iter().map(|key| {
             let field = self.schema.columns().field_with_name(&key.column)?;
             let options = SortOptions {
                 descending: key.descending,
@@ -223,22 +224,22 @@ impl Split {
             .sort_unstable_by_key(|(rows, path, range)| (std::cmp::Reverse(*rows), *path, *range));
         let mut load = vec![0; streams];
         let mut salts = Salts::new(streams);
-        let mut partitions: BTreeMap<String, DealtPartition> = BTreeMap::new();
+        let undealt = |Ranges { firsts, .. }: &Ranges| DealtPartition {
+            firsts: firsts.iter().map(hex::encode).collect(),
+            deals: vec![0; firsts.len() + 1],
+        };
+        let mut partitions: BTreeMap<String, DealtPartition> = self
+            .partitions
+            .iter()
+            .map(|(path, ranges)| (path.clone(), undealt(ranges)))
+            .collect();
         for (rows, path, range) in ranges {
             let lightest = (0..streams)
                 .min_by_key(|stream| load[*stream])
                 .unwrap_or_default();
             load[lightest] += rows;
-            let deal = salts.deal(range, lightest)?;
-            let partition = partitions.entry(path.clone()).or_default();
-            partition
-                .deals
-                .resize(partition.deals.len().max(range + 1), 0);
-            partition.deals[range] = deal;
-        }
-        for (path, Ranges { firsts, .. }) in &self.partitions {
             if let Some(partition) = partitions.get_mut(path) {
-                partition.firsts = firsts.iter().map(hex::encode).collect();
+                partition.deals[range] = salts.deal(range, lightest)?;
             }
         }
         let rest = (0..streams).map(|stream| salts.deal(0, stream));
