@@ -53,8 +53,11 @@ pub(super) struct OpenPartitions {
 
 #[derive(Default)]
 struct State {
-    /// Streams that add rows. The last one to end closes everything.
+    /// Streams that add rows now.
     active: usize,
+    /// Streams of the operator that have not added all their rows, those included that nobody has polled yet. The last
+    /// of them closes everything: one that ends before another begins must not, or the other would open each file again.
+    unfinished: usize,
     reservation: Option<MemoryReservation>,
     /// What may be held, bytes.
     limit: usize,
@@ -112,12 +115,17 @@ impl fmt::Debug for OpenPartitions {
 impl OpenPartitions {
     /// For an operator of that many streams.
     pub(super) fn new(spec: &Arc<WriteSpec>, streams: usize) -> Self {
+        let streams = streams.max(1);
+        let state = State {
+            unfinished: streams,
+            ..State::default()
+        };
         Self {
             spec: Arc::clone(spec),
             ordinals: Arc::new(Ordinals::new(spec)),
             numbers: Arc::default(),
-            streams: streams.max(1),
-            state: Mutex::default(),
+            streams,
+            state: Mutex::new(state),
         }
     }
 
@@ -210,7 +218,7 @@ impl OpenPartitions {
 }
 
 /// One stream's part in the open partitions. Dropping it before [`Entered::finish`] gives everything up, as the stream
-/// did.
+/// did: the stream stays unfinished, so none of the others gives files.
 pub(super) struct Entered {
     pub(super) shared: Arc<OpenPartitions>,
     context: Arc<TaskContext>,
@@ -372,14 +380,15 @@ impl Entered {
         Ok(())
     }
 
-    /// Ends this stream. The last one closes all files and gives them; the others give none.
+    /// Ends this stream. The last of the operator's closes all files and gives them; the others give none.
     pub(super) async fn finish(mut self) -> Result<Vec<StagedFile>> {
         let mut state = {
             let mut state = self.shared.state();
             self.ended = true;
             state.active -= 1;
+            state.unfinished = state.unfinished.saturating_sub(1);
             state.gathered -= self.gathered;
-            if state.active > 0 {
+            if state.active > 0 || state.unfinished > 0 {
                 return Ok(Vec::new());
             }
             std::mem::take(&mut *state)
@@ -433,7 +442,11 @@ impl Drop for Entered {
         state.active -= 1;
         state.gathered -= self.gathered;
         if state.active == 0 {
-            *state = State::default();
+            // The rows of this stream are missing: whatever others still add, the files are never given.
+            *state = State {
+                unfinished: state.unfinished,
+                ..State::default()
+            };
         }
     }
 }

@@ -12,6 +12,7 @@ mod every_type;
 mod expiry;
 mod faults;
 mod faulty;
+mod interleavings;
 mod lake;
 mod looking;
 mod merge;
