@@ -14,6 +14,7 @@ mod functions;
 mod pool;
 mod scans;
 mod session;
+mod spill;
 mod storage;
 
 pub use budget::{Budget, JoinStrategy, fair_pool};

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ballista_core::optimizer::ballista_default_optimizer_rules;
-use datafusion::common::config::SpillCompression;
+use datafusion::common::config::{ConfigNonZeroUsize, SpillCompression};
 use datafusion::error::Result;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
@@ -16,6 +16,7 @@ use tables::StorageOptions;
 use crate::budget::{Budget, JoinStrategy, ROW_BYTES};
 use crate::functions::register_functions;
 use crate::scans::CutScans;
+use crate::spill::SpillFolder;
 use crate::storage::{NothingStored, Registry};
 
 /// What a session is built from.
@@ -69,6 +70,11 @@ pub(crate) fn choose_joins(config: &mut SessionConfig, joins: JoinStrategy, shar
 pub(crate) fn choose_spilling(config: &mut SessionConfig, merge_reservation: usize) {
     let execution = &mut config.options_mut().execution;
     execution.sort_spill_reservation_bytes = merge_reservation;
+    // A repartitioning operator with several inputs spills to as many files at once, which its reader takes one after the
+    // other. Rows in the second are then out of reach until the first is closed, and it is closed when it is this large. If
+    // all its outputs wait so, the inputs wait for them in turn, and for ever. With a file for each batch none stays open.
+    execution.max_spill_file_size_bytes =
+        ConfigNonZeroUsize::try_new(1).expect("BUG: one is not zero");
     execution.spill_compression = SpillCompression::Lz4Frame;
 }
 
@@ -126,9 +132,8 @@ fn runtime_with(
     options: &SessionOptions,
     stores: Arc<dyn ObjectStoreRegistry>,
 ) -> Result<Arc<RuntimeEnv>> {
-    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![
-        options.spill_dir.clone(),
-    ]));
+    let files = SpillFolder::below(&options.spill_dir)?;
+    let disk = DiskManagerBuilder::default().with_temp_file_factory(Arc::new(files));
     RuntimeEnvBuilder::new()
         .with_memory_pool(options.budget.pool())
         .with_disk_manager_builder(disk)
