@@ -17,6 +17,11 @@ const MIB: usize = 1024 * 1024;
 /// Memory that a process holds before it reads a row: code, thread stacks, HTTP and TLS buffers, the run store.
 const RESIDENT_BASE: usize = 128 * MIB;
 
+/// Of so much of what the base leaves, operators may reserve two fifths; of what is beyond, three. Decoders, buffers of the
+/// writer and batches under way do not grow with the ceiling; what does and is not reserved is the copy of a build side that a
+/// hash join makes of its batches, which is less than the half of what it reserves.
+const SCARCE: usize = 1024 * MIB;
+
 /// The pool never gets less than this: below it not even one sort makes progress.
 const SMALLEST_POOL: usize = 24 * MIB;
 
@@ -68,7 +73,9 @@ impl Budget {
     /// assert_eq!(large.join_strategy(), engine::JoinStrategy::Hash);
     /// ```
     pub fn new(ceiling: usize, cores: usize, batch_size: usize) -> Self {
-        let pool = (ceiling.saturating_sub(RESIDENT_BASE) / 5 * 2).max(SMALLEST_POOL);
+        let left = ceiling.saturating_sub(RESIDENT_BASE);
+        let scarce = left.min(SCARCE);
+        let pool = (scarce / 5 * 2 + (left - scarce) / 5 * 3).max(SMALLEST_POOL);
         let join = Self::strategy(pool);
         // Every partition of a sort keeps a merge reservation: more of them than the pool can feed only spill more.
         let affordable = (pool / (4 * MERGE_RESERVATION)).max(1);

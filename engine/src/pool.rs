@@ -1,11 +1,16 @@
-//! A memory pool that keeps some memory from merges of spilled runs. Owns that headroom; the sharing of the rest is the
-//! engine's.
+//! A memory pool in which every operator that can spill makes progress. Owns what operators may reserve when others have
+//! all of it, and what merges of spilled runs leave to others; the sharing of the rest is the engine's.
 //!
 //! A sort that merges its spilled runs opens as many at once as the pool gives it memory for, and holds that until it
 //! ends. Another sort that is still reading then finds nothing left for the little that it keeps aside, and the plan
 //! fails although every sort in it could spill. A refused merge only opens fewer runs and merges in several passes.
+//!
+//! An operator that has spilled all it had and is refused its next batch has nothing left to do but to fail. So the first
+//! bytes of each such operator are granted whatever the others hold: a plan of several sorts takes a few batches more than
+//! the pool then, and comes to its end.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::common::resources_datafusion_err;
 use datafusion::error::Result;
@@ -18,16 +23,17 @@ use datafusion::execution::memory_pool::{
 const MERGE: &str = "ExternalSorterMerge";
 /// What merges leave to each partition at least: what another sort keeps aside for its own merge, and some batches.
 const LEFT: usize = 48 << 20;
+/// What an operator that can spill is given regardless, at most: a batch or two.
+const FIRST: usize = 16 << 20;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct HeadroomPool<P> {
     inner: P,
-    /// Bytes that may be reserved, by all, while a merge grows.
-    for_merges: usize,
-    /// Bytes up to which a merge grows regardless, even beyond the pool: two runs that are merged are progress, and nobody
-    /// else may ever give memory back.
-    least: usize,
+    bytes: usize,
+    partitions: usize,
+    /// Merges that are alive.
+    merges: AtomicUsize,
 }
 
 impl<P: MemoryPool> HeadroomPool<P> {
@@ -35,10 +41,42 @@ impl<P: MemoryPool> HeadroomPool<P> {
     pub(crate) fn new(inner: P, bytes: usize, partitions: usize) -> Self {
         Self {
             inner,
-            for_merges: (bytes / 2).max(bytes.saturating_sub(partitions.max(1) * LEFT)),
-            least: bytes / partitions.max(1) / 3,
+            bytes,
+            partitions: partitions.max(1),
+            merges: AtomicUsize::new(0),
         }
     }
+
+    /// Bytes that may be reserved, by all, while a merge grows.
+    fn for_merges(&self) -> usize {
+        let left = self.partitions.saturating_mul(LEFT);
+        (self.bytes / 2).max(self.bytes.saturating_sub(left))
+    }
+
+    /// Bytes up to which a merge grows regardless, even beyond the pool: two runs that are merged are progress, and nobody
+    /// else may ever give memory back. All merges of a plan share a third: a join of sorted inputs has two a partition.
+    fn least_of_a_merge(&self) -> usize {
+        let merges = self.merges.load(Ordering::Relaxed);
+        self.bytes / 3 / merges.max(self.partitions)
+    }
+
+    fn grow_merge(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        let wanted = reservation.size() + additional;
+        if wanted <= self.least_of_a_merge() {
+            self.inner.grow(reservation, additional);
+            return Ok(());
+        }
+        if self.inner.reserved() + additional > self.for_merges() {
+            return Err(resources_datafusion_err!(
+                "a merge of spilled runs leaves memory for other operators: {wanted} bytes would be too many for it"
+            ));
+        }
+        self.inner.try_grow(reservation, additional)
+    }
+}
+
+fn is_merge(consumer: &MemoryConsumer) -> bool {
+    consumer.name().starts_with(MERGE)
 }
 
 impl<P: MemoryPool> fmt::Display for HeadroomPool<P> {
@@ -53,10 +91,16 @@ impl<P: MemoryPool> MemoryPool for HeadroomPool<P> {
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
+        if is_merge(consumer) {
+            self.merges.fetch_add(1, Ordering::Relaxed);
+        }
         self.inner.register(consumer);
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
+        if is_merge(consumer) {
+            self.merges.fetch_sub(1, Ordering::Relaxed);
+        }
         self.inner.unregister(consumer);
     }
 
@@ -69,20 +113,19 @@ impl<P: MemoryPool> MemoryPool for HeadroomPool<P> {
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
-        if !reservation.consumer().name().starts_with(MERGE) {
-            return self.inner.try_grow(reservation, additional);
+        if is_merge(reservation.consumer()) {
+            return self.grow_merge(reservation, additional);
         }
-        let wanted = reservation.size() + additional;
-        if wanted <= self.least {
+        let refused = match self.inner.try_grow(reservation, additional) {
+            Ok(()) => return Ok(()),
+            Err(refused) => refused,
+        };
+        let first = FIRST.min(self.bytes / 8);
+        if reservation.consumer().can_spill() && reservation.size() + additional <= first {
             self.inner.grow(reservation, additional);
             return Ok(());
         }
-        if self.inner.reserved() + additional > self.for_merges {
-            return Err(resources_datafusion_err!(
-                "a merge of spilled runs leaves memory for other operators: {wanted} bytes would be too many for it"
-            ));
-        }
-        self.inner.try_grow(reservation, additional)
+        Err(refused)
     }
 
     fn reserved(&self) -> usize {
@@ -149,6 +192,34 @@ mod tests {
         let pool: Arc<dyn MemoryPool> =
             Arc::new(HeadroomPool::new(FairSpillPool::new(bytes), bytes, 2));
         assert_eq!(greedy(&merge(&pool, 0)), bytes - 2 * LEFT);
+    }
+
+    #[test]
+    fn all_merges_of_a_plan_share_what_they_are_given_regardless() {
+        let pool: Arc<dyn MemoryPool> =
+            Arc::new(HeadroomPool::new(FairSpillPool::new(POOL), POOL, 2));
+        let writer = MemoryConsumer::new("PartitionedWriteExec").register(&pool);
+        writer.grow(POOL);
+        let merges: Vec<MemoryReservation> = (0..8).map(|number| merge(&pool, number)).collect();
+        let all: usize = merges.iter().map(greedy).sum();
+        assert!(all <= POOL / 3, "{all}");
+        assert!(merges.iter().all(|merge| merge.size() > 0));
+    }
+
+    #[test]
+    fn who_can_spill_always_gets_its_next_batch() {
+        let pool: Arc<dyn MemoryPool> =
+            Arc::new(HeadroomPool::new(FairSpillPool::new(POOL), POOL, 2));
+        let writer = MemoryConsumer::new("PartitionedWriteExec").register(&pool);
+        writer.grow(POOL);
+        let sorter = MemoryConsumer::new("ExternalSorter[0]")
+            .with_can_spill(true)
+            .register(&pool);
+        sorter.try_grow(POOL / 8).unwrap();
+        assert!(sorter.try_grow(1).is_err(), "then it has to spill");
+        sorter.free();
+        sorter.try_grow(POOL / 8).unwrap();
+        assert!(writer.try_grow(1).is_err(), "nobody else gets anything");
     }
 
     #[test]
