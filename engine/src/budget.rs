@@ -178,6 +178,18 @@ pub fn fair_pool(bytes: usize, partitions: usize) -> Arc<dyn MemoryPool> {
     ))
 }
 
+/// Those who reserved memory of a pool that was made here, and how many bytes.
+pub(crate) fn consumers(pool: &dyn MemoryPool) -> Vec<(String, usize)> {
+    let fair = pool.downcast_ref::<TrackConsumersPool<HeadroomPool<FairSpillPool>>>();
+    let greedy = pool.downcast_ref::<TrackConsumersPool<HeadroomPool<GreedyMemoryPool>>>();
+    fair.map(TrackConsumersPool::metrics)
+        .or(greedy.map(TrackConsumersPool::metrics))
+        .unwrap_or_default()
+        .into_iter()
+        .map(|consumer| (consumer.name, consumer.reserved))
+        .collect()
+}
+
 /// With a single partition the engine plans hash joins whatever it is told to prefer, so joins that spill need two.
 pub(crate) fn least_partitions(join: JoinStrategy) -> usize {
     match join {

@@ -3,14 +3,15 @@
 //! The `pipelines` command, the scheduler and the executor all build their DataFusion sessions here, from one list
 //! of functions and one memory budget, so that a query means the same thing wherever it runs.
 //!
-//! Owns: the session ([`session()`]), the registration list ([`register_functions`]), the memory budget ([`Budget`]), and
-//! the way to the cluster ([`cluster`]).
+//! Owns: the session ([`session()`]), the registration list ([`register_functions`]), the memory budget ([`Budget`]), the
+//! process's memory ([`memory`]), and the way to the cluster ([`cluster`]).
 //! Does not own: the command line, the state of a run, tables, sources.
 
 mod budget;
 mod chain;
 pub mod cluster;
 mod functions;
+pub mod memory;
 mod pool;
 mod scans;
 mod session;

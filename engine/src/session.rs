@@ -15,6 +15,7 @@ use tables::StorageOptions;
 
 use crate::budget::{Budget, JoinStrategy, ROW_BYTES};
 use crate::functions::register_functions;
+use crate::memory::watch_pool;
 use crate::scans::CutScans;
 use crate::spill::SpillFolder;
 use crate::storage::{NothingStored, Registry};
@@ -134,8 +135,10 @@ fn runtime_with(
 ) -> Result<Arc<RuntimeEnv>> {
     let files = SpillFolder::below(&options.spill_dir)?;
     let disk = DiskManagerBuilder::default().with_temp_file_factory(Arc::new(files));
+    let pool = options.budget.pool();
+    watch_pool(&pool);
     RuntimeEnvBuilder::new()
-        .with_memory_pool(options.budget.pool())
+        .with_memory_pool(pool)
         .with_disk_manager_builder(disk)
         .with_object_store_registry(stores)
         .build_arc()

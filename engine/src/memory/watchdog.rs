@@ -1,0 +1,307 @@
+//! The thread that watches the ceiling of this process.
+//!
+//! Owns when the ceiling is looked at, and that a process beyond it stops or ends. It is a thread of the operating system:
+//! no query, however long it keeps the threads of a runtime, delays it.
+//!
+//! ```text
+//! below ──► above: stop() ──► below again: as before
+//!                         └─► still above after its patience, or much above: end(), and the process is over
+//! ```
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::holders::{functions, operators};
+use super::query::parts;
+use super::resident::Resident;
+use super::{CEILING, CLAIMED};
+
+/// The ceiling is looked at again before memory could reach it at this speed, bytes a millisecond.
+const FASTEST: u64 = 4 << 20;
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_millis(20);
+
+/// What may be done before the process ends takes so long at most.
+const LAST_WORDS: Duration = Duration::from_millis(40);
+
+/// A process that is beyond its ceiling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exceeded {
+    /// The ceiling, bytes.
+    pub ceiling: u64,
+    /// What was resident, bytes.
+    pub resident: u64,
+    /// The operators that had reserved most, and how many bytes.
+    pub operators: Vec<(String, usize)>,
+    /// The functions that were making values.
+    pub functions: Vec<String>,
+    /// The operators and functions of the queries that were executed.
+    pub queries: String,
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the process holds {} MiB, and its ceiling is {} MiB",
+            self.resident >> 20,
+            self.ceiling >> 20
+        )?;
+        if !self.functions.is_empty() {
+            let names = self.functions.iter().map(|name| format!("`{name}`"));
+            let names: Vec<String> = names.collect();
+            write!(f, "; functions at work: {}", names.join(", "))?;
+        }
+        match self.operators.as_slice() {
+            [] => f.write_str("; no operator had reserved any of it")?,
+            operators => {
+                let held = operators
+                    .iter()
+                    .map(|(name, bytes)| format!("{name} {} MiB", bytes >> 20));
+                let held: Vec<String> = held.collect();
+                write!(f, "; reserved by operators: {}", held.join(", "))?;
+            }
+        }
+        match self.queries.as_str() {
+            "" => Ok(()),
+            queries => write!(f, "; executed were {queries}"),
+        }
+    }
+}
+
+impl std::error::Error for Exceeded {}
+
+/// What a process does that is beyond its ceiling. Called by the watching thread.
+pub trait Reaction: Send + Sync + 'static {
+    /// Asks the work that may be the cause to stop. Must return at once.
+    fn stop(&self, exceeded: &Exceeded);
+
+    /// The process ends after this, because asking did not help in time: says and records why. It has some tens of
+    /// milliseconds, less if memory goes on growing.
+    fn end(&self, exceeded: &Exceeded);
+
+    /// The exit code then.
+    fn exit_code(&self) -> i32;
+
+    /// How long the process may stay a little above its ceiling after it was asked to stop.
+    fn patience(&self) -> Duration;
+}
+
+/// Watches from its start until it is dropped.
+#[derive(Debug)]
+pub struct Watchdog {
+    /// Dropped with it, which ends the thread.
+    _stop: Sender<()>,
+}
+
+impl Watchdog {
+    /// Watches that the resident memory of this process stays below `ceiling` bytes. There is one at a time; a later one
+    /// replaces the ceiling. `None` where the system does not tell what is resident.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn start(ceiling: u64, reaction: Arc<dyn Reaction>) -> std::io::Result<Option<Self>> {
+        let Some(measured) = Resident::open() else {
+            return Ok(None);
+        };
+        let (stop, stopped) = mpsc::channel();
+        thread::Builder::new()
+            .name(String::from("memory-watchdog"))
+            .spawn(move || watch(ceiling, &measured, &reaction, &stopped))?;
+        CEILING.store(ceiling, Ordering::Relaxed);
+        CLAIMED.store(0, Ordering::Relaxed);
+        Ok(Some(Self { _stop: stop }))
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        CEILING.store(0, Ordering::Relaxed);
+    }
+}
+
+fn watch(ceiling: u64, measured: &Resident, reaction: &Arc<dyn Reaction>, stopped: &Receiver<()>) {
+    let mut state = State::Below;
+    loop {
+        let resident = measured.bytes().unwrap_or_default();
+        let now = Instant::now();
+        state = match state.next(ceiling, resident, now, reaction.patience()) {
+            (State::Above { since, .. }, true) => {
+                let exceeded = Exceeded {
+                    ceiling,
+                    resident,
+                    operators: operators(),
+                    functions: functions(),
+                    queries: queries(),
+                };
+                reaction.stop(&exceeded);
+                State::Above {
+                    since,
+                    exceeded: Some(exceeded),
+                }
+            }
+            (State::Over(exceeded), _) => return end(measured, reaction, &exceeded),
+            (state, _) => state,
+        };
+        let pause = match state {
+            State::Below => pause(ceiling.saturating_sub(resident)),
+            _ => SHORTEST,
+        };
+        match stopped.recv_timeout(pause) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// `AggregateExec, ProjectionExec with array_agg, repeat`
+fn queries() -> String {
+    let parts = parts();
+    let listed = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(", ");
+    let mut text = listed(parts.operators);
+    if !parts.functions.is_empty() {
+        text += " with the functions ";
+        text += &listed(parts.functions);
+    }
+    text
+}
+
+/// Where the process is.
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    /// Below its ceiling.
+    Below,
+    /// Above, and asked to stop.
+    Above {
+        since: Instant,
+        exceeded: Option<Exceeded>,
+    },
+    /// To be ended.
+    Over(Exceeded),
+}
+
+impl State {
+    /// The state after `resident` bytes were measured, and whether the work is to be asked to stop.
+    fn next(self, ceiling: u64, resident: u64, now: Instant, patience: Duration) -> (Self, bool) {
+        // What is left of the twentieth by which a process may be above its ceiling is for the end.
+        let much = ceiling + ceiling / 32;
+        match self {
+            Self::Over(exceeded) => (Self::Over(exceeded), false),
+            _ if resident <= ceiling => (Self::Below, false),
+            Self::Above {
+                since,
+                exceeded: Some(exceeded),
+            } if resident > much || now.duration_since(since) > patience => {
+                (Self::Over(exceeded), false)
+            }
+            Self::Below => {
+                let above = Self::Above {
+                    since: now,
+                    exceeded: None,
+                };
+                (above, true)
+            }
+            above @ Self::Above { .. } => (above, false),
+        }
+    }
+}
+
+fn pause(left: u64) -> Duration {
+    Duration::from_millis(left / FASTEST).clamp(SHORTEST, LONGEST)
+}
+
+#[expect(
+    clippy::exit,
+    reason = "threads that do not yield hold the memory: only the end of the process frees it"
+)]
+fn end(measured: &Resident, reaction: &Arc<dyn Reaction>, exceeded: &Exceeded) {
+    let most = exceeded.ceiling + exceeded.ceiling / 24;
+    let deadline = Instant::now() + LAST_WORDS;
+    let (done, waits) = mpsc::channel();
+    let (speaker, last) = (Arc::clone(reaction), exceeded.clone());
+    let speaking = thread::Builder::new().spawn(move || {
+        speaker.end(&last);
+        // Nobody waits for it any more if it took too long.
+        let _ = done.send(());
+    });
+    while speaking.is_ok()
+        && Instant::now() < deadline
+        && measured.bytes().unwrap_or_default() < most
+    {
+        if waits.recv_timeout(SHORTEST) != Err(RecvTimeoutError::Timeout) {
+            break;
+        }
+    }
+    std::process::exit(reaction.exit_code());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CEILING: u64 = 256 << 20;
+    const PATIENCE: Duration = Duration::from_millis(50);
+
+    fn exceeded() -> Exceeded {
+        Exceeded {
+            ceiling: CEILING,
+            resident: CEILING + (1 << 20),
+            operators: vec![(String::from("GroupedHashAggregateStream[0]"), 70 << 20)],
+            functions: vec![String::from("repeat")],
+            queries: String::from("AggregateExec with the functions array_agg, repeat"),
+        }
+    }
+
+    #[test]
+    fn it_looks_again_before_memory_could_reach_the_ceiling() {
+        assert_eq!(pause(0), SHORTEST);
+        assert_eq!(pause(40 << 20), Duration::from_millis(10));
+        assert_eq!(pause(1 << 40), LONGEST);
+    }
+
+    #[test]
+    fn work_is_asked_to_stop_once_and_may_go_on_below_the_ceiling() {
+        let start = Instant::now();
+        let next = |state: State, resident| state.next(CEILING, resident, start, PATIENCE);
+        assert_eq!(next(State::Below, CEILING), (State::Below, false));
+        let (above, stop) = next(State::Below, CEILING + 1);
+        assert!(stop && matches!(above, State::Above { .. }));
+        let above = State::Above {
+            since: start,
+            exceeded: Some(exceeded()),
+        };
+        let (above, stop) = next(above, CEILING + 1);
+        assert!(!stop && matches!(above, State::Above { .. }));
+        assert_eq!(next(above, CEILING), (State::Below, false));
+    }
+
+    #[test]
+    fn a_process_that_stays_or_grows_above_its_ceiling_is_ended() {
+        let start = Instant::now();
+        for (resident, later) in [
+            (CEILING + 1, PATIENCE + SHORTEST),
+            (CEILING + CEILING / 30, Duration::ZERO),
+        ] {
+            let above = State::Above {
+                since: start,
+                exceeded: Some(exceeded()),
+            };
+            let (state, _) = above.next(CEILING, resident, start + later, PATIENCE);
+            assert_eq!(state, State::Over(exceeded()));
+        }
+    }
+
+    #[test]
+    fn the_message_names_functions_and_operators() {
+        assert_eq!(
+            exceeded().to_string(),
+            "the process holds 257 MiB, and its ceiling is 256 MiB; functions at work: `repeat`; reserved by operators: \
+             GroupedHashAggregateStream[0] 70 MiB; executed were AggregateExec with the functions array_agg, repeat"
+        );
+    }
+}
