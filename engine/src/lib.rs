@@ -7,6 +7,7 @@
 //! process's memory ([`memory`]), and the way to the cluster ([`cluster`]).
 //! Does not own: the command line, the state of a run, tables, sources.
 
+mod bounded;
 mod budget;
 mod chain;
 pub mod cluster;

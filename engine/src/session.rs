@@ -13,6 +13,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tables::StorageOptions;
 
+use crate::bounded::bound_functions;
 use crate::budget::{Budget, JoinStrategy, ROW_BYTES};
 use crate::functions::register_functions;
 use crate::memory::watch_pool;
@@ -117,6 +118,7 @@ fn builder(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStateBuild
 fn built(builder: SessionStateBuilder) -> Result<SessionState> {
     let mut state = builder.build();
     register_functions(&mut state)?;
+    bound_functions(&mut state)?;
     Ok(state)
 }
 
