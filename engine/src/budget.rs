@@ -11,6 +11,7 @@ use datafusion::execution::memory_pool::{
 };
 
 use crate::pool::HeadroomPool;
+use crate::settings::MOST_PARTITIONS;
 
 const MIB: usize = 1024 * 1024;
 
@@ -58,6 +59,7 @@ pub struct Budget {
     pool: usize,
     join: JoinStrategy,
     partitions: usize,
+    most_partitions: usize,
     batch_size: usize,
 }
 
@@ -79,11 +81,13 @@ impl Budget {
         let join = Self::strategy(pool);
         // Every partition of a sort keeps a merge reservation: more of them than the pool can feed only spill more.
         let affordable = (pool / (4 * MERGE_RESERVATION)).max(1);
+        let partitions = cores.clamp(1, affordable).max(least_partitions(join));
         Self {
             ceiling,
             pool,
             join,
-            partitions: cores.clamp(1, affordable).max(least_partitions(join)),
+            partitions,
+            most_partitions: affordable.min(MOST_PARTITIONS).max(partitions),
             batch_size: batch_size.max(1),
         }
     }
@@ -104,6 +108,7 @@ impl Budget {
         let tight = Self {
             join: JoinStrategy::SortMerge,
             partitions: least_partitions(JoinStrategy::SortMerge),
+            most_partitions: least_partitions(JoinStrategy::SortMerge),
             batch_size: self.batch_size.min(1024),
             ..self.clone()
         };
@@ -128,6 +133,11 @@ impl Budget {
     /// Partitions that are worked on at once.
     pub fn partitions(&self) -> usize {
         self.partitions
+    }
+
+    /// Partitions that a pipeline may ask for: those that the pool can feed, whatever the number of processors.
+    pub(crate) fn most_partitions(&self) -> usize {
+        self.most_partitions
     }
 
     /// Rows of a batch, at most.

@@ -16,6 +16,7 @@ pub mod memory;
 mod pool;
 mod scans;
 mod session;
+mod settings;
 mod spill;
 mod storage;
 
@@ -23,3 +24,4 @@ pub use budget::{Budget, JoinStrategy, fair_pool};
 pub use chain::chain;
 pub use functions::{FunctionNames, function_names, register_functions};
 pub use session::{SessionOptions, runtime, scheduler_state, session, session_state};
+pub use settings::lifted;

@@ -18,6 +18,8 @@ use crate::budget::{Budget, JoinStrategy, ROW_BYTES};
 use crate::functions::register_functions;
 use crate::memory::watch_pool;
 use crate::scans::CutScans;
+
+use crate::settings::set_within;
 use crate::spill::SpillFolder;
 use crate::storage::{NothingStored, Registry};
 
@@ -28,7 +30,7 @@ pub struct SessionOptions {
     pub budget: Budget,
     /// Folder for spill files. It is made when missing; the files in it go when the session does.
     pub spill_dir: PathBuf,
-    /// `datafusion.*` settings of the pipeline, applied last.
+    /// `datafusion.*` settings of the pipeline, applied last. Those that lift what the budget decided are left out.
     pub settings: Vec<(String, String)>,
 }
 
@@ -38,7 +40,15 @@ pub struct SessionOptions {
 /// When a setting is unknown or has a wrong value, or the spill folder cannot be made.
 pub fn session_state(options: &SessionOptions) -> Result<SessionState> {
     let budget = &options.budget;
-    let joins = budget.join_strategy();
+    let mut config = configured(budget);
+    set_within(&mut config, budget.most_partitions(), &options.settings)?;
+    let builder =
+        builder(config, runtime(options)?).with_physical_optimizer_rule(Arc::new(CutScans));
+    built(builder)
+}
+
+/// What a session's configuration is under the budget.
+pub(crate) fn configured(budget: &Budget) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_target_partitions(budget.partitions())
         .with_batch_size(budget.batch_size())
@@ -50,14 +60,10 @@ pub fn session_state(options: &SessionOptions) -> Result<SessionState> {
             false,
         )
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
+    let joins = budget.join_strategy();
     choose_joins(&mut config, joins, budget.shared_build_bytes());
     choose_spilling(&mut config, budget.merge_reservation());
-    for (key, value) in &options.settings {
-        config.options_mut().set(key, value)?;
-    }
-    let builder =
-        builder(config, runtime(options)?).with_physical_optimizer_rule(Arc::new(CutScans));
-    built(builder)
+    config
 }
 
 /// Sets how joins are executed, and up to how many estimated bytes a build side is shared by all tasks.

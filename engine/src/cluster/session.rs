@@ -22,6 +22,7 @@ use super::plan::Workers;
 use super::tls::Tls;
 use crate::budget::{JoinStrategy, ROW_BYTES, least_partitions, merge_reservation};
 use crate::session::{SessionOptions, choose_joins, choose_spilling, session_state_over};
+use crate::settings::{MOST_PARTITIONS, set_within};
 
 /// A message between the processes of a cluster has this many bytes at most.
 pub const MESSAGE_BYTES: usize = 64 << 20;
@@ -75,9 +76,7 @@ pub(super) fn cluster_state(
     for (key, value) in options_of_ballista {
         config.options_mut().set(key, &value.to_string())?;
     }
-    for (key, value) in &options.settings {
-        config.options_mut().set(key, value)?;
-    }
+    set_within(&mut config, MOST_PARTITIONS, &options.settings)?;
     session_state_over(config, options)
 }
 

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use chrono::Utc;
 
 use super::error::RunError;
-use super::sample;
+use super::{sample, stations};
 use crate::BUILTIN;
 use crate::language::search::SearchPath;
-use crate::language::{self, Bound, Definition, Provided, ValueOrigin};
+use crate::language::{
+    self, Bound, Definition, Diagnostic, Diagnostics, Mode, Provided, Span, ValueOrigin,
+};
 use crate::memory::available_bytes;
 use crate::settings::{Environment, RunFlags, RunSettings};
 
@@ -85,12 +87,40 @@ pub fn prepare(selection: &Selection, environment: &Environment) -> Result<Prepa
         &bound.options,
         available_bytes(),
     )?;
+    check_engine_settings(&definition, &bound, &settings)?;
     Ok(Prepared {
         definition,
         bound,
         settings,
         sample,
     })
+}
+
+/// A pipeline can lower what its memory ceiling decided, not lift it.
+fn check_engine_settings(
+    definition: &Definition,
+    bound: &Bound,
+    settings: &RunSettings,
+) -> Result<(), RunError> {
+    let budget = stations::budget(settings);
+    let on_cluster = settings.mode.value == Mode::Cluster;
+    let mut mistakes = Vec::new();
+    for (key, value) in &bound.settings {
+        let Some(most) = engine::lifted(&budget, on_cluster, key, value) else {
+            continue;
+        };
+        let written = definition.settings().find(|entry| entry.key.value == *key);
+        let span = written.map_or_else(Span::empty, |entry| entry.value_span);
+        let message = format!("option `{key}` cannot be {value}: this run allows {most} at most");
+        mistakes.push(Diagnostic::error(bound.source_text(), span, message).with_help(
+            "a pipeline can lower what its memory ceiling and its preset decided, not lift it; the options `memory` and \
+             `transform_batch_size` decide",
+        ));
+    }
+    match mistakes.is_empty() {
+        true => Ok(()),
+        false => Err(RunError::Definition(Diagnostics::new(mistakes))),
+    }
 }
 
 /// A pipeline as far as it is known without a run: parameters that nobody gave are NULL.
