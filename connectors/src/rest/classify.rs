@@ -58,6 +58,8 @@ pub enum FailureKind {
     Dropped,
     /// The answer is larger than allowed.
     TooLarge,
+    /// The collections of one unit are larger together than allowed, and may never end.
+    TooMuch,
     /// The address is on another server than the API, which credentials must not reach.
     OtherServer,
 }
@@ -104,6 +106,7 @@ impl fmt::Display for RequestFailure {
             FailureKind::Connect => formatter.write_str(": cannot connect")?,
             FailureKind::Dropped => formatter.write_str(": the connection broke off")?,
             FailureKind::TooLarge => formatter.write_str(": the answer is too large")?,
+            FailureKind::TooMuch => formatter.write_str(": the unit is too large")?,
             FailureKind::OtherServer => formatter.write_str(": not an address of this API")?,
         }
         if detail.is_empty() {
@@ -192,6 +195,10 @@ pub(crate) fn classify(kind: &FailureKind) -> Verdict {
             Permanent,
             "use a smaller `page_size`, or raise `max_body_bytes` in the spec",
         ),
+        FailureKind::TooMuch => verdict(
+            Permanent,
+            "its pages may have no end; if they do, raise `max_unit_bytes` in the spec",
+        ),
         FailureKind::OtherServer => verdict(
             Permanent,
             "answers link to a server other than `service_root`; set `service_root` to the address that the server itself uses",
@@ -235,7 +242,8 @@ impl RequestFailure {
                 FailureKind::Html
                 | FailureKind::NotJson
                 | FailureKind::Shape
-                | FailureKind::TooLarge,
+                | FailureKind::TooLarge
+                | FailureKind::TooMuch,
                 _,
             ) => MALFORMED,
             (_, ErrorClass::Transient) => "transient",
@@ -312,6 +320,7 @@ mod tests {
             (FailureKind::Connect, Transient, "service_root"),
             (FailureKind::Dropped, Transient, "later"),
             (FailureKind::TooLarge, Permanent, "page_size"),
+            (FailureKind::TooMuch, Permanent, "max_unit_bytes"),
             (FailureKind::OtherServer, Permanent, "service_root"),
         ];
         for (kind, class, advice) in table {

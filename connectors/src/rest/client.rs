@@ -28,6 +28,8 @@ pub(crate) struct Answer {
     /// Where the answer came from, after redirects.
     pub(crate) url: Url,
     pub(crate) body: Value,
+    /// Length of the body as it came.
+    pub(crate) bytes: u64,
     /// The target of a `Link` header with `rel="next"`.
     pub(crate) next_link: Option<String>,
 }
@@ -75,6 +77,7 @@ pub(crate) struct Client {
     quiet_until: Mutex<Option<Instant>>,
     retry: RetryPolicy,
     max_body_bytes: u64,
+    max_unit_bytes: u64,
     metrics: Arc<Metrics>,
 }
 
@@ -93,12 +96,18 @@ impl Client {
             quiet_until: Mutex::new(None),
             retry: settings.retry.clone(),
             max_body_bytes: settings.max_body_bytes,
+            max_unit_bytes: settings.max_unit_bytes,
             metrics,
         }
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// The bytes of answers that one unit may consist of.
+    pub(crate) fn max_unit_bytes(&self) -> u64 {
+        self.max_unit_bytes
     }
 
     pub(crate) fn attempts(&self) -> Attempts<'_> {
@@ -268,9 +277,10 @@ impl Client {
             ));
         };
         match serde_json::from_slice(&body) {
-            Ok(body) => Ok(Answer {
+            Ok(parsed) => Ok(Answer {
                 url: answered_from,
-                body,
+                body: parsed,
+                bytes: body.len() as u64,
                 next_link,
             }),
             Err(_) if body.trim_ascii_start().starts_with(b"<") => {

@@ -158,6 +158,7 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     pub(crate) request_timeout: Duration,
     pub(crate) max_body_bytes: u64,
+    pub(crate) max_unit_bytes: u64,
     pub(crate) user_agent: String,
     pub(crate) only_root_actor: bool,
 }
@@ -349,6 +350,7 @@ impl Reader<'_> {
             connect_timeout: client.connect_timeout.unwrap_or(defaults.connect_timeout.0),
             request_timeout: client.request_timeout.unwrap_or(defaults.request_timeout.0),
             max_body_bytes: defaults.max_body_bytes.get(),
+            max_unit_bytes: defaults.max_unit_bytes.get(),
             user_agent,
             only_root_actor,
         })

@@ -1,5 +1,7 @@
 //! Reading collections: page after page, retried, narrowed where a page is too heavy.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::Value;
 
 use super::classify::{FailureKind, RequestFailure};
@@ -49,16 +51,28 @@ pub(crate) async fn next_page(
 }
 
 /// Reads a whole collection that belongs to one unit. One that moves is read anew, so that the
-/// rows are those of one moment and in their order.
+/// rows are those of one moment and in their order. `read` counts the bytes of all collections of the unit, which is
+/// held in memory until it is whole.
 pub(crate) async fn whole_collection(
     client: &Client,
     mut pager: Pager,
     records: &FieldPath,
+    read: &AtomicU64,
 ) -> Result<Vec<Value>, RequestFailure> {
+    let mut here = 0;
     let mut rows = Vec::new();
     let mut restarts = 0;
     loop {
         let (turn, answer) = next_page(client, &mut pager, records).await?;
+        here += answer.bytes;
+        let most = client.max_unit_bytes();
+        if read.fetch_add(answer.bytes, Ordering::Relaxed) + answer.bytes > most {
+            return Err(RequestFailure::new(
+                answer.url,
+                FailureKind::TooMuch,
+                format!("more than {most} bytes"),
+            ));
+        }
         if turn.moved == Moved::No {
             rows.extend(turn.rows);
             if turn.done {
@@ -75,6 +89,7 @@ pub(crate) async fn whole_collection(
             ));
         }
         rows.clear();
+        read.fetch_sub(std::mem::take(&mut here), Ordering::Relaxed);
         pager.restart();
     }
 }

@@ -47,7 +47,7 @@ pub(crate) struct Turn {
 
 /// The server's own idea of the next page leads nowhere.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the next page is the same page again")]
+#[error("the next page is one that was read before")]
 pub(crate) struct Stuck;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,14 @@ enum Place {
     Offset(u64),
     Link(Url),
     Token(Option<String>),
+}
+
+fn hash_of_place(place: &Place) -> u128 {
+    match place {
+        Place::Offset(offset) => u128::from(*offset),
+        Place::Link(link) => hash_of(link.as_str().as_bytes()),
+        Place::Token(token) => hash_of(token.as_deref().unwrap_or_default().as_bytes()),
+    }
 }
 
 /// Walks through one collection.
@@ -65,6 +73,8 @@ pub(crate) struct Pager {
     /// The collection, with its query.
     url: Url,
     place: Place,
+    /// The links and cursors that were followed, as hashes: one that comes again never ends.
+    followed: HashSet<u128>,
     size: u64,
     full_size: u64,
     min_size: u64,
@@ -101,6 +111,7 @@ impl Pager {
             identity: identity.cloned(),
             url,
             place,
+            followed: HashSet::new(),
             size,
             full_size: size,
             min_size: min_size.clamp(1, size),
@@ -290,7 +301,8 @@ impl Pager {
     }
 
     fn follow(&mut self, rows: Vec<Value>, more: bool, next: Place) -> Result<Turn, Stuck> {
-        if more && next == self.place {
+        self.followed.insert(hash_of_place(&self.place));
+        if more && self.followed.contains(&hash_of_place(&next)) {
             return Err(Stuck);
         }
         self.place = next;

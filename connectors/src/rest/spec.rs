@@ -98,6 +98,8 @@ pub(crate) struct Defaults {
     pub(crate) request_timeout: HumanDuration,
     /// The largest answer that is read, in bytes.
     pub(crate) max_body_bytes: NonZeroU64,
+    /// The most that the answers of one unit may have together, in bytes: it is held in memory until it is whole.
+    pub(crate) max_unit_bytes: NonZeroU64,
     pub(crate) max_attempts: NonZeroU32,
     pub(crate) first_delay: HumanDuration,
     pub(crate) max_delay: HumanDuration,
@@ -117,6 +119,7 @@ impl Default for Defaults {
             connect_timeout: seconds(10),
             request_timeout: seconds(60),
             max_body_bytes: NonZeroU64::MIN.saturating_add((64 << 20) - 1),
+            max_unit_bytes: NonZeroU64::MIN.saturating_add((64 << 20) - 1),
             max_attempts: NonZeroU32::MIN.saturating_add(5),
             first_delay: HumanDuration(Duration::from_millis(500)),
             max_delay: seconds(30),

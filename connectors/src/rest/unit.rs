@@ -1,6 +1,7 @@
 //! One unit of a crawl: its entry, its collections, the people it names, its records.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use futures::future::try_join_all;
 use serde_json::Value;
@@ -92,11 +93,12 @@ impl Crawl {
             let quarantined = malformed(key, named.name, url, &problem, &entry);
             return Err(UnitFailure::Entry { quarantined });
         }
+        let read = AtomicU64::new(0);
         let children = named
             .resource
             .children
             .iter()
-            .map(|child| self.collection(self.named(child), &entry, root_entry));
+            .map(|child| self.collection(self.named(child), &entry, root_entry, &read));
         let children = try_join_all(children).await?;
         let judge = Judge {
             window: self.settings.window,
@@ -134,7 +136,7 @@ impl Crawl {
         }
         if !sorted.kept.is_empty() {
             // Asked for only now: most units of a narrow window have nothing to land.
-            self.embed(named, &mut entry, root_entry).await?;
+            self.embed(named, &mut entry, root_entry, &read).await?;
         }
         let records = self.records(key, &entry, named, &sorted, root).await?;
         sorted.count(self.client.metrics());
@@ -150,6 +152,7 @@ impl Crawl {
         named: Named<'a>,
         parent: &Value,
         root: Option<&Value>,
+        read: &AtomicU64,
     ) -> Result<Collection<'a>, UnitFailure> {
         let failed = |failure| UnitFailure::Request {
             resource: named.name.to_owned(),
@@ -159,7 +162,7 @@ impl Crawl {
             .address(named, Some(parent), root, None)
             .map_err(failed)?;
         let (pager, records) = self.pager(named, url.clone(), self.settings.page_size);
-        let rows = whole_collection(&self.client, pager, &records)
+        let rows = whole_collection(&self.client, pager, &records, read)
             .await
             .map_err(failed)?;
         Ok((named, url.into(), rows))
@@ -170,13 +173,14 @@ impl Crawl {
         named: Named<'_>,
         entry: &mut Value,
         root: Option<&Value>,
+        read: &AtomicU64,
     ) -> Result<(), UnitFailure> {
         let embeds = &named.resource.embed;
         let parent: &Value = entry;
         let lists = try_join_all(
             embeds
                 .iter()
-                .map(|embed| self.collection(self.named(&embed.resource), parent, root)),
+                .map(|embed| self.collection(self.named(&embed.resource), parent, root, read)),
         )
         .await?;
         for (embed, (_, _, rows)) in embeds.iter().zip(lists) {

@@ -181,8 +181,78 @@ async fn a_next_link_that_leads_back_to_itself_ends_the_run_rather_than_looping(
         r#"style = "next_link", next = "meta.next""#,
     )?;
     let error = read(&source).await.error.ok_or("no error")?;
-    assert!(error.to_string().contains("the same page again"), "{error}");
+    assert!(error.to_string().contains("read before"), "{error}");
     assert!(server.count() <= 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn next_links_that_go_in_a_circle_end_the_run_rather_than_looping() -> Outcome {
+    let server = Server::start(Duration::ZERO, |request| {
+        let from = request.number("from").unwrap_or(0);
+        let next = format!("tickets?from={}", if from < 24 { from + 8 } else { 8 });
+        Reply::Json(json!({"data": {"items": slice(from, from + 8)}, "meta": {"next": next}}))
+    })
+    .await?;
+    let folder = tempfile::tempdir()?;
+    let source = tickets_source(
+        folder.path(),
+        &server.root,
+        r#"style = "next_link", next = "meta.next""#,
+    )?;
+    let error = read(&source).await.error.ok_or("no error")?;
+    assert!(error.to_string().contains("read before"), "{error}");
+    assert!(server.count() <= 6, "{}", server.count());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_unit_whose_pages_never_end_is_put_aside_and_the_others_are_read() -> Outcome {
+    let server = Server::start(Duration::ZERO, |request| {
+        if request.path.ends_with("/tickets") {
+            return Reply::Json(json!({"data": {"items": slice(0, 3)}}));
+        }
+        let page = request.number("page").unwrap_or(0);
+        let next = (request.path.contains("/1/")).then(|| format!("notes?page={}", page + 1));
+        let notes: Vec<Value> = (0..100)
+            .map(|note| json!({"id": note + 100 * page, "at": "2024-01-01T00:00:00Z", "text": "x".repeat(100)}))
+            .collect();
+        Reply::Json(json!({"data": {"items": notes}, "next": next}))
+    })
+    .await?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("notes.toml");
+    let text = spec(&server.root, r#"style = "next_link", next = "next""#)
+        .replace("[defaults]", "[defaults]\nmax_unit_bytes = 100000")
+        .replace(
+            "identity = \"id\"",
+            "identity = \"id\"\nchildren = [\"note\"]",
+        )
+        + "[resources.note]\npath = \"/tickets/{parent.id}/notes\"\nrecords = \"data.items\"\n\
+           [resources.note.record]\nkey = \"n-{parent.id}-{id}\"\ntime = \"at\"\nurl = \"{parent.url}\"\n";
+    std::fs::write(&path, text)?;
+    let source = open(Open {
+        kind: "REST",
+        location: "tickets",
+        options: plain(&[("spec", &path.display().to_string())]),
+        settings: quick(),
+    })?;
+    let read = read(&source).await;
+    assert!(read.error.is_none(), "{:?}", read.error);
+    assert_eq!(read.quarantined.len(), 1, "{:?}", read.quarantined);
+    let reason = &read.quarantined[0].reason;
+    assert!(
+        reason.contains("the unit is too large (more than 100000 bytes)"),
+        "{reason}"
+    );
+    assert!(read.adds_up());
+    assert_eq!(
+        read.keys()
+            .iter()
+            .filter(|key| key.starts_with("n-"))
+            .count(),
+        200
+    );
     Ok(())
 }
 
