@@ -1,7 +1,7 @@
 //! The memory monitor: what the process holds, how much it ever held, and whether extraction should wait.
 //!
-//! Owns the measuring of resident memory and the pause of extraction above a threshold. The engine's pool is
-//! `engine::Budget`'s; what is kept of the measurements is the run store's.
+//! Owns the sampling of resident memory and the pause of extraction above a threshold. The engine's pool is
+//! `engine::Budget`'s; that the ceiling holds is `engine::memory`'s; what is kept of the measurements is the run store's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -181,14 +181,13 @@ impl Gate for MemoryGate {
     }
 }
 
-/// The memory this process may use: the control group's limit where there is one, else the machine's.
+/// The memory this process may use, bytes: the narrowest limit around it, else the machine's.
 pub fn available_bytes() -> u64 {
-    let mut system = System::new();
-    system.refresh_memory();
-    match system.cgroup_limits() {
-        Some(limits) if limits.total_memory > 0 => limits.total_memory.min(system.total_memory()),
-        _ => system.total_memory(),
-    }
+    engine::memory::available().unwrap_or_else(|| {
+        let mut system = System::new();
+        system.refresh_memory();
+        system.total_memory()
+    })
 }
 
 fn usage() -> Usage {

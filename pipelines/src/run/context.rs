@@ -7,6 +7,8 @@ use chrono::Utc;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::ceiling::Ceiling;
+use super::compute::Compute;
 use super::error::RunError;
 use crate::memory::MemoryMonitor;
 use crate::progress::Progress;
@@ -27,6 +29,10 @@ pub struct RunContext {
     pub settings: RunSettings,
     /// Measures this process.
     pub memory: Arc<MemoryMonitor>,
+    /// Stops the run that passes its ceiling.
+    pub ceiling: Ceiling,
+    /// Where queries are planned and executed.
+    pub compute: Compute,
     /// Shows what happens.
     pub progress: Arc<Progress>,
     /// Set when the run has to stop: by a signal, or because another process took it over.
@@ -129,8 +135,28 @@ impl RunContext {
         }
     }
 
+    /// Plans or executes a query, beside what keeps the run going. A run that was asked to stop does not wait for it.
+    ///
+    /// # Errors
+    /// [`RunError::Interrupted`] and what else cancels a run.
+    pub async fn query<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, RunError> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(self.interrupted()),
+            done = self.compute.run(work) => done.map_err(|_| self.interrupted()),
+        }
+    }
+
     /// Why the run stops, once it was cancelled.
     pub fn interrupted(&self) -> RunError {
+        if let Some(exceeded) = self.ceiling.exceeded() {
+            return RunError::Memory {
+                source: exceeded.clone(),
+            };
+        }
         match self.signals.received() {
             Some(signal) => RunError::Interrupted { signal },
             None => RunError::Superseded,

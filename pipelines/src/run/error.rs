@@ -8,6 +8,7 @@ use connectors::extract::{ErrorClass as SourceClass, ExtractError};
 use datafusion::error::DataFusionError;
 pub use engine::chain;
 use engine::cluster::ClusterError;
+use engine::memory::Exceeded;
 
 use super::landing::LandingError;
 use crate::cli::exit::ExitStatus;
@@ -163,6 +164,13 @@ pub enum RunError {
         /// Which.
         signal: Signal,
     },
+    /// The process passed its ceiling on resident memory.
+    #[error("memory is exhausted")]
+    Memory {
+        /// How, and who held it.
+        #[source]
+        source: Exceeded,
+    },
     /// Another process took the run over.
     #[error("another process took this run over")]
     Superseded,
@@ -219,6 +227,9 @@ impl RunError {
             ));
         }
         match self {
+            Self::Cluster(error) if error.is_exhausted() => Some(String::from(
+                "nothing was published: give executors more memory with `--memory-bytes`, or run the query in this process with `--mode local`",
+            )),
             _ if self.is_budget() => Some(String::from(
                 "give more memory with `--memory`, or less work at once with `--preset low-memory`; the same command goes on where it stopped",
             )),
@@ -242,6 +253,8 @@ impl RunError {
 
     fn is_budget(&self) -> bool {
         self.is_disk_full()
+            || matches!(self, Self::Memory { .. })
+            || matches!(self, Self::Cluster(error) if error.is_exhausted())
             || self.causes().any(|cause| {
                 cause
                     .downcast_ref::<DataFusionError>()

@@ -8,7 +8,9 @@
 //! [`prepare`](self::prepare()), [`claim`], [`sources`], [`extract`], [`decide`], [`outputs`], [`remote`]. Nothing is visible to a reader of an
 //! output before `commit`; whatever stops a run before leaves its landed records for the next attempt.
 
+pub mod ceiling;
 pub mod claim;
+pub mod compute;
 pub mod context;
 pub mod decide;
 pub mod error;
@@ -32,7 +34,9 @@ use std::time::Instant;
 use chrono::Utc;
 use tokio_util::sync::CancellationToken;
 
+use self::ceiling::Ceiling;
 use self::claim::{Heartbeat, Request, Resume};
+use self::compute::Compute;
 use self::context::RunContext;
 use self::error::{RunError, chain};
 use self::outputs::Published;
@@ -140,11 +144,27 @@ pub async fn run(invocation: Invocation<'_>) -> Result<Finished, RunError> {
         path: PathBuf::from("this process"),
         source,
     })?;
+    let attempt = claimed.current_attempt();
+    let memory = Arc::new(MemoryMonitor::start());
+    let no_threads = |source| RunError::Io {
+        action: "start threads in",
+        path: PathBuf::from("this process"),
+        source,
+    };
+    let ceiling = Ceiling::watch(
+        prepared.settings.memory.value,
+        cancel.clone(),
+        printer,
+        last_record(&store, attempt, &memory),
+    )
+    .map_err(no_threads)?;
     let context = RunContext {
-        attempt: claimed.current_attempt(),
+        attempt,
         work_dir: PathBuf::from(&claimed.work_dir),
         settings: prepared.settings.clone(),
-        memory: Arc::new(MemoryMonitor::start()),
+        memory,
+        ceiling,
+        compute: Compute::start().map_err(no_threads)?,
         progress: Arc::new(Progress::start(
             invocation.progress,
             printer,
@@ -269,11 +289,7 @@ async fn conclude(
         outcome: state,
         at: Utc::now(),
         exit_code: i32::from(status.code()),
-        error: error.map(|error| store::RunError {
-            message: chain(error),
-            class: error.class(),
-            hint: error.hint(),
-        }),
+        error: error.map(recorded),
         counts,
         bytes_read: extracted
             .iter()
@@ -292,6 +308,41 @@ async fn conclude(
             Err(first)
         }
         (Err(error), Ok(_)) => Err(error.into()),
+    }
+}
+
+/// The end of a run whose process ends with it: what [`conclude`] records, without what is only known at a clean end.
+fn last_record(
+    store: &Arc<dyn RunStore>,
+    attempt: store::RunAttempt,
+    memory: &Arc<MemoryMonitor>,
+) -> ceiling::Record {
+    let (store, memory) = (Arc::clone(store), Arc::clone(memory));
+    Box::new(move |error| {
+        let end = RunEnd {
+            outcome: Outcome::Failed,
+            at: Utc::now(),
+            exit_code: i32::from(error.exit_status().code()),
+            error: Some(recorded(error)),
+            counts: Counts::default(),
+            bytes_read: 0,
+            bytes_written: 0,
+            peak_memory_bytes: Some(memory.report().peak),
+        };
+        let store = Arc::clone(&store);
+        Box::pin(async move {
+            if let Err(error) = store.finish_run(attempt, &end).await {
+                tracing::error!(error = %chain(&error), "the end of the run could not be recorded");
+            }
+        })
+    })
+}
+
+fn recorded(error: &RunError) -> store::RunError {
+    store::RunError {
+        message: chain(error),
+        class: error.class(),
+        hint: error.hint(),
     }
 }
 

@@ -17,12 +17,13 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
+use engine::memory::executing;
 use tables::{Change, CommitInfo, Dictionary, Interval, Staging, Table, TableOptions};
 
 use super::context::RunContext;
 use super::error::RunError;
 use super::sources::absolute;
-use crate::language::{self, Assert, Bound, DictionaryChoice, Output};
+use crate::language::{self, Assert, Bound, DictionaryChoice, Output, SourceText};
 use crate::settings::RunSettings;
 
 /// An output whose table is open and whose lease is ours.
@@ -193,11 +194,7 @@ impl OpenOutput {
         plan: &LogicalPlan,
     ) -> Result<(tables::Staged, u64), RunError> {
         self.sample(run, ctx, plan).await?;
-        let physical = ctx
-            .state()
-            .create_physical_plan(plan)
-            .await
-            .map_err(|error| self.query_failed(error))?;
+        let physical = self.physical(run, ctx, plan).await?;
         let writing = self
             .staging
             .write_plan(physical)
@@ -221,11 +218,7 @@ impl OpenOutput {
         let Some(query) = query.map_err(|error| self.table_failed(error))? else {
             return Ok(());
         };
-        let physical = ctx
-            .state()
-            .create_physical_plan(&query)
-            .await
-            .map_err(|error| self.query_failed(error))?;
+        let physical = self.physical(run, ctx, &query).await?;
         let sampling = self.staging.sample_plan(physical);
         let Some(sampling) = sampling.map_err(|error| self.table_failed(error))? else {
             return Ok(());
@@ -235,17 +228,28 @@ impl OpenOutput {
         split.map_err(|error| self.table_failed(error)).map(|_| ())
     }
 
+    async fn physical(
+        &self,
+        run: &RunContext,
+        ctx: &SessionContext,
+        plan: &LogicalPlan,
+    ) -> Result<Arc<dyn ExecutionPlan>, RunError> {
+        let (state, plan) = (ctx.state(), plan.clone());
+        run.query(async move { state.create_physical_plan(&plan).await })
+            .await?
+            .map_err(|error| self.query_failed(error))
+    }
+
     async fn collected(
         &self,
         run: &RunContext,
         ctx: &SessionContext,
         plan: Arc<dyn ExecutionPlan>,
     ) -> Result<Vec<RecordBatch>, RunError> {
-        tokio::select! {
-            biased;
-            () = run.cancel.cancelled() => Err(run.interrupted()),
-            batches = collect(plan, ctx.task_ctx()) => batches.map_err(|error| self.query_failed(error)),
-        }
+        let _executing = executing(&plan);
+        run.query(collect(plan, ctx.task_ctx()))
+            .await?
+            .map_err(|error| self.query_failed(error))
     }
 
     /// Lets go of the table; what was staged is removed.
@@ -349,8 +353,10 @@ impl StagedOutput {
     ///
     /// # Errors
     /// [`RunError::Table`]; nothing is published then, unless the error itself says that the commit is decided.
+    /// [`RunError::Interrupted`] while it merges; not from the decision on.
     pub async fn publish(
         self,
+        run: &RunContext,
         ctx: &SessionContext,
         info: CommitInfo,
     ) -> Result<Published, RunError> {
@@ -364,7 +370,14 @@ impl StagedOutput {
             location: location.clone(),
             source: Box::new(source),
         };
-        let change = staging.prepare(ctx, self.staged).await.map_err(failed)?;
+        let (ctx, staged) = (ctx.clone(), self.staged);
+        let (staging, change) = run
+            .query(async move {
+                let change = staging.prepare(&ctx, staged).await;
+                (staging, change)
+            })
+            .await?;
+        let change = change.map_err(failed)?;
         let commit = staging
             .publish(change.clone(), info)
             .await
@@ -407,6 +420,7 @@ fn scanned_rows(plan: &dyn ExecutionPlan) -> u64 {
 /// # Errors
 /// [`RunError::Checks`] with a line for each that does not hold.
 pub async fn check(
+    run: &RunContext,
     bound: &Bound,
     ctx: &SessionContext,
     staged: &[StagedOutput],
@@ -425,10 +439,9 @@ pub async fn check(
     }
     let mut failed = Vec::new();
     for assert in &bound.asserts {
-        let plan = language::plan_assert(assert, bound.source_text(), ctx)
-            .await
-            .map_err(RunError::Definition)?;
-        if !holds(ctx, assert, plan).await? {
+        let (ctx, asked, source) = (ctx.clone(), assert.clone(), Arc::clone(bound.source_text()));
+        let answered = run.query(async move { holds(&ctx, &asked, &source).await });
+        if !answered.await?? {
             let file = bound.source_text().file();
             failed.push(format!(
                 "check failed: {} ({file}:{})",
@@ -443,7 +456,14 @@ pub async fn check(
     }
 }
 
-async fn holds(ctx: &SessionContext, assert: &Assert, plan: LogicalPlan) -> Result<bool, RunError> {
+async fn holds(
+    ctx: &SessionContext,
+    assert: &Assert,
+    source: &Arc<SourceText>,
+) -> Result<bool, RunError> {
+    let plan = language::plan_assert(assert, source, ctx)
+        .await
+        .map_err(RunError::Definition)?;
     let failed = |error| RunError::Engine {
         doing: format!("the check `{}`", assert.message),
         source: Box::new(error),

@@ -136,8 +136,15 @@ struct Planner {
 }
 
 impl Planner {
-    async fn plan(&self, query: &LogicalPlan) -> Result<ClusterPlan, DataFusionError> {
-        cluster_plan(&self.session, &self.workers, self.joins, query).await
+    async fn plan(
+        &self,
+        run: &RunContext,
+        query: &LogicalPlan,
+    ) -> Result<Result<ClusterPlan, DataFusionError>, RunError> {
+        let (session, query) = (self.session.clone(), query.clone());
+        let (workers, joins) = (self.workers, self.joins);
+        run.query(async move { cluster_plan(&session, &workers, joins, &query).await })
+            .await
     }
 }
 
@@ -223,10 +230,12 @@ impl OpenOutput {
             workers,
             joins,
         };
-        let sampled = self.sample_remotely(remote, &planner, plan, &job).await?;
+        let sampled = self
+            .sample_remotely(run, remote, &planner, plan, &job)
+            .await?;
         let mut planned = planner
-            .plan(plan)
-            .await
+            .plan(run, plan)
+            .await?
             .map_err(|error| self.query_failed(error))?;
         let known = exact_rows(planned.physical.as_ref()).or(sampled);
         planned.physical = self
@@ -255,7 +264,7 @@ impl OpenOutput {
             .map_err(|error| self.table_failed(error))?;
         let expected = match known {
             Some(rows) => rows,
-            None => self.count(remote, &planner, plan, &job).await?,
+            None => self.count(run, remote, &planner, plan, &job).await?,
         };
         let given = staged.rows() + staged.rows_discarded;
         if given != expected {
@@ -271,6 +280,7 @@ impl OpenOutput {
     /// The rows of the plan, counted by a job of its own.
     async fn count(
         &self,
+        run: &RunContext,
         remote: &Remote,
         planner: &Planner,
         plan: &LogicalPlan,
@@ -284,7 +294,7 @@ impl OpenOutput {
             )
             .and_then(LogicalPlanBuilder::build)
             .map_err(failed)?;
-        let planned = planner.plan(&counting).await.map_err(failed)?;
+        let planned = planner.plan(run, &counting).await?.map_err(failed)?;
         let job = format!("{job} count");
         let rows = remote.execute(planned, &job).await?;
         Ok(single_count(&rows))
@@ -294,6 +304,7 @@ impl OpenOutput {
     /// are.
     async fn sample_remotely(
         &mut self,
+        run: &RunContext,
         remote: &Remote,
         planner: &Planner,
         plan: &LogicalPlan,
@@ -304,8 +315,8 @@ impl OpenOutput {
             return Ok(None);
         };
         let mut planned = planner
-            .plan(&query)
-            .await
+            .plan(run, &query)
+            .await?
             .map_err(|error| self.query_failed(error))?;
         let sampling = self.staging.sample_plan(planned.physical);
         let Some(sampling) = sampling.map_err(|error| self.table_failed(error))? else {

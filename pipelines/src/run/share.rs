@@ -84,7 +84,7 @@ async fn plans(
         bytes(size),
         first.location
     ));
-    let (_, planned) = stations::plan(bound, &landed, &run.spill_dir(), budget).await?;
+    let (_, planned) = stations::plan_in(run, bound, landed, budget).await?;
     let named = planned
         .outputs
         .into_iter()

@@ -51,7 +51,7 @@ pub(super) async fn execute(
     }
     let budget = budget(&run.settings);
     let landed = Landed::in_folder(&run.work_dir);
-    let (ctx, planned) = plan(bound, &landed, &run.spill_dir(), &budget).await?;
+    let (ctx, planned) = plan_in(run, bound, landed, &budget).await?;
     sources::require_files(&ctx, &bound.sources).await?;
     let reads = sources::places(&bound.sources);
     let checked = !bound.asserts.is_empty();
@@ -149,6 +149,21 @@ pub async fn plan(
         .await
         .map_err(RunError::Definition)?;
     Ok((ctx, planned))
+}
+
+/// As [`plan`], for a run that may be asked to stop meanwhile.
+///
+/// # Errors
+/// As [`plan`], and [`RunError::Interrupted`].
+pub async fn plan_in(
+    run: &RunContext,
+    bound: &Bound,
+    landed: Landed,
+    budget: &Budget,
+) -> Result<(SessionContext, Planned), RunError> {
+    let (bound, spill_dir, budget) = (bound.clone(), run.spill_dir(), budget.clone());
+    run.query(async move { plan(&bound, &landed, &spill_dir, &budget).await })
+        .await?
 }
 
 async fn extract_all(
@@ -286,7 +301,7 @@ async fn write_all(
             (Err((error, open)), Some(tight)) if exhausted(&error) => {
                 run.warn(format!("output `{name}` exhausted its memory; it is planned again with smaller batches, fewer partitions and joins that spill")).await?;
                 let landed = Landed::in_folder(&run.work_dir);
-                let (ctx, planned) = self::plan(bound, &landed, &run.spill_dir(), &tight).await?;
+                let (ctx, planned) = plan_in(run, bound, landed, &tight).await?;
                 match planned
                     .outputs
                     .iter()
@@ -368,7 +383,7 @@ async fn check_all(
 ) -> Result<(), RunError> {
     run.check_cancelled()?;
     run.begin(StageName::Check).await?;
-    let checks = outputs::check(bound, ctx, staged, schemas).await?;
+    let checks = outputs::check(run, bound, ctx, staged, schemas).await?;
     let detail = json!({ "assertions": checks, "read": counts.read });
     run.end(
         StageName::Check,
@@ -396,7 +411,7 @@ async fn publish_all(
     for output in staged {
         let (rows, _) = output.size();
         let info = outputs::commit_info(&prepared.bound, counts.read);
-        let done = output.publish(ctx, info).await?;
+        let done = output.publish(run, ctx, info).await?;
         counts.written += rows;
         tell_changes(run, &done, counts).await?;
         run.store

@@ -14,6 +14,8 @@ use crate::cli::printer::{Output, bytes, count, thousands};
 use crate::cli::{Session, report};
 use crate::language::PipelineOptions;
 use crate::memory::MemoryMonitor;
+use crate::run::ceiling::{self, Ceiling};
+use crate::run::compute::Compute;
 use crate::run::error::RunError;
 use crate::run::stations;
 use crate::settings::{RunFlags, RunSettings};
@@ -64,8 +66,28 @@ pub(super) async fn compact(
             path: "this process".into(),
             source,
         })?;
+    let unrecorded: ceiling::Record = Box::new(|_| Box::pin(std::future::ready(())));
+    let ceiling = Ceiling::watch(
+        settings.memory.value,
+        cancel.clone(),
+        session.printer,
+        unrecorded,
+    )
+    .map_err(no_threads)?;
+    let compute = Compute::start().map_err(no_threads)?;
     let stop = cancel.cancelled_owned();
-    let done = match table.compact(&run.to_string(), &ctx, &options, stop).await {
+    let merged = table.clone();
+    let merging = compute.run(async move {
+        let run = run.to_string();
+        merged.compact(&run, &ctx, &options, stop).await
+    });
+    let merging = merging.await.map_err(|error| no_threads(error.into()))?;
+    let done = match merging {
+        Err(tables::Error::Stopped { .. }) if let Some(exceeded) = ceiling.exceeded() => {
+            return Err(RunError::Memory {
+                source: exceeded.clone(),
+            });
+        }
         Err(tables::Error::Stopped { .. }) if let Some(signal) = signals.received() => {
             return Err(RunError::Stopped { signal });
         }
@@ -74,6 +96,14 @@ pub(super) async fn compact(
     let peak = memory.report().peak;
     tell_compaction(session, &table, &done, Some((peak, settings.memory.value)))?;
     Ok(ExitStatus::Success)
+}
+
+fn no_threads(source: std::io::Error) -> RunError {
+    RunError::Io {
+        action: "start threads in",
+        path: "this process".into(),
+        source,
+    }
 }
 
 /// `memory` is the peak and its ceiling; `None` for a dry run.

@@ -6,6 +6,7 @@ mod tpch;
 
 mod bad_input;
 mod care;
+mod ceiling;
 mod cluster;
 mod cluster_chaos;
 mod cluster_faults;
