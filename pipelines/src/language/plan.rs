@@ -12,6 +12,7 @@ use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
     MemorySchemaProvider, SchemaProvider, TableProvider,
 };
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, TableReference};
 use datafusion::datasource::ViewTable;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -25,11 +26,15 @@ use super::bind::Bound;
 use super::check::{engine_statement, tables_of};
 use super::constants::plain_message;
 use super::copy::{DictionaryChoice, Output};
-use super::diagnostic::{Diagnostics, Report};
+use super::diagnostic::{Diagnostic, Diagnostics, Report};
 use super::locate::describe;
 use super::statement::Name;
 use super::suggest::nearest;
 use super::text::SourceText;
+
+/// Operators of a plan, at most: ten times as many take minutes to optimise, and steps that read a step twice, forty times
+/// in a row, for ever.
+const MOST_OPERATORS: usize = 5_000;
 
 /// The plans of a pipeline. They are not optimised and read nothing until they are executed.
 #[derive(Debug, Clone)]
@@ -216,6 +221,10 @@ async fn plan_query(
 ) -> Option<LogicalPlan> {
     let statement = engine_statement(Box::new(query.clone()));
     let planned = match state.statement_to_plan(statement).await {
+        Ok(plan) if is_too_large(&plan) => {
+            report.push(too_large(span, report));
+            return None;
+        }
         // Types are checked by the analyzer; the plan itself stays as it was written.
         Ok(plan) => state
             .analyzer()
@@ -232,6 +241,28 @@ async fn plan_query(
             None
         }
     }
+}
+
+/// Whether a plan, with the steps that it reads in their places, is more than can be optimised in seconds.
+fn is_too_large(plan: &LogicalPlan) -> bool {
+    let mut operators = 0_usize;
+    let counted = plan.apply_with_subqueries(|_| {
+        operators += 1;
+        Ok(match operators > MOST_OPERATORS {
+            true => TreeNodeRecursion::Stop,
+            false => TreeNodeRecursion::Continue,
+        })
+    });
+    counted.is_err() || operators > MOST_OPERATORS
+}
+
+fn too_large(span: Span, report: &Report) -> Diagnostic {
+    let message = format!(
+        "with the steps that it reads in their places, the plan of this has more than {MOST_OPERATORS} operators"
+    );
+    report.error_at(span, message).with_help(
+        "a step is planned again wherever it is read: read it once, or write it with a pipeline of its own and read its table",
+    )
 }
 
 fn is_condition(plan: &LogicalPlan, assert: &Assert, report: &mut Report) -> bool {
