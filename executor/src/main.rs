@@ -1,8 +1,10 @@
 //! The Ballista executor with the product's functions.
 //!
-//! Owns the command line and the life of the process with its end (`drain`), what is answered on its ports (`server`), and
-//! around each task its memory and its count (`work`). Sessions come from `engine`; running tasks is Ballista's.
+//! Owns the command line and the life of the process with its end (`drain`), what is answered on its ports (`server`), what is
+//! done at the memory ceiling (`ceiling`), and around each task its memory and its count (`work`). Sessions come from
+//! `engine`; running tasks is Ballista's.
 
+mod ceiling;
 mod connections;
 mod drain;
 mod server;
@@ -17,10 +19,12 @@ use anyhow::Context;
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_executor::execution_engine::DefaultExecutionEngine;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
+use ceiling::Ceiling;
 use clap::{Parser, Subcommand};
 use connections::Connections;
 use drain::{Scheduler, Signals, drain};
 use engine::cluster::{Cluster, MESSAGE_BYTES, Tls, physical_codec, probe, process_config};
+use engine::memory::{Reaction, Watchdog};
 use engine::{Budget, SessionOptions};
 use server::{About, Ports};
 // `malloc` of the whole process, by being linked (docs/decisions.md).
@@ -75,7 +79,7 @@ struct Arguments {
     /// Tasks run at once (default: the processors of this machine)
     #[arg(long, env = "EXECUTOR_VCORES")]
     vcores: Option<usize>,
-    /// Memory for the pools of all tasks together, bytes
+    /// Ceiling on the resident memory of this process, bytes, of which tasks get their share; 192 MiB at least
     #[arg(long, env = "EXECUTOR_MEMORY_BYTES", default_value_t = 1 << 30)]
     memory_bytes: usize,
     /// Folder for shuffled data and spill files
@@ -211,6 +215,10 @@ async fn serve(arguments: Arguments, signals: Signals) -> anyhow::Result<()> {
     let (host, data, tasks) = (arguments.bind_host, arguments.port, arguments.grpc_port);
     let ports = Ports::bind(host, data, tasks, tls.clone()).await?;
     let works = Arc::new(Works::default());
+    let ceiling = Arc::new(Ceiling::default());
+    let most = (arguments.memory_bytes as u64).max(ceiling::SMALLEST);
+    let _watchdog = Watchdog::start(most, Arc::clone(&ceiling) as Arc<dyn Reaction>)
+        .context("cannot watch the memory of this process")?;
     let ballista = DefaultExecutionEngine::with_client_pool(Arc::new(Connections::default()));
     let about = About {
         memory_bytes: arguments.memory_bytes,
@@ -232,7 +240,7 @@ async fn serve(arguments: Arguments, signals: Signals) -> anyhow::Result<()> {
         override_config_producer: Some(Arc::new(move || process_config(tls.as_ref()))),
         override_arrow_flight_service: Some(ports.into_provider(about)),
         override_create_grpc_client_endpoint: endpoints,
-        override_execution_engine: Some(Arc::new(Watched::new(ballista, works))),
+        override_execution_engine: Some(Arc::new(Watched::new(ballista, works, ceiling))),
         override_physical_codec: Some(physical_codec()),
         grpc_max_decoding_message_size: message_bytes,
         grpc_max_encoding_message_size: message_bytes,

@@ -21,6 +21,9 @@ use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 use engine::cluster::{JobReport, Work};
 use engine::fair_pool;
+use engine::memory::{Executing, executing, watch_pool};
+
+use crate::ceiling::Ceiling;
 
 /// So many jobs are remembered after their last task.
 const REMEMBERED: usize = 64;
@@ -100,6 +103,8 @@ impl Works {
 #[derive(Debug)]
 struct Operators {
     stage: Arc<dyn QueryStageExecutor>,
+    /// Lets them be named.
+    _executing: Executing,
     /// Those without an input: they read files, and what other tasks shuffled.
     leaves: Vec<Arc<dyn ExecutionPlan>>,
 }
@@ -133,12 +138,17 @@ fn leaves(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Arc<dyn ExecutionPlan>>
 pub(crate) struct Watched<E> {
     inner: E,
     works: Arc<Works>,
+    ceiling: Arc<Ceiling>,
 }
 
 impl<E> Watched<E> {
-    /// Notes in `works` what `inner` executes.
-    pub(crate) fn new(inner: E, works: Arc<Works>) -> Self {
-        Self { inner, works }
+    /// Notes in `works` what `inner` executes, and ends it when `ceiling` is passed.
+    pub(crate) fn new(inner: E, works: Arc<Works>, ceiling: Arc<Ceiling>) -> Self {
+        Self {
+            inner,
+            works,
+            ceiling,
+        }
     }
 }
 
@@ -155,6 +165,7 @@ impl<E: ExecutionEngine> ExecutionEngine for Watched<E> {
     ) -> Result<Arc<dyn QueryStageExecutor>> {
         let mut read = Vec::new();
         leaves(&plan, &mut read);
+        let executing = executing(&plan);
         let partitions = global_output_partition_ids.len().max(1);
         let stage = self.inner.create_query_stage_exec(
             job_id.clone(),
@@ -167,6 +178,7 @@ impl<E: ExecutionEngine> ExecutionEngine for Watched<E> {
         )?;
         let operators = Arc::new(Operators {
             stage,
+            _executing: executing,
             leaves: read,
         });
         self.works.begin(&job_id, Arc::clone(&operators));
@@ -175,6 +187,7 @@ impl<E: ExecutionEngine> ExecutionEngine for Watched<E> {
             partitions,
             operators,
             works: Arc::clone(&self.works),
+            ceiling: Arc::clone(&self.ceiling),
         }))
     }
 }
@@ -184,8 +197,10 @@ impl<E: ExecutionEngine> ExecutionEngine for Watched<E> {
 fn with_our_pool(context: &TaskContext, partitions: usize) -> Result<Arc<TaskContext>> {
     let mut runtime = context.runtime_env();
     if let MemoryLimit::Finite(bytes) = runtime.memory_pool.memory_limit() {
+        let pool = fair_pool(bytes, partitions);
+        watch_pool(&pool);
         runtime = RuntimeEnvBuilder::from_runtime_env(&runtime)
-            .with_memory_pool(fair_pool(bytes, partitions))
+            .with_memory_pool(pool)
             .build_arc()?;
     }
     Ok(Arc::new(TaskContext::new(
@@ -207,6 +222,7 @@ struct Task {
     partitions: usize,
     operators: Arc<Operators>,
     works: Arc<Works>,
+    ceiling: Arc<Ceiling>,
 }
 
 impl Drop for Task {
@@ -230,7 +246,8 @@ impl QueryStageExecutor for Task {
     ) -> Result<Vec<ShuffleWritePartition>> {
         let context = with_our_pool(&context, self.partitions)?;
         let stage = &self.operators.stage;
-        stage.execute_query_stage(task_id, context).await
+        let work = stage.execute_query_stage(task_id, context);
+        self.ceiling.under(work).await
     }
 
     fn collect_plan_metrics(&self) -> Vec<MetricsSet> {
