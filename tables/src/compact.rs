@@ -68,6 +68,8 @@ pub struct Compaction {
     pub options_known: bool,
     /// The commit that it made; `None` for a plan, and when there was nothing to do.
     pub commit: Option<u64>,
+    /// See [`Commit::uncleared`].
+    pub uncleared: Option<String>,
 }
 
 /// The files of one partition that become fewer.
@@ -141,6 +143,7 @@ impl Table {
         }
         let commit = staging.publish(change, care::carried(&base)).await?;
         compaction.commit = Some(commit.number);
+        compaction.uncleared = commit.uncleared;
         Ok(compaction)
     }
 }
@@ -185,6 +188,7 @@ impl Work {
             untouched: self.untouched,
             options_known: commit.options.is_some(),
             commit: None,
+            uncleared: None,
             partitions: self
                 .small
                 .into_iter()
@@ -262,6 +266,7 @@ async fn rewrite(
         untouched,
         options_known: base.options.is_some(),
         commit: None,
+        uncleared: None,
     };
     Ok((compaction, Change::of(added, removed)))
 }

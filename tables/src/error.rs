@@ -16,8 +16,8 @@ use crate::store::StoreError;
 /// The result of a table operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why an operation on a table failed. Nothing is published by an operation that fails, with one exception that says
-/// so: [`Error::RollForward`].
+/// Why an operation on a table failed. Nothing is published by an operation that fails, with exceptions that say so; see
+/// [`Error::leaves_commit`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -96,16 +96,18 @@ pub enum Error {
         /// The run that made it.
         run_id: String,
     },
-    /// An append of an interval that an earlier commit already holds.
+    /// An append of an interval that an earlier commit already holds, and not one of the same request.
     #[error(
-        "interval {interval} is already committed to table {table}; appending it again would double its rows: use \
-         mode 'overwrite' or 'merge' to publish it anew"
+        "interval {interval} is already committed to table {table}, by {by}; appending it again would double its rows: \
+         use mode 'overwrite' or 'merge' to publish it anew"
     )]
     IntervalCommitted {
         /// The table's location.
         table: String,
         /// The interval asked for.
         interval: Interval,
+        /// Which commit holds it, of which run, and how that differs from this one.
+        by: String,
     },
     /// The folder holds files but no commit log, so they are not this table's.
     #[error(
@@ -191,7 +193,8 @@ pub enum Error {
     /// The commit is decided and durable, but its files could not all be put in place. The next run, or
     /// [`crate::Table::recover`], finishes it; the rows are not lost.
     #[error(
-        "commit {number} of table {table} is decided but not finished; it will be finished by the next run"
+        "committed, but not finished: commit {number} of table {table} stands, its files could not all be put in place; \
+         it will be finished by the next run"
     )]
     RollForward {
         /// The table's location.
@@ -199,6 +202,21 @@ pub enum Error {
         /// The decided commit.
         number: u64,
         /// What stopped it.
+        #[source]
+        source: StoreError,
+    },
+    /// The commit is decided, and its record could not be made durable: a loss of power may undo the decision as a whole.
+    /// So nothing was put in place. The next run, or [`crate::Table::recover`], finishes the commit if its record is there.
+    #[error(
+        "committed, but not durably: commit {number} of table {table} is decided, and its record might not survive a loss \
+         of power; its files are not in place yet: look after the disk, then run again, which finishes it"
+    )]
+    NotDurable {
+        /// The table's location.
+        table: String,
+        /// The decided commit.
+        number: u64,
+        /// What the storage said.
         #[source]
         source: StoreError,
     },
@@ -305,6 +323,15 @@ impl Error {
     /// wraps them. `None` when the engine error has another cause.
     pub fn find_in(error: &DataFusionError) -> Option<&Self> {
         chain(error).find_map(|cause| cause.downcast_ref::<Self>())
+    }
+
+    /// Whether a commit of the run stands in spite of this error, or may stand: then it must not be told that nothing was
+    /// published. Running again is right in all cases, and recognises the commit.
+    pub fn leaves_commit(&self) -> bool {
+        matches!(
+            self,
+            Self::RollForward { .. } | Self::NotDurable { .. } | Self::Undecided { .. }
+        )
     }
 
     /// Whether another writer is in the way, so that the same run may succeed later.

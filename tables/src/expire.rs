@@ -45,6 +45,8 @@ pub struct Expiry {
     pub undated: Vec<(String, String)>,
     /// The commit that it made; `None` for a plan, and when nothing is old enough.
     pub commit: Option<u64>,
+    /// See [`Commit::uncleared`].
+    pub uncleared: Option<String>,
 }
 
 impl Expiry {
@@ -114,6 +116,7 @@ impl Table {
         let change = Change::of(Vec::new(), removed);
         let commit = staging.publish(change, care::carried(&base)).await?;
         expiry.commit = Some(commit.number);
+        expiry.uncleared = commit.uncleared;
         Ok(expiry)
     }
 }
@@ -150,6 +153,7 @@ fn plan(
         kept: 0,
         undated: Vec::new(),
         commit: None,
+        uncleared: None,
     };
     let mut removed = Vec::new();
     for (partition, files) in partitions {

@@ -49,6 +49,7 @@ mod staging;
 pub mod storage;
 pub mod store;
 mod table;
+mod transaction;
 mod verify;
 mod write;
 
@@ -76,6 +77,7 @@ pub use schema::{SchemaDifference, TableSchema};
 pub use staging::{Staged, Staging};
 pub use storage::{Provider, StorageOptions, StorageTraffic};
 pub use store::StoreError;
-pub use table::Table;
+pub use table::{Begun, Table};
+pub use transaction::{Claim, Committed, Transaction};
 pub use verify::{DifferentFile, Verification};
 pub use write::{PartitionedWriteExec, StagedFile, decode_operator, encode_operator};

@@ -19,6 +19,7 @@ use crate::mode::CommitMode;
 use crate::recorded::RecordedOptions;
 use crate::schema::{ColumnRecord, TableSchema};
 use crate::store::{Expected, Store};
+use crate::transaction::Transaction;
 
 /// The format version that this program writes, and the newest it reads.
 const VERSION: u64 = 1;
@@ -122,6 +123,8 @@ pub struct Commit {
     /// The longest time that readers could see a partition with both its new and its old files, while this very call
     /// published; `None` if every partition changed in one step, and when the commit was read from the log.
     pub window: Option<Duration>,
+    /// What could not be cleared away after this very call published. The next run will; the commit is whole without it.
+    pub uncleared: Option<String>,
     /// How the newest publishing run laid the table out; `None` if the log does not say.
     pub options: Option<RecordedOptions>,
     pub(crate) epoch: u64,
@@ -185,8 +188,14 @@ pub(crate) struct Record {
     pub(crate) interval: Option<Interval>,
     pub(crate) committed_at: DateTime<Utc>,
     pub(crate) plan_fingerprint: Option<String>,
+    /// Who publishes what; not known of runs that did not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) transaction: Option<Transaction>,
     pub(crate) cursors: serde_json::Value,
     pub(crate) rows_read: Option<u64>,
+    /// Rows that the run staged, before any merge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rows_staged: Option<u64>,
     pub(crate) partition_by: Vec<String>,
     pub(crate) columns: Vec<ColumnRecord>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -252,8 +261,10 @@ impl Record {
             interval: None,
             committed_at: Utc::now(),
             plan_fingerprint: base.and_then(|base| base.plan_fingerprint.clone()),
+            transaction: None,
             cursors: base.map_or(serde_json::Value::Null, |base| base.cursors.clone()),
             rows_read: None,
+            rows_staged: None,
             rows_discarded: 0,
             schema_changes: Vec::new(),
             options: base.and_then(|base| base.options.clone()),
@@ -491,6 +502,7 @@ impl State {
             totals,
             intervals: self.intervals,
             window: None,
+            uncleared: None,
             options: record.options,
             epoch: record.epoch,
         })

@@ -20,7 +20,8 @@ use crate::merge;
 use crate::options::{KeyScope, PublishMode};
 use crate::recover::roll_forward;
 use crate::staging::{Staged, Staging};
-use crate::store::Expected;
+use crate::store::{Expected, StoreError};
+use crate::transaction;
 use crate::write::StagedFile;
 
 /// What publishing would change. Made by [`Staging::prepare`].
@@ -267,10 +268,7 @@ pub(crate) async fn publish(staging: &Staging, change: Change, info: CommitInfo)
         (staging.options.mode, base, &info.interval)
         && base.has_interval(interval)
     {
-        return Err(Error::IntervalCommitted {
-            table: store.location().to_owned(),
-            interval: interval.clone(),
-        });
+        return Err(transaction::refuse(store, staging.base_number, interval).await);
     }
     staging.lease.check(store).await?;
     if let Some(base) = base
@@ -344,8 +342,10 @@ fn record(staging: &Staging, change: Change, info: CommitInfo) -> Result<Record>
         interval: info.interval,
         committed_at: Utc::now(),
         plan_fingerprint: info.plan_fingerprint,
+        transaction: staging.transaction.clone(),
         cursors: info.cursors,
         rows_read: info.rows_read,
+        rows_staged: Some(change.rows_staged),
         partition_by: staging.schema.partition_by().to_vec(),
         columns: staging.schema.to_record(),
         schema_changes: change.schema_changes,
@@ -361,7 +361,7 @@ fn record(staging: &Staging, change: Change, info: CommitInfo) -> Result<Record>
 }
 
 /// The commit point. An answer may be lost on the way, so after a failure the record is read back: if it is ours, the
-/// decision was made.
+/// decision was made. If it is known not to be durable, nothing is built on it: what readers see would outlast it.
 async fn decide(staging: &Staging, record: &Record) -> Result<()> {
     let store = staging.store.as_ref();
     let key = log::record_key(record.number);
@@ -394,7 +394,14 @@ async fn decide(staging: &Staging, record: &Record) -> Result<()> {
         Err(error) => return Err(undecided(put.err().unwrap_or(error).into())),
     };
     if found.token == record.token {
-        return Ok(());
+        return match put {
+            Err(source @ StoreError::NotDurable { .. }) => Err(Error::NotDurable {
+                table: store.location().to_owned(),
+                number: record.number,
+                source,
+            }),
+            _ => Ok(()),
+        };
     }
     Err(Error::Superseded {
         table: store.location().to_owned(),

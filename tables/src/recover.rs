@@ -120,6 +120,15 @@ async fn finish(store: &dyn Store, number: u64, recovery: &mut Recovery) -> Resu
         run_id = record.run_id,
         "finishing a commit"
     );
+    // Whoever wrote it may have died before it was durable, and what is built on it now would outlast it.
+    store
+        .make_durable("commits")
+        .await
+        .map_err(|source| Error::NotDurable {
+            table: store.location().to_owned(),
+            number,
+            source,
+        })?;
     roll_forward(store, &record).await?;
     clear(store, &record.token).await;
     recovery.rolled_forward = Some(number);
@@ -224,11 +233,11 @@ pub(crate) async fn roll_forward(store: &dyn Store, record: &Record) -> Result<O
 }
 
 /// Drops the traces of a run that has nothing left to do. A failure is no failure of the run: the commit, if any, is
-/// done, and the next recovery drops them as well.
-pub(crate) async fn clear(store: &dyn Store, token: &str) {
-    if let Err(error) = drop_attempt(store, token).await {
-        warn!(table = store.location(), %error, "could not clear the staging area; the next run will");
-    }
+/// done, and the next recovery drops them as well. Gives what went wrong.
+pub(crate) async fn clear(store: &dyn Store, token: &str) -> Option<String> {
+    let error = drop_attempt(store, token).await.err()?;
+    warn!(table = store.location(), %error, "could not clear the staging area; the next run will");
+    Some(error.to_string())
 }
 
 /// Drops what a run staged, then its intent: as long as that is there, the rest is looked for.

@@ -22,6 +22,7 @@ use crate::recorded::RecordedOptions;
 use crate::recover::{Recovery, clear, drop_attempt};
 use crate::schema::TableSchema;
 use crate::store::Store;
+use crate::transaction::Transaction;
 use crate::write::{self, Rows, Split, SplitKeys, StagedFile, WriteSpec};
 
 /// A run between [`crate::Table::begin`] and [`Staging::publish`] or [`Staging::abandon`]. Readers see nothing of it.
@@ -43,6 +44,8 @@ pub struct Staging {
     pub(crate) base: Option<Commit>,
     /// The newest record when the run began; its own is the next.
     pub(crate) base_number: u64,
+    /// What the commit will say about who made it.
+    pub(crate) transaction: Option<Transaction>,
     /// What the run found when it began.
     pub(crate) recovery: Recovery,
     /// Whether somebody reads the staged rows before they are published.
@@ -102,6 +105,7 @@ impl Staging {
             agreed,
             base,
             base_number,
+            transaction: None,
             recovery: Recovery::default(),
             readable: true,
             split: None,
@@ -129,6 +133,12 @@ impl Staging {
     /// The commit that this run builds on; `None` for the first.
     pub fn base(&self) -> Option<&Commit> {
         self.base.as_ref()
+    }
+
+    /// The number of the newest record when the run began, 0 without one. Every commit of this run comes after it; see
+    /// [`crate::Claim::since`].
+    pub fn log_position(&self) -> u64 {
+        self.base_number
     }
 
     /// Wraps a plan so that executing it stages its rows. The result gives one row per staged file, for
@@ -300,15 +310,15 @@ impl Staging {
     /// decision every staged file is made durable and compared with its digest.
     ///
     /// # Errors
-    /// Nothing is published, and the staged files are dropped, unless the error is [`Error::RollForward`] (the commit
-    /// stands and the next run finishes it) or [`Error::Undecided`] (the next run finds out).
+    /// Nothing is published, and the staged files are dropped, unless the error [leaves a commit](Error::leaves_commit):
+    /// [`Error::RollForward`] and [`Error::NotDurable`] (the commit stands and the next run finishes it) or
+    /// [`Error::Undecided`] (the next run finds out).
     pub async fn publish(self, change: Change, info: CommitInfo) -> Result<Commit> {
-        let published = publish::publish(&self, change, info).await;
-        if !matches!(
-            published,
-            Err(Error::RollForward { .. } | Error::Undecided { .. })
-        ) {
-            clear(self.store.as_ref(), &self.token).await;
+        let mut published = publish::publish(&self, change, info).await;
+        match &mut published {
+            Err(error) if error.leaves_commit() => {}
+            Err(_) => drop(clear(self.store.as_ref(), &self.token).await),
+            Ok(commit) => commit.uncleared = clear(self.store.as_ref(), &self.token).await,
         }
         self.lease.release(self.store.as_ref()).await;
         published

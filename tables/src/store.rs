@@ -82,6 +82,15 @@ pub enum StoreError {
         /// The difference.
         reason: String,
     },
+    /// A file is there under its name, and the system does not say that the name would survive a loss of power.
+    #[error("{path} was written and could not be made durable")]
+    NotDurable {
+        /// The file.
+        path: String,
+        /// Why not.
+        #[source]
+        source: Box<Self>,
+    },
     /// The table's folder is on another filesystem than its control folder, so a rename is not atomic.
     #[error(
         "{path} is on another filesystem than {control}, so files cannot be published in one step; choose a table \
@@ -205,8 +214,15 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn put(&self, key: &str, content: Bytes) -> StoreResult<()>;
 
     /// Writes a control object unless there is one; atomic, durable. `false` if there was one. After an error the
-    /// caller must read the object back: it may be there.
+    /// caller must read the object back: it may be there. [`StoreError::NotDurable`] if it is, and might not survive.
     async fn put_if_absent(&self, key: &str, content: Bytes) -> StoreResult<bool>;
+
+    /// Makes the control objects of a folder durable: a process may have died between writing one and that. Nothing to do
+    /// where whatever can be read is durable.
+    async fn make_durable(&self, folder: &str) -> StoreResult<()> {
+        let _ = folder;
+        Ok(())
+    }
 
     /// Names directly in a control folder, in no order; empty if the folder does not exist.
     async fn list(&self, folder: &str) -> StoreResult<Vec<String>>;

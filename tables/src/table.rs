@@ -12,13 +12,14 @@ use url::Url;
 use crate::contract::{Agreement, Contract, agree};
 use crate::error::{Error, Result};
 use crate::lease::Lease;
-use crate::log::{self, Commit, Intent, Newest};
+use crate::log::{self, Commit, Intent};
 use crate::options::{PublishMode, TableOptions};
 use crate::recover::{Recovery, recover};
 use crate::schema::TableSchema;
 use crate::staging::Staging;
 use crate::storage::{self, StorageOptions};
 use crate::store::{BucketStore, LocalStore, Store, StoreError};
+use crate::transaction::{self, Claim, Committed};
 
 /// A Hive-partitioned Parquet table at a location. Holds no lock and no file open; cheap to clone.
 #[derive(Debug, Clone)]
@@ -136,70 +137,127 @@ impl Table {
         options: TableOptions,
         schema: &Schema,
     ) -> Result<Staging> {
+        let opened = self.open_for(run_id, &options, schema).await?;
+        self.stage_on(opened, run_id, options, schema).await
+    }
+
+    /// As [`Table::begin`], unless what the run is about to publish is committed already: by this very run, in a process
+    /// that ended before it could tell, or, where the rows would be added once more, by one that was asked for the same.
+    /// Then there is nothing to do, the lease is given back, and the commit is returned.
+    ///
+    /// # Errors
+    /// As [`Table::begin`]; [`Error::IntervalCommitted`] for an append of an interval that something else committed.
+    pub async fn begin_once(
+        &self,
+        run_id: &str,
+        options: TableOptions,
+        schema: &Schema,
+        claim: Claim,
+    ) -> Result<Begun> {
+        let opened = self.open_for(run_id, &options, schema).await?;
+        let (store, base) = (self.store.as_ref(), opened.base.as_ref());
+        let newest = opened.base_number;
+        match transaction::find(store, newest, base, run_id, options.mode, &claim).await {
+            Ok(None) => {
+                let mut staging = self.stage_on(opened, run_id, options, schema).await?;
+                staging.transaction = Some(claim.transaction);
+                Ok(Begun::Staging(Box::new(staging)))
+            }
+            Ok(Some(record)) => {
+                opened.lease.release(store).await;
+                info!(
+                    table = self.location(),
+                    run_id,
+                    commit = record.number,
+                    "committed before"
+                );
+                let totals = opened.base.map(|base| base.totals).unwrap_or_default();
+                let committed = Committed::of(record, totals, opened.recovery);
+                Ok(Begun::Committed(Box::new(committed)))
+            }
+            Err(error) => {
+                opened.lease.release(store).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// What [`Table::begin`] does first: the options are checked, the lease is taken, the table is brought to rest.
+    async fn open_for(
+        &self,
+        run_id: &str,
+        options: &TableOptions,
+        schema: &Schema,
+    ) -> Result<Opened> {
         let problems = options.validate(schema);
         if !problems.is_empty() {
             return Err(Error::Options { problems });
         }
-        let (incoming, _) = TableSchema::normalize(schema, &options.partition_by);
         let store = &self.store;
         store.prepare().await?;
         let (lease, newest) = Lease::acquire(store.as_ref(), run_id).await?;
-        let begun = async {
+        let opened = async {
             let (recovery, newest) = recover(store, &lease, newest).await?;
-            let begun = self.begin_under(&lease, newest, run_id, &options, incoming);
-            Ok((recovery, begun.await?))
+            let base = match newest {
+                Some(newest) => log::read_state(store.as_ref(), newest.number).await?,
+                None => None,
+            };
+            Ok((recovery, newest.map_or(0, |newest| newest.number), base))
         };
-        let (recovery, (token, agreed, base, base_number)) = match begun.await {
-            Ok(begun) => begun,
+        match opened.await {
+            Ok((recovery, base_number, base)) => Ok(Opened {
+                lease,
+                recovery,
+                base,
+                base_number,
+            }),
             Err(error) => {
                 lease.release(store.as_ref()).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// What [`Table::begin`] does then: the schema is agreed on, and what is going to be staged is announced.
+    async fn stage_on(
+        &self,
+        opened: Opened,
+        run_id: &str,
+        options: TableOptions,
+        schema: &Schema,
+    ) -> Result<Staging> {
+        let store = &self.store;
+        let (incoming, _) = TableSchema::normalize(schema, &options.partition_by);
+        let (epoch, base_number) = (opened.lease.epoch(), opened.base_number);
+        let token = token(run_id, epoch);
+        let announced = async {
+            let agreed = self.agree(opened.base.as_ref(), &options, incoming).await?;
+            let mode = options.mode.into();
+            let intent = Intent::new(run_id, &token, epoch, base_number, mode);
+            let key = log::intent_key(&token);
+            store.put(&key, log::to_json(&key, &intent)?).await?;
+            Ok(agreed)
+        };
+        let agreed = match announced.await {
+            Ok(agreed) => agreed,
+            Err(error) => {
+                opened.lease.release(store.as_ref()).await;
                 return Err(error);
             }
         };
-        let epoch = lease.epoch();
         info!(table = self.location(), run_id, epoch, base = base_number, mode = %options.mode, "began to stage");
         let mut staging = Staging::new(
             Arc::clone(store),
-            lease,
+            opened.lease,
             run_id.to_owned(),
             token,
             options,
             agreed,
-            base,
+            opened.base,
             base_number,
         );
-        staging.recovery = recovery;
+        staging.recovery = opened.recovery;
         Ok(staging)
-    }
-
-    /// What [`Table::begin`] does after the recovery, which found `newest`: gives the attempt's name, the schema, the base, and the
-    /// number of the newest record, which is not the base's if there are only fences.
-    async fn begin_under(
-        &self,
-        lease: &Lease,
-        newest: Option<Newest>,
-        run_id: &str,
-        options: &TableOptions,
-        incoming: TableSchema,
-    ) -> Result<(String, Agreement, Option<Commit>, u64)> {
-        let store = &self.store;
-        let base_number = newest.map_or(0, |newest| newest.number);
-        let base = match newest {
-            Some(newest) => log::read_state(store.as_ref(), newest.number).await?,
-            None => None,
-        };
-        let agreed = self.agree(base.as_ref(), options, incoming).await?;
-        let token = token(run_id, lease.epoch());
-        let intent = Intent::new(
-            run_id,
-            &token,
-            lease.epoch(),
-            base_number,
-            options.mode.into(),
-        );
-        let key = log::intent_key(&token);
-        store.put(&key, log::to_json(&key, &intent)?).await?;
-        Ok((token, agreed, base, base_number))
     }
 
     /// The schema that the run writes: the table's, as far as the contract of the run lets it change.
@@ -243,6 +301,24 @@ impl Table {
         }
         Ok(agreed)
     }
+}
+
+/// How [`Table::begin_once`] went.
+#[derive(Debug)]
+pub enum Begun {
+    /// The run may stage its rows.
+    Staging(Box<Staging>),
+    /// They are committed.
+    Committed(Box<Committed>),
+}
+
+/// A table whose lease this run has, and which is at rest.
+struct Opened {
+    lease: Lease,
+    recovery: Recovery,
+    base: Option<Commit>,
+    /// The number of the newest record, which is not the base's if there are only fences; 0 without one.
+    base_number: u64,
 }
 
 /// Names an attempt: in its staging area and in its files. No name is ever used twice: not by the same run in another

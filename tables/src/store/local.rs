@@ -190,15 +190,26 @@ impl Store for LocalStore {
         blocking("write", move || {
             let aside = store.write_aside(&content)?;
             // A link, unlike a rename, fails if the name is taken; and the name never shows half the content.
-            let linked = fs::hard_link(&aside, &path);
-            fs::remove_file(&aside).map_err(|error| at("delete", &aside, error))?;
-            match linked {
-                Ok(()) => sync_folder(parent_of(&path)?).map(|()| true),
+            let written = match fs::hard_link(&aside, &path) {
+                Ok(()) => sync_folder(parent_of(&path)?)
+                    .map(|()| true)
+                    .map_err(|error| StoreError::NotDurable {
+                        path: path.display().to_string(),
+                        source: Box::new(error),
+                    }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
                 Err(error) => Err(at("write", &path, error)),
-            }
+            };
+            // Best effort: it says nothing about what was written. `sweep` takes what remains.
+            let _ = fs::remove_file(&aside);
+            written
         })
         .await
+    }
+
+    async fn make_durable(&self, folder: &str) -> StoreResult<()> {
+        let path = self.control_path(folder);
+        blocking("sync folder", move || sync_folder(&path)).await
     }
 
     async fn list(&self, folder: &str) -> StoreResult<Vec<String>> {

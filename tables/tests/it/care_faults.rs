@@ -105,10 +105,9 @@ async fn every_call(care: Care, fault: Fault) -> TestResult {
             .number
             == 3;
         if let Err(error) = &outcome {
-            let told = matches!(
-                error.downcast_ref::<Error>(),
-                Some(Error::RollForward { .. } | Error::Undecided { .. })
-            );
+            let told = error
+                .downcast_ref::<Error>()
+                .is_some_and(Error::leaves_commit);
             assert!(
                 !decided || told,
                 "{context}: it was committed and says that it failed: {error}"

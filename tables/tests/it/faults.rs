@@ -1,4 +1,4 @@
-//! Every storage call of a run, failed in three ways, in every publish mode: afterwards a new process recovers and runs
+//! Every storage call of a run, failed in four ways, in every publish mode: afterwards a new process recovers and runs
 //! again, and the table is the one of a run without faults. Processes that are really killed are in `child`.
 
 use std::path::Path;
@@ -7,11 +7,12 @@ use tables::{Commit, CommitInfo, Error, KeyScope, PublishMode, TableOptions};
 
 use crate::faulty::{Fault, faulty};
 use crate::lake::{FIRST, SECOND};
+use crate::once::{Once, run_once};
 use crate::prepared::Prepared;
 use crate::rows::{narrow_events, run_batch, wider_events};
 use crate::support::{
     Event, TestResult, assert_at_rest, by_city, covered, events, files_below, info, interval,
-    rows_below, rows_of_file, run, table_at,
+    rows_below, rows_of_file, table_at,
 };
 
 const MOVED: [Event; 6] = [
@@ -34,22 +35,20 @@ async fn first_commit(folder: &Path, second: Second) -> TestResult<Commit> {
     Ok(commit)
 }
 
-async fn second_run(table: &tables::Table, second: Second, info: CommitInfo) -> TestResult<Commit> {
-    match second {
-        Second::Mode(mode) => run(table, "run-2", by_city(mode), &SECOND, info).await,
+/// The run that meets the fault, and is then asked for again.
+async fn second_run(table: &tables::Table, second: Second, info: CommitInfo) -> TestResult<Once> {
+    let (options, rows) = match second {
+        Second::Mode(mode) => (by_city(mode), events(&SECOND)?),
         Second::TableWideMerge => {
             let options = TableOptions {
                 key_scope: KeyScope::Table,
                 ..by_city(PublishMode::Merge)
             };
-            run(table, "run-2", options, &MOVED, info).await
+            (options, events(&MOVED)?)
         }
-        Second::Evolution(mode) => {
-            let rows = wider_events(&SECOND)?;
-            let (_, commit) = run_batch(table, "run-2", by_city(mode), rows, info).await?;
-            Ok(commit)
-        }
-    }
+        Second::Evolution(mode) => (by_city(mode), wider_events(&SECOND)?),
+    };
+    run_once(table, "run-2", options, rows, true, info).await
 }
 
 /// What the run with the faults does.
@@ -60,21 +59,6 @@ enum Second {
     TableWideMerge,
     /// Rows with one column more and one of a wider type: files that it does not touch are rewritten.
     Evolution(PublishMode),
-}
-
-fn appends(second: Second) -> bool {
-    matches!(
-        second,
-        Second::Mode(PublishMode::Append) | Second::Evolution(PublishMode::Append)
-    )
-}
-
-/// Whether the run found its own work committed already: an append says so by refusing.
-fn already_committed(error: &(dyn std::error::Error + 'static)) -> bool {
-    matches!(
-        error.downcast_ref::<Error>(),
-        Some(Error::IntervalCommitted { .. })
-    )
 }
 
 /// Every file that is visible after a fault is whole: it is of the old or of the new state.
@@ -96,6 +80,7 @@ async fn every_call(second: Second, fault: Fault) -> TestResult {
     let calls = faults.calls();
     let expected = rows_below(&clean)?;
 
+    let mut unsynced = 0;
     for at in 1..=calls {
         let folder = prepared.copy("point")?;
         let (table, faults) = faulty(&folder, at, fault)?;
@@ -104,16 +89,13 @@ async fn every_call(second: Second, fault: Fault) -> TestResult {
         let context = format!("{second:?}, call {at}, {fault:?}");
         assert!(faults.fired(), "{context}: the fault did not fire");
         assert_whole_files(&folder)?;
+        let newest = table_at(&folder)?.current().await?;
+        let decided = newest.ok_or("the first commit is gone")?.number;
+        unsynced += usize::from(fault == Fault::Unsynced && outcome.is_err());
         if let Err(error) = &outcome {
-            let decided = table_at(&folder)?
-                .current()
-                .await?
-                .ok_or("the first commit is gone")?
-                .number;
-            let told = matches!(
-                error.downcast_ref::<Error>(),
-                Some(Error::RollForward { .. } | Error::Undecided { .. })
-            );
+            let told = error
+                .downcast_ref::<Error>()
+                .is_some_and(Error::leaves_commit);
             assert!(
                 decided == before.number || told,
                 "{context}: a committed run must not say it failed: {error}"
@@ -136,11 +118,15 @@ async fn every_call(second: Second, fault: Fault) -> TestResult {
         assert_at_rest(&folder)
             .await
             .map_err(|error| format!("{context}: {error}"))?;
-        match second_run(&table, second, interval(2)).await {
-            Ok(_) => {}
-            Err(error) if appends(second) && already_committed(error.as_ref()) => {}
-            Err(error) => return Err(format!("{context}: the rerun failed: {error}").into()),
-        }
+        let again = second_run(&table, second, interval(2))
+            .await
+            .map_err(|error| format!("{context}: the rerun failed: {error}"))?;
+        assert_eq!(again.commit(), 2, "{context}: it is committed once");
+        assert_eq!(
+            matches!(again, Once::Before(_)),
+            decided == 2,
+            "{context}: a run recognises its own commit"
+        );
         assert_eq!(
             rows_below(&folder)?,
             expected,
@@ -154,6 +140,12 @@ async fn every_call(second: Second, fault: Fault) -> TestResult {
         "{second:?}, {fault:?}: {calls} of {calls} calls are fault points"
     ));
     assert!(calls > 20, "only {calls} calls");
+    if fault == Fault::Unsynced {
+        assert_eq!(
+            unsynced, 2,
+            "the decision and the mark that it was carried out"
+        );
+    }
     Ok(())
 }
 
@@ -177,6 +169,11 @@ macro_rules! every_call_of {
             async fn each_call_that_is_the_end_leaves_the_table_of_a_run_without_faults() -> TestResult {
                 every_call($second, Fault::Killed).await
             }
+
+            #[tokio::test]
+            async fn each_record_that_may_not_be_durable_is_told_and_finished() -> TestResult {
+                every_call($second, Fault::Unsynced).await
+            }
         }
     )*};
 }
@@ -189,6 +186,35 @@ every_call_of! {
     merge_by_a_key_of_the_table: Second::TableWideMerge;
     append_of_a_wider_type: Second::Evolution(PublishMode::Append);
     merge_of_a_wider_type: Second::Evolution(PublishMode::Merge);
+}
+
+#[tokio::test]
+async fn nothing_is_put_in_place_on_a_decision_that_may_not_be_durable() -> TestResult {
+    let prepared = Prepared::in_memory()?;
+    let overwrite = Second::Mode(PublishMode::Overwrite);
+    first_commit(&prepared.table(), overwrite).await?;
+    let old = rows_below(&prepared.table())?;
+    let mut told = 0;
+    for at in 1.. {
+        let folder = prepared.copy("point")?;
+        let (table, faults) = faulty(&folder, at, Fault::Unsynced)?;
+        let outcome = second_run(&table, overwrite, interval(2)).await;
+        if !faults.fired() {
+            break;
+        }
+        let Err(error) = outcome else { continue };
+        if let Some(Error::NotDurable { number: 2, .. }) = error.downcast_ref() {
+            told += 1;
+            let text = error.to_string();
+            assert!(text.starts_with("committed, but not durably"), "{text}");
+            assert_eq!(rows_below(&folder)?, old, "readers see the old table");
+            drop(table);
+            assert_eq!(table_at(&folder)?.recover().await?.rolled_forward, Some(2));
+            assert_at_rest(&folder).await?;
+        }
+    }
+    assert_eq!(told, 1);
+    Ok(())
 }
 
 /// Prepares a commit that is decided and not carried out at all.

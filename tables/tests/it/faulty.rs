@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     AnswerLost,
     /// The call does nothing, and neither does any later one: the process was killed.
     Killed,
+    /// The call works, but a control object that it creates may not be durable, and it says so.
+    Unsynced,
     /// The process is killed (SIGKILL) instead of the call. For processes of their own (`child`).
     Sigkill,
 }
@@ -225,8 +227,23 @@ impl Store for FaultStore {
 
     async fn put_if_absent(&self, key: &str, content: Bytes) -> StoreResult<bool> {
         self.wait("put_if_absent", key).await;
-        self.faults
+        let number = self.faults.calls() + 1;
+        let put = self
+            .faults
             .call("put_if_absent", self.inner.put_if_absent(key, content))
+            .await?;
+        if self.faults.fault == Fault::Unsynced && number == self.faults.at && put {
+            return Err(StoreError::NotDurable {
+                path: key.to_owned(),
+                source: Box::new(Faults::injected("sync folder")),
+            });
+        }
+        Ok(put)
+    }
+
+    async fn make_durable(&self, folder: &str) -> StoreResult<()> {
+        self.faults
+            .call("make_durable", self.inner.make_durable(folder))
             .await
     }
 

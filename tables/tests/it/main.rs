@@ -20,6 +20,8 @@ mod modes;
 mod object_store;
 mod object_store_leases;
 mod object_store_retries;
+mod once;
+mod own_commits;
 mod partitions;
 mod prepared;
 mod readers;

@@ -23,11 +23,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use tables::{Commit, Error, PublishMode, StorageOptions, Table};
+use tables::{Error, PublishMode, StorageOptions, Table};
 use testkit::s3::{Behaviour, Fault, Operation, Refusal, Snapshot};
 
 use crate::lake::{FIRST, Lake, SECOND, run};
-use crate::support::{TestResult, covered, interval};
+use crate::once::{Once, run_once};
+use crate::support::{TestResult, by_city, covered, events, interval};
 
 /// How a request goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,16 +116,9 @@ impl Begun {
         self.lake.server.reset();
     }
 
-    async fn second_run(&self, table: &Table) -> TestResult<Commit> {
-        run(
-            table,
-            "run-2",
-            self.mode,
-            &SECOND,
-            self.readable,
-            interval(2),
-        )
-        .await
+    async fn second_run(&self, table: &Table) -> TestResult<Once> {
+        let (options, rows) = (by_city(self.mode), events(&SECOND)?);
+        run_once(table, "run-2", options, rows, self.readable, interval(2)).await
     }
 
     /// The table as the run reaches it that meets a fault.
@@ -135,7 +129,7 @@ impl Begun {
     }
 
     /// The second run in a process that ends with it: tasks that it left do not go on afterwards.
-    fn second_run_then_nothing(&self, table: &Table) -> TestResult<TestResult<Commit>> {
+    fn second_run_then_nothing(&self, table: &Table) -> TestResult<TestResult<Once>> {
         std::thread::scope(|scope| {
             let process = scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread()
@@ -148,7 +142,7 @@ impl Begun {
     }
 
     /// T-1 and T-2 right after a fault: whole files, and none changed unless the run had decided.
-    async fn check_outcome(&self, outcome: &TestResult<Commit>, context: &str) -> TestResult {
+    async fn check_outcome(&self, outcome: &TestResult<Once>, context: &str) -> TestResult {
         self.lake
             .rows()
             .map_err(|error| format!("T-1: {context}: a file is torn: {error}"))?;
@@ -159,7 +153,7 @@ impl Begun {
         let decided = newest.is_some_and(|commit| commit.run_id == "run-2");
         let told = matches!(
             error.downcast_ref::<Error>(),
-            Some(Error::RollForward { .. } | Error::Undecided { .. })
+            Some(error) if error.leaves_commit()
         );
         assert!(
             !decided || told,
@@ -187,15 +181,9 @@ impl Begun {
         table.recover().await?;
         assert!(table.recover().await?.is_clean(), "T-6: {context}");
         at_rest("after the recovery").await?;
-        match self.second_run(&table).await {
-            Ok(_) => {}
-            Err(error)
-                if matches!(
-                    error.downcast_ref::<Error>(),
-                    Some(Error::IntervalCommitted { .. })
-                ) => {}
-            Err(error) => return Err(format!("{context}: the rerun failed: {error}").into()),
-        }
+        self.second_run(&table)
+            .await
+            .map_err(|error| format!("{context}: the rerun failed: {error}"))?;
         assert_eq!(self.lake.rows()?, expected, "T-2: {context}");
         at_rest("after the rerun").await?;
         let cursors = table.current().await?.map(|commit| commit.cursors);

@@ -3,10 +3,10 @@
 
 use testkit::s3::{Behaviour, Fault, Request, Verdict};
 
-use crate::child::{Task, is_committed, said};
-use crate::lake::{Lake, MODES, SECOND, run};
+use crate::child::{self, Task, said};
+use crate::lake::{Lake, MODES};
 use crate::s3_processes::{Victim, ended, first_run};
-use crate::support::{TestResult, covered, interval};
+use crate::support::{TestResult, covered};
 
 /// When the process is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,13 +22,7 @@ async fn killed_at_every_request(mode: usize, when: When) -> TestResult {
     let lake = Lake::start(Behaviour::default())?;
     first_run(&lake).await?;
     let first = lake.server.snapshot();
-    let second = async || {
-        let table = lake.table()?;
-        match run(&table, "run-2", MODES[mode], &SECOND, false, interval(2)).await {
-            Err(error) if !is_committed(error.as_ref()) => Err(error),
-            _ => TestResult::Ok(()),
-        }
-    };
+    let second = async || child::second(&lake.table()?, "run-2", mode).await;
     lake.server.reset();
     second().await?;
     let expected = lake.rows()?;

@@ -23,7 +23,10 @@ use url::Url;
 
 use crate::faulty::{Fault, faulty_store};
 use crate::lake::{FIRST, MODES, SECOND, rows_of, run};
-use crate::support::{Event, TestResult, covered, info, interval, rows_below, session, table_at};
+use crate::once::{Once, run_once};
+use crate::support::{
+    Event, TestResult, by_city, covered, events, info, interval, rows_below, session, table_at,
+};
 
 /// Every so many calls of the storage a run is cut off.
 const CUT_EVERY: usize = 9;
@@ -152,25 +155,23 @@ impl Place<'_> {
         Ok(())
     }
 
-    /// The second run; that its interval is committed already is success too.
+    /// The second run. Of an append that is done already nothing comes; the other modes do it again.
     async fn second(
         &self,
         table: &Table,
         mode: PublishMode,
         readable: bool,
     ) -> TestResult<Option<Commit>> {
-        match self.run(table, "run-2", mode, &SECOND, readable).await {
-            Ok(commit) => Ok(Some(commit)),
-            Err(error)
-                if matches!(
-                    error.downcast_ref::<Error>(),
-                    Some(Error::IntervalCommitted { .. })
-                ) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(error),
+        if mode != PublishMode::Append {
+            let commit = self.run(table, "run-2", mode, &SECOND, readable).await?;
+            return Ok(Some(commit));
         }
+        let (options, rows) = (by_city(mode), events(&SECOND)?);
+        let once = run_once(table, "run-2", options, rows, readable, interval(2)).await?;
+        Ok(match once {
+            Once::Now(commit) => Some(*commit),
+            Once::Before(_) => None,
+        })
     }
 
     /// T-1, T-2, and nothing is left of any attempt.
