@@ -18,7 +18,6 @@ use crate::budget::{Budget, JoinStrategy, ROW_BYTES};
 use crate::functions::register_functions;
 use crate::memory::watch_pool;
 use crate::scans::CutScans;
-
 use crate::settings::set_within;
 use crate::spill::SpillFolder;
 use crate::storage::{NothingStored, Registry};

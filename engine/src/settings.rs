@@ -18,6 +18,8 @@ const BOUNDED: &[&str] = &[
     "datafusion.execution.batch_size",
     "datafusion.execution.hash_join_buffering_capacity",
     "datafusion.execution.max_buffered_batches_per_output_file",
+    // With more than a batch in a file, streams that spill to one another wait for ever.
+    "datafusion.execution.max_spill_file_size_bytes",
     "datafusion.execution.meta_fetch_concurrency",
     "datafusion.execution.minimum_parallel_output_files",
     "datafusion.execution.objectstore_writer_buffer_size",
