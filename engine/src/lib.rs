@@ -18,6 +18,7 @@ mod scans;
 mod session;
 mod settings;
 mod spill;
+mod standstill;
 mod storage;
 
 pub use budget::{Budget, JoinStrategy, fair_pool};
@@ -25,3 +26,4 @@ pub use chain::chain;
 pub use functions::{FunctionNames, function_names, register_functions};
 pub use session::{SessionOptions, runtime, scheduler_state, session, session_state};
 pub use settings::lifted;
+pub use standstill::{Standstill, standstill};

@@ -48,7 +48,7 @@ pub(super) fn functions() -> Vec<String> {
 }
 
 /// The operators that hold most, and how many bytes.
-pub(super) fn operators() -> Vec<(String, usize)> {
+pub(crate) fn operators() -> Vec<(String, usize)> {
     let pools: Vec<Arc<dyn MemoryPool>> = locked(&POOLS).iter().filter_map(Weak::upgrade).collect();
     let mut operators: Vec<(String, usize)> = pools
         .iter()

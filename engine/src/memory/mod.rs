@@ -13,6 +13,7 @@ mod watchdog;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use available::{available, available_under};
+pub(crate) use holders::operators as holders;
 pub use holders::{InProgress, in_progress, watch_pool};
 pub use query::{Executing, executing};
 pub use resident::{Resident, resident};

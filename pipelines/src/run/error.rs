@@ -109,6 +109,14 @@ pub enum RunError {
         /// Rows counted another way.
         expected: u64,
     },
+    /// The query stood still: its operators waited for one another.
+    #[error("the query of the output `{output}` stood still, and was ended: {report}")]
+    Standstill {
+        /// The output.
+        output: String,
+        /// Who waited, and who held what.
+        report: Box<engine::Standstill>,
+    },
     /// Checks do not hold.
     #[error("{}", failed.join("\n"))]
     Checks {
@@ -196,6 +204,7 @@ impl RunError {
             }
             Self::Cluster(error) if error.is_transient() => ExitStatus::Transient,
             Self::Checks { .. } => ExitStatus::Check,
+            Self::Standstill { .. } => ExitStatus::Internal,
             Self::Table { source, .. } if source.is_busy() => ExitStatus::Busy,
             Self::Store(StoreError::AlreadyRunning { .. }) | Self::Superseded => ExitStatus::Busy,
             Self::Store(StoreError::Busy { .. }) => ExitStatus::Transient,
@@ -244,6 +253,10 @@ impl RunError {
             )),
             Self::Cluster(_) | Self::Miscounted { .. } => Some(String::from(
                 "nothing was published, and what was extracted is kept; `--mode local` runs the query in this process",
+            )),
+            Self::Standstill { .. } => Some(String::from(
+                "this is a defect: please report it with the log, which has the plan. Nothing was published, and what was extracted is kept; \
+                 other numbers for `--memory` or `SET datafusion.execution.target_partitions` may lead around it",
             )),
             Self::Care(source) => care_hint(source),
             Self::Superseded => Some(String::from("`pipelines runs` shows which run it is")),

@@ -18,6 +18,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
 use engine::memory::executing;
+use engine::standstill;
 use tables::{Change, CommitInfo, Dictionary, Interval, Staging, Table, TableOptions};
 
 use super::context::RunContext;
@@ -247,9 +248,22 @@ impl OpenOutput {
         plan: Arc<dyn ExecutionPlan>,
     ) -> Result<Vec<RecordBatch>, RunError> {
         let _executing = executing(&plan);
-        run.query(collect(plan, ctx.task_ctx()))
-            .await?
-            .map_err(|error| self.query_failed(error))
+        let stands_still = async {
+            // What is written far away may be waited for as well.
+            if self.location.contains("://") {
+                return std::future::pending().await;
+            }
+            standstill(&plan).await
+        };
+        tokio::select! {
+            rows = run.query(collect(Arc::clone(&plan), ctx.task_ctx())) => {
+                rows?.map_err(|error| self.query_failed(error))
+            }
+            report = stands_still => Err(RunError::Standstill {
+                output: name(&self.output),
+                report: Box::new(report),
+            }),
+        }
     }
 
     /// Lets go of the table; what was staged is removed.
