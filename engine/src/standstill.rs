@@ -26,7 +26,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 const LOOKS: u32 = 30;
 /// Clock ticks of processor time between two looks, at most: what counts memory and says that the run is alive takes a
 /// little, and a query that works takes far more.
-const TICKS: u64 = 3;
+const TICKS: u64 = 8;
 /// How often, and how far apart, threads are glanced at in one look.
 const GLANCES: u32 = 5;
 const BETWEEN: Duration = Duration::from_millis(5);
