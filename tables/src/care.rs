@@ -23,6 +23,18 @@ pub(crate) async fn current(table: &Table) -> Result<Commit> {
     })
 }
 
+/// Where there is nothing to do, a process that was cut off may have decided it and not finished. A live one finishes its own
+/// work.
+pub(crate) async fn bring_to_rest(table: &Table) -> Result<()> {
+    if table.leftovers().await?.is_clean() {
+        return Ok(());
+    }
+    match table.recover().await {
+        Err(Error::LeaseHeld { .. }) => Ok(()),
+        done => done.map(drop),
+    }
+}
+
 /// How the files of the table are written, as its log says; the defaults where it does not.
 pub(crate) fn options_of(commit: &Commit) -> TableOptions {
     let partition_by = commit.schema.partition_by();

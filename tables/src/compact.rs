@@ -102,7 +102,8 @@ impl Table {
     }
 
     /// Merges small files, partition by partition, in one commit of mode `compact`. Rows, schema, cursors and intervals
-    /// stay as they are. Where there is nothing to do, nothing is written and no lease is taken.
+    /// stay as they are. Where there is nothing to do, nothing is written and no lease is taken, unless a process that was
+    /// cut off left something to finish.
     ///
     /// `ctx` gives the memory pool and the folder for spilling. When `stop` completes before the commit is decided, the
     /// work ends with [`Error::Stopped`] and the table is as before; later it is ignored. Asked for again after any
@@ -120,6 +121,7 @@ impl Table {
     ) -> Result<Compaction> {
         let plan = self.plan_compaction(options).await?;
         if plan.partitions.is_empty() {
+            care::bring_to_rest(self).await?;
             return Ok(plan);
         }
         let (staging, base) = care::begin(self, run_id, CommitMode::Compact).await?;

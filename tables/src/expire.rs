@@ -85,7 +85,8 @@ impl Table {
     }
 
     /// Drops the partitions all of whose days are before `options.first_kept`, in one commit of mode `expire`. Where
-    /// nothing is old enough, nothing is written and no lease is taken. After a failure it may simply be asked for again.
+    /// nothing is old enough, nothing is written and no lease is taken, unless a process that was cut off left something to
+    /// finish. After a failure it may simply be asked for again.
     ///
     /// # Errors
     /// Those of [`Table::plan_expiry`], [`Table::begin`] and [`crate::Staging::publish`]; [`Error::WouldBeEmpty`] if no
@@ -93,6 +94,7 @@ impl Table {
     pub async fn expire(&self, run_id: &str, options: &ExpireOptions) -> Result<Expiry> {
         let planned = self.plan_expiry(options).await?;
         if planned.expired.is_empty() {
+            care::bring_to_rest(self).await?;
             return Ok(planned);
         }
         refuse_to_empty(self, &planned, options)?;

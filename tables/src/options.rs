@@ -19,7 +19,7 @@ pub use encoding::{Compression, Dictionary, Statistics};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PublishMode {
-    /// Adds the rows. Refuses an interval that is already committed.
+    /// Adds the rows. Refuses an interval that something else committed; see [`crate::Table::begin_once`].
     Append,
     /// Replaces the partitions that this run produced; others stay as they are.
     #[default]
