@@ -23,6 +23,8 @@ pub enum ExitStatus {
     Busy,
     /// The memory or disk budget is exhausted; nothing was published.
     Budget,
+    /// A commit stands, or may stand, and something failed at or after its decision; the message says what.
+    Unfinished,
     /// A mistake of the program itself.
     Internal,
     /// Stopped by SIGINT after a clean stop; the run can be resumed.
@@ -44,6 +46,7 @@ impl ExitStatus {
             Self::Transient => 6,
             Self::Busy => 7,
             Self::Budget => 8,
+            Self::Unfinished => 9,
             Self::Internal => 70,
             Self::Interrupted => 130,
             Self::Terminated => 143,

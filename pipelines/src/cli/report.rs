@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::printer::{Printer, bytes, count, thousands};
 use crate::run::Finished;
 use crate::run::error::RunError;
+use crate::run::outputs::{Made, Published};
 
 /// Writes a JSON document to standard output.
 pub(super) fn json(printer: Printer, document: &impl Serialize) -> Result<(), RunError> {
@@ -19,13 +20,22 @@ pub(super) fn summary(printer: Printer, finished: &Finished) {
     let changed = finished
         .outputs
         .iter()
-        .any(|output| !output.change.is_empty());
+        .any(|output| matches!(&output.made, Made::Now(change) if !change.is_empty()));
+    let committed_before = finished
+        .outputs
+        .iter()
+        .all(|output| matches!(output.made, Made::Before(_)));
     let elapsed = humantime::format_duration(std::time::Duration::from_millis(
         finished.elapsed_milliseconds,
     ));
     if changed {
         printer.success(format_args!(
             "{} in {elapsed}  (run {})",
+            run.pipeline, run.id
+        ));
+    } else if committed_before {
+        printer.success(format_args!(
+            "{} in {elapsed}: committed before, and nothing was written again  (run {})",
             run.pipeline, run.id
         ));
     } else {
@@ -54,46 +64,7 @@ pub(super) fn summary(printer: Printer, finished: &Finished) {
     }
     printer.say(format_args!("  read         {read}"));
     for output in &finished.outputs {
-        let change = &output.change;
-        printer.say(format_args!(
-            "  written      {} of `{}`: {} added ({}), {} replaced or removed, {} unchanged",
-            count(change.rows_staged, "row"),
-            output.name,
-            count(change.added.len() as u64, "file"),
-            bytes(change.bytes_written),
-            thousands((change.removed.len() + change.replaced()) as u64),
-            thousands(change.unchanged.len() as u64),
-        ));
-        if let Some(merge) = change
-            .merge
-            .filter(|merge| merge.updated + merge.moved + merge.duplicates_dropped > 0)
-        {
-            let moved = match merge.moved {
-                0 => String::new(),
-                moved => format!("{} moved from another partition, ", thousands(moved)),
-            };
-            printer.say(format_args!(
-                "  merged       {} new, {} updated, {moved}{} given twice",
-                thousands(merge.inserted),
-                thousands(merge.updated),
-                thousands(merge.duplicates_dropped)
-            ));
-        }
-        if change.rows_discarded > 0 {
-            printer.say(format_args!(
-                "  discarded    {} with a value that does not fit the table's type",
-                count(change.rows_discarded, "row")
-            ));
-        }
-        for changed in &change.schema_changes {
-            printer.say(format_args!("  schema       {changed}"));
-        }
-        if change.rewritten > 0 {
-            printer.say(format_args!(
-                "  rewritten    {} for the wider type",
-                count(change.rewritten, "file")
-            ));
-        }
+        written(printer, output);
         printer.say(format_args!(
             "  table        {} in {} of {}, {}, commit {}",
             count(output.totals.rows, "row"),
@@ -164,6 +135,64 @@ pub(super) fn summary(printer: Printer, finished: &Finished) {
             "{} could not be fetched or understood and went to quarantine; see: pipelines runs show {}",
             count(run.counts.quarantined, "item"),
             run.id
+        ));
+    }
+}
+
+/// Says what was written to an output.
+fn written(printer: Printer, output: &Published) {
+    let change = match &output.made {
+        Made::Now(change) => change,
+        Made::Before(committed) => {
+            printer.say(format_args!(
+                "  written      {} of `{}` before, at {}: {} added ({}), {} replaced or removed",
+                count(committed.rows_staged, "row"),
+                output.name,
+                committed.committed_at.format("%Y-%m-%d %H:%M:%S UTC"),
+                count(committed.added.files, "file"),
+                bytes(committed.added.bytes),
+                thousands(committed.files_removed),
+            ));
+            return;
+        }
+    };
+    printer.say(format_args!(
+        "  written      {} of `{}`: {} added ({}), {} replaced or removed, {} unchanged",
+        count(change.rows_staged, "row"),
+        output.name,
+        count(change.added.len() as u64, "file"),
+        bytes(change.bytes_written),
+        thousands((change.removed.len() + change.replaced()) as u64),
+        thousands(change.unchanged.len() as u64),
+    ));
+    if let Some(merge) = change
+        .merge
+        .filter(|merge| merge.updated + merge.moved + merge.duplicates_dropped > 0)
+    {
+        let moved = match merge.moved {
+            0 => String::new(),
+            moved => format!("{} moved from another partition, ", thousands(moved)),
+        };
+        printer.say(format_args!(
+            "  merged       {} new, {} updated, {moved}{} given twice",
+            thousands(merge.inserted),
+            thousands(merge.updated),
+            thousands(merge.duplicates_dropped)
+        ));
+    }
+    if change.rows_discarded > 0 {
+        printer.say(format_args!(
+            "  discarded    {} with a value that does not fit the table's type",
+            count(change.rows_discarded, "row")
+        ));
+    }
+    for changed in &change.schema_changes {
+        printer.say(format_args!("  schema       {changed}"));
+    }
+    if change.rewritten > 0 {
+        printer.say(format_args!(
+            "  rewritten    {} for the wider type",
+            count(change.rewritten, "file")
         ));
     }
 }

@@ -98,7 +98,8 @@ pub(super) async fn run(
     })
     .await?;
     match session.global.output {
-        Output::Json => report::json(session.printer, &finished.document)?,
+        Output::Json => report::json(session.printer, &finished.document)
+            .map_err(|error| error.after(&finished.commits()))?,
         Output::Text => report::summary(session.printer, &finished),
     }
     Ok(finished.status())

@@ -14,7 +14,9 @@ use crate::memory::MemoryMonitor;
 use crate::progress::Progress;
 use crate::settings::RunSettings;
 use crate::signals::Signals;
-use crate::store::{MemorySnapshot, RunAttempt, RunStore, StageEnd, StageName, Warning};
+use crate::store::{
+    MemorySnapshot, RunAttempt, RunIdentity, RunStore, StageEnd, StageName, Warning,
+};
 
 /// One attempt of one run.
 #[derive(Debug)]
@@ -23,6 +25,10 @@ pub struct RunContext {
     pub store: Arc<dyn RunStore>,
     /// Which run, which attempt.
     pub attempt: RunAttempt,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// What was asked for.
+    pub identity: RunIdentity,
     /// The run's own folder: landed chunks, spill files.
     pub work_dir: PathBuf,
     /// What was asked for and from where.

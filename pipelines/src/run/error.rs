@@ -182,12 +182,52 @@ pub enum RunError {
     /// Another process took the run over.
     #[error("another process took this run over")]
     Superseded,
+    /// The commit of an output stands, or may stand, and something failed at or after its decision. The table's own error
+    /// says which commit, and what will become of it.
+    #[error(transparent)]
+    Unfinished(Box<tables::Error>),
+    /// Something failed after this process had published.
+    #[error(
+        "committed, but the run did not come to its end: {} {}",
+        commits.join(", "),
+        if commits.len() == 1 { "stands" } else { "stand" }
+    )]
+    Committed {
+        /// The commits that this process made, with their tables.
+        commits: Vec<String>,
+        /// What failed.
+        #[source]
+        source: Box<Self>,
+    },
 }
 
 impl RunError {
+    /// As an error of a process that had made these commits before.
+    #[must_use]
+    pub fn after(self, commits: &[String]) -> Self {
+        if commits.is_empty() {
+            return self;
+        }
+        Self::Committed {
+            commits: commits.to_vec(),
+            source: Box::new(self),
+        }
+    }
+
+    /// Whether a commit stands, or may, in spite of the error.
+    fn leaves_commit(&self) -> bool {
+        match self {
+            Self::Unfinished(_) | Self::Committed { .. } => true,
+            Self::Care(source) => source.leaves_commit(),
+            _ => false,
+        }
+    }
+
     /// The exit code of a command that ended with this error.
     pub fn exit_status(&self) -> ExitStatus {
         match self {
+            // Whatever the cause: that nothing was published would be wrong.
+            _ if self.leaves_commit() => ExitStatus::Unfinished,
             _ if self.is_budget() => ExitStatus::Budget,
             Self::Definition(_)
             | Self::NotFound { .. }
@@ -220,6 +260,7 @@ impl RunError {
         match self.exit_status() {
             ExitStatus::Transient
             | ExitStatus::Busy
+            | ExitStatus::Unfinished
             | ExitStatus::Interrupted
             | ExitStatus::Terminated => ErrorClass::Transient,
             ExitStatus::Definition | ExitStatus::Check | ExitStatus::Usage => ErrorClass::User,
@@ -257,6 +298,9 @@ impl RunError {
             Self::Standstill { .. } => Some(String::from(
                 "this is a defect: please report it with the log, which has the plan. Nothing was published, and what was extracted is kept; \
                  other numbers for `--memory` or `SET datafusion.execution.target_partitions` may lead around it",
+            )),
+            Self::Unfinished(_) | Self::Committed { .. } => Some(String::from(
+                "run the same command again: what is committed is recognised and finished, and the rest is done",
             )),
             Self::Care(source) => care_hint(source),
             Self::Superseded => Some(String::from("`pipelines runs` shows which run it is")),
@@ -323,9 +367,9 @@ fn care_hint(error: &tables::Error) -> Option<String> {
         tables::Error::WouldBeEmpty { .. } => Some(String::from(
             "look at the days with `--dry-run`; to drop them all the same, add `--allow-empty`",
         )),
-        tables::Error::RollForward { table, .. } | tables::Error::Undecided { table, .. } => {
-            Some(format!("pipelines clean {table}"))
-        }
+        tables::Error::RollForward { table, .. }
+        | tables::Error::NotDurable { table, .. }
+        | tables::Error::Undecided { table, .. } => Some(format!("pipelines clean {table}")),
         _ => None,
     }
 }

@@ -25,6 +25,7 @@ pub mod share;
 pub mod sources;
 pub mod stations;
 pub mod traffic;
+pub mod transaction;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -88,6 +89,11 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// The commits that have its rows, with their tables.
+    pub fn commits(&self) -> Vec<String> {
+        commits(&self.outputs)
+    }
+
     /// How the command ends.
     pub fn status(&self) -> ExitStatus {
         if self.document.run.state == RunState::Partial {
@@ -103,8 +109,8 @@ impl Finished {
 /// Asked for again after it was stopped, it goes on from the last landed chunk. A first signal stops it cleanly.
 ///
 /// # Errors
-/// [`RunError`]; nothing was published then, except for outputs that were committed before a later one failed, which the
-/// message names.
+/// [`RunError`]; nothing was published then, except for [`RunError::Unfinished`] and [`RunError::Committed`], whose
+/// message names the commits.
 pub async fn run(invocation: Invocation<'_>) -> Result<Finished, RunError> {
     let started = Instant::now();
     let requests_before = tables::storage::traffic();
@@ -160,6 +166,8 @@ pub async fn run(invocation: Invocation<'_>) -> Result<Finished, RunError> {
     .map_err(no_threads)?;
     let context = RunContext {
         attempt,
+        pipeline: claimed.pipeline.clone(),
+        identity: claimed.identity.clone(),
         work_dir: PathBuf::from(&claimed.work_dir),
         settings: prepared.settings.clone(),
         memory,
@@ -192,7 +200,10 @@ pub async fn run(invocation: Invocation<'_>) -> Result<Finished, RunError> {
         sample.shutdown().await;
     }
     let outputs = ended?;
-    let document = store.document(context.attempt.run).await?;
+    let document = store
+        .document(context.attempt.run)
+        .await
+        .map_err(|error| RunError::from(error).after(&commits(&outputs)))?;
     store.close().await;
     Ok(Finished {
         document,
@@ -295,9 +306,9 @@ async fn conclude(
             .iter()
             .map(|source| source.metrics.snapshot().bytes_received)
             .sum(),
-        bytes_written: outcome.as_ref().map_or(0, |all| {
-            all.iter().map(|output| output.change.bytes_written).sum()
-        }),
+        bytes_written: outcome
+            .as_ref()
+            .map_or(0, |all| all.iter().map(Published::bytes).sum()),
         peak_memory_bytes: Some(run.memory.report().peak),
     };
     match (run.store.finish_run(run.attempt, &end).await, outcome) {
@@ -307,7 +318,7 @@ async fn conclude(
             tracing::error!(error = %chain(&error), "the end of the run could not be recorded");
             Err(first)
         }
-        (Err(error), Ok(_)) => Err(error.into()),
+        (Err(error), Ok(published)) => Err(RunError::from(error).after(&commits(&published))),
     }
 }
 
@@ -344,6 +355,11 @@ fn recorded(error: &RunError) -> store::RunError {
         class: error.class(),
         hint: error.hint(),
     }
+}
+
+/// The commits of outputs, as an error names them.
+fn commits(published: &[Published]) -> Vec<String> {
+    published.iter().map(Published::commit_of).collect()
 }
 
 /// Earlier attempts at the same request that never published are superseded by this run: nobody goes on with them.

@@ -19,7 +19,10 @@ use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
 use engine::memory::executing;
 use engine::standstill;
-use tables::{Change, CommitInfo, Dictionary, Interval, Staging, Table, TableOptions};
+use tables::{
+    Begun, Change, Claim, CommitInfo, Committed, Dictionary, Interval, Recovery, Staging, Table,
+    TableOptions,
+};
 
 use super::context::RunContext;
 use super::error::RunError;
@@ -39,12 +42,28 @@ pub struct OpenOutput {
     pub(super) staging: Staging,
 }
 
+/// What opening an output came to.
+#[derive(Debug)]
+pub enum Opened {
+    /// Its rows are to be written.
+    Open(OpenOutput),
+    /// They were committed by a process before this one.
+    Committed(Published),
+}
+
 /// An output that is staged but not yet published.
 #[derive(Debug)]
 pub struct StagedOutput {
     open: OpenOutput,
     staged: tables::Staged,
     scanned: u64,
+}
+
+/// An output of which all is there that publishing needs.
+#[derive(Debug)]
+pub struct PreparedOutput {
+    open: OpenOutput,
+    change: Change,
 }
 
 /// What publishing an output came to.
@@ -58,14 +77,50 @@ pub struct Published {
     pub mode: String,
     /// Partition columns, for the reader's command.
     pub partitioned: bool,
-    /// The change that was made.
-    pub change: Change,
-    /// The number of the newest commit.
+    /// Who made the change, and which.
+    pub made: Made,
+    /// The number of the commit: the one that has the rows.
     pub commit: u64,
+    /// The run that made it: another one, where nothing changed or the same was asked for before.
+    pub run_id: String,
     /// The table as it is now.
     pub totals: tables::Totals,
     /// How long readers could see a partition with both its old and its new files; `None` for no time at all.
     pub window: Option<std::time::Duration>,
+    /// What could not be cleared away afterwards.
+    pub uncleared: Option<String>,
+}
+
+/// By which process an output was published.
+#[derive(Debug, Clone)]
+pub enum Made {
+    /// By this one.
+    Now(Change),
+    /// By one before: of this run, or of one that was asked for the same.
+    Before(Committed),
+}
+
+impl Published {
+    /// As an error names it.
+    pub fn commit_of(&self) -> String {
+        format!("commit {} of {}", self.commit, self.location)
+    }
+
+    /// Rows that were written, before any merge.
+    pub fn rows(&self) -> u64 {
+        match &self.made {
+            Made::Now(change) => change.rows_staged,
+            Made::Before(committed) => committed.rows_staged,
+        }
+    }
+
+    /// Bytes of the files that were added.
+    pub fn bytes(&self) -> u64 {
+        match &self.made {
+            Made::Now(change) => change.bytes_written,
+            Made::Before(committed) => committed.added.bytes,
+        }
+    }
 }
 
 /// What an output is called: the step that it writes, or its location when it has a query of its own.
@@ -134,41 +189,80 @@ pub fn table_location(output: &Output) -> String {
 /// Opens the table: finishes what an earlier process left, takes the lease, compares the schemas. Nothing is read yet.
 /// `checked` says whether the staged rows will be read back by [`check`]; if not, storages can save a copy of them.
 ///
+/// An output whose commit is there already is not opened: see [`Table::begin_once`].
+///
 /// # Errors
-/// [`RunError::Table`]: another writer is at work, the schema does not fit, the folder cannot be written.
+/// [`RunError::Table`]: another writer is at work, the schema does not fit, the folder cannot be written, an appended
+/// interval is another's. [`RunError::Unfinished`] if a commit is there that could not be finished.
 pub async fn open(
     run: &RunContext,
     output: Output,
     schema: &Schema,
     reads: &str,
     checked: bool,
-) -> Result<OpenOutput, RunError> {
+    claim: Claim,
+) -> Result<Opened, RunError> {
     let location = table_location(&output);
-    let failed = |source| RunError::Table {
-        location: location.clone(),
-        source: Box::new(source),
-    };
+    let failed = |source| table_failed(&location, source);
     let table = Table::at(&location).map_err(failed)?;
     let options = table_options(&output, &run.settings);
-    let mut staging = table
-        .begin(&run.attempt.run.to_string(), options, schema)
+    let begun = table
+        .begin_once(&run.attempt.run.to_string(), options, schema, claim)
         .await
         .map_err(failed)?;
-    if let Some(commit) = staging.recovery().rolled_forward {
+    match begun {
+        Begun::Committed(committed) => {
+            tell_recovery(run, &location, &committed.recovery).await?;
+            Ok(Opened::Committed(Published {
+                name: name(&output),
+                mode: output.options.publish.to_string(),
+                partitioned: !output.partition_by.is_empty(),
+                commit: committed.number,
+                run_id: committed.run_id.clone(),
+                totals: committed.totals,
+                window: None,
+                uncleared: None,
+                location,
+                made: Made::Before(*committed),
+            }))
+        }
+        Begun::Staging(mut staging) => {
+            tell_recovery(run, &location, staging.recovery()).await?;
+            if !checked {
+                staging.rows_are_not_read();
+            }
+            Ok(Opened::Open(OpenOutput {
+                reads: String::from(reads),
+                output,
+                location,
+                staging: *staging,
+            }))
+        }
+    }
+}
+
+async fn tell_recovery(
+    run: &RunContext,
+    location: &str,
+    recovery: &Recovery,
+) -> Result<(), RunError> {
+    if let Some(commit) = recovery.rolled_forward {
         run.warn(format!(
             "commit {commit} of {location} had been decided but not finished; it is now"
         ))
         .await?;
     }
-    if !checked {
-        staging.rows_are_not_read();
+    Ok(())
+}
+
+fn table_failed(location: &str, source: tables::Error) -> RunError {
+    if source.leaves_commit() {
+        return RunError::Unfinished(Box::new(source));
     }
-    Ok(OpenOutput {
-        reads: String::from(reads),
-        output,
-        location,
-        staging,
-    })
+    RunError::Table {
+        location: location.to_owned(),
+        source: Box::new(source),
+    }
 }
 
 impl OpenOutput {
@@ -293,10 +387,12 @@ impl OpenOutput {
     }
 
     pub(super) fn table_failed(&self, source: tables::Error) -> RunError {
-        RunError::Table {
-            location: self.location.clone(),
-            source: Box::new(source),
-        }
+        table_failed(&self.location, source)
+    }
+
+    /// Where the table's log was when this run opened it.
+    pub fn log_position(&self) -> u64 {
+        self.staging.log_position()
     }
 }
 
@@ -363,52 +459,67 @@ impl StagedOutput {
         Ok(())
     }
 
-    /// Merges with what is published, decides, and makes it visible. An unchanged table gets no new file.
+    /// Works out what publishing would change; for a merge, makes the files that replace published ones. Decides nothing.
     ///
     /// # Errors
-    /// [`RunError::Table`]; nothing is published then, unless the error itself says that the commit is decided.
-    /// [`RunError::Interrupted`] while it merges; not from the decision on.
-    pub async fn publish(
+    /// [`RunError::Table`], with the output to be abandoned. [`RunError::Interrupted`] and [`RunError::Memory`] without it: the
+    /// threads of the query still have it, and the next run clears up.
+    pub async fn prepare(
         self,
         run: &RunContext,
         ctx: &SessionContext,
-        info: CommitInfo,
-    ) -> Result<Published, RunError> {
+    ) -> Result<PreparedOutput, (RunError, Option<Box<OpenOutput>>)> {
+        let Self { open, staged, .. } = self;
+        let ctx = ctx.clone();
+        let prepared = run.query(async move {
+            let change = open.staging.prepare(&ctx, staged).await;
+            (open, change)
+        });
+        match prepared.await {
+            Ok((open, Ok(change))) => Ok(PreparedOutput { open, change }),
+            Ok((open, Err(error))) => Err((open.table_failed(error), Some(Box::new(open)))),
+            Err(stopped) => Err((stopped, None)),
+        }
+    }
+
+    /// The output without what was staged of it, to be abandoned.
+    pub fn into_open(self) -> OpenOutput {
+        self.open
+    }
+}
+
+impl PreparedOutput {
+    /// Decides, and makes the rows visible. An unchanged table gets no new file.
+    ///
+    /// # Errors
+    /// [`RunError::Table`]: nothing of this output is published. [`RunError::Unfinished`]: its commit stands, or may.
+    pub async fn publish(self, info: CommitInfo) -> Result<Published, RunError> {
+        let Self { open, change } = self;
         let OpenOutput {
             output,
             location,
             staging,
             ..
-        } = self.open;
-        let failed = |source| RunError::Table {
-            location: location.clone(),
-            source: Box::new(source),
-        };
-        let (ctx, staged) = (ctx.clone(), self.staged);
-        let (staging, change) = run
-            .query(async move {
-                let change = staging.prepare(&ctx, staged).await;
-                (staging, change)
-            })
-            .await?;
-        let change = change.map_err(failed)?;
+        } = open;
         let commit = staging
             .publish(change.clone(), info)
             .await
-            .map_err(failed)?;
+            .map_err(|source| table_failed(&location, source))?;
         Ok(Published {
             name: name(&output),
             mode: output.options.publish.to_string(),
             partitioned: !output.partition_by.is_empty(),
             commit: commit.number,
+            run_id: commit.run_id,
             totals: commit.totals,
             window: commit.window,
+            uncleared: commit.uncleared,
             location,
-            change,
+            made: Made::Now(change),
         })
     }
 
-    /// The output without what was staged of it, to be abandoned.
+    /// The output, to be abandoned.
     pub fn into_open(self) -> OpenOutput {
         self.open
     }
@@ -500,7 +611,6 @@ async fn holds(
 /// What a commit says of the run that made it. The cursor of a source that is read by interval is the interval with the
 /// parameters it was read with: the same request has the same cursor.
 pub fn commit_info(bound: &Bound, rows_read: u64) -> CommitInfo {
-    let edge = |name: &str| bound.parameters.get(name)?.text();
     let parameters: BTreeMap<&String, Option<String>> = bound
         .parameters
         .iter()
@@ -508,10 +618,16 @@ pub fn commit_info(bound: &Bound, rows_read: u64) -> CommitInfo {
         .collect();
     CommitInfo {
         cursors: serde_json::json!({ "parameters": parameters }),
-        interval: edge("data_date_start")
-            .zip(edge("data_date_end"))
-            .map(|(start, end)| Interval { start, end }),
+        interval: interval(bound),
         plan_fingerprint: Some(bound.fingerprint.clone()),
         rows_read: Some(rows_read),
     }
+}
+
+/// The interval of data that is asked for.
+pub fn interval(bound: &Bound) -> Option<Interval> {
+    let edge = |name: &str| bound.parameters.get(name)?.text();
+    edge("data_date_start")
+        .zip(edge("data_date_end"))
+        .map(|(start, end)| Interval { start, end })
 }

@@ -20,11 +20,12 @@ use super::decide::{self, decide};
 use super::error::{RunError, chain};
 use super::estimate;
 use super::extract;
-use super::outputs::{self, OpenOutput, Published, StagedOutput};
+use super::outputs::{self, Made, OpenOutput, Opened, PreparedOutput, Published, StagedOutput};
 use super::prepare::Prepared;
 use super::remote::Remote;
 use super::share::share;
 use super::sources::{self, Extracted, Landed};
+use super::transaction::{Positions, claim};
 use crate::cli::printer::{bytes, count, thousands};
 use crate::language::{self, Bound, Planned};
 use crate::progress::Status;
@@ -55,13 +56,19 @@ pub(super) async fn execute(
     sources::require_files(&ctx, &bound.sources).await?;
     let reads = sources::places(&bound.sources);
     let checked = !bound.asserts.is_empty();
-    let mut opened = Vec::new();
+    let positions = Positions::of_earlier_attempts(run).await?;
+    let (mut opened, mut before) = (Vec::new(), Vec::new());
     let mut schemas = BTreeMap::new();
     for (output, plan) in &planned.outputs {
         let schema: Schema = plan.schema().as_arrow().clone();
-        let open = outputs::open(run, output.clone(), &schema, &reads, checked).await;
-        match open {
-            Ok(open) => opened.push((open, plan.clone())),
+        let location = outputs::table_location(output);
+        let claim = claim(run, bound, output, &location, &positions);
+        match outputs::open(run, output.clone(), &schema, &reads, checked, claim).await {
+            Ok(Opened::Open(open)) => opened.push((open, plan.clone())),
+            Ok(Opened::Committed(published)) => {
+                tell_committed(run, &published).await?;
+                before.push(published);
+            }
             Err(error) => return Err(give_back(only_outputs(opened), error).await),
         }
         schemas.insert(outputs::name(output), schema);
@@ -70,11 +77,20 @@ pub(super) async fn execute(
     run.end(
         StageName::Plan,
         StageReport {
-            detail: json!({ "views": planned.views.len() }),
+            detail: Positions::detail(
+                planned.views.len(),
+                opened
+                    .iter()
+                    .map(|(open, _)| (open.location.as_str(), open.log_position())),
+            ),
             ..StageReport::default()
         },
     )
     .await?;
+    if opened.is_empty() && !before.is_empty() {
+        counts.read = read_before(&before);
+        return publish_all(run, prepared, &ctx, Vec::new(), before, counts).await;
+    }
 
     if let Err(error) = extract_all(run, extracted, counts).await {
         return Err(give_back(only_outputs(opened), error).await);
@@ -91,16 +107,48 @@ pub(super) async fn execute(
     }
     let staged = write_all(run, bound, &ctx, budget, remote.as_ref(), opened).await?;
     if extracted.is_empty() {
-        counts.read = staged.iter().map(StagedOutput::scanned).sum();
+        let scanned: u64 = staged.iter().map(StagedOutput::scanned).sum();
+        counts.read = scanned.max(read_before(&before));
     }
     match check_all(run, bound, &ctx, &staged, &schemas, counts).await {
-        Ok(()) => publish_all(run, prepared, &ctx, staged, counts).await,
+        Ok(()) => publish_all(run, prepared, &ctx, staged, before, counts).await,
         Err(error) => Err(give_back(
             staged.into_iter().map(StagedOutput::into_open).collect(),
             error,
         )
         .await),
     }
+}
+
+/// Rows that were read for outputs that are committed already: each record has those of its whole run.
+fn read_before(before: &[Published]) -> u64 {
+    let read = before.iter().filter_map(|output| match &output.made {
+        Made::Before(committed) => committed.rows_read,
+        Made::Now(_) => None,
+    });
+    read.max().unwrap_or(0)
+}
+
+/// Says that an output is done, and by whom.
+async fn tell_committed(run: &RunContext, output: &Published) -> Result<(), RunError> {
+    let Made::Before(committed) = &output.made else {
+        return Ok(());
+    };
+    let by = if output.run_id == run.attempt.run.to_string() {
+        String::from("by this run")
+    } else {
+        format!(
+            "by run {}, which was asked for the same; to publish the interval anew use mode 'overwrite' or 'merge'",
+            output.run_id
+        )
+    };
+    run.warn(format!(
+        "`{}` is committed already: {} was made at {} {by}; its rows are not written again",
+        output.name,
+        output.commit_of(),
+        committed.committed_at.format("%Y-%m-%d %H:%M:%S UTC"),
+    ))
+    .await
 }
 
 /// Lets go of outputs after `error`; what goes wrong with that is only worth a line in the log.
@@ -396,56 +444,154 @@ async fn check_all(
     .await
 }
 
+/// Prepares every output, then decides them one after the other, so that little can go wrong between two decisions.
+/// `before` are those that were decided by an earlier process.
 async fn publish_all(
     run: &RunContext,
     prepared: &Prepared,
     ctx: &SessionContext,
     staged: Vec<StagedOutput>,
+    before: Vec<Published>,
     counts: &mut Counts,
 ) -> Result<Vec<Published>, RunError> {
+    let ready = match prepare_all(run, ctx, staged).await {
+        Ok(ready) => ready,
+        Err((outputs, error)) => return Err(give_back(outputs, error).await),
+    };
+    let committed_before: Vec<String> = before.iter().map(|output| output.name.clone()).collect();
+    let mut published = before;
+    let mut done = Vec::new();
+    let mut waiting = ready.into_iter();
+    let mut outcome = record_before(run, &published, counts).await;
+    while outcome.is_ok()
+        && let Some(output) = waiting.next()
+    {
+        let info = outputs::commit_info(&prepared.bound, counts.read);
+        outcome = match output.publish(info).await {
+            Ok(output) => {
+                if output.run_id == run.attempt.run.to_string() {
+                    done.push(output.commit_of());
+                }
+                let told = record_output(run, &output, counts).await;
+                published.push(output);
+                told
+            }
+            Err(error) => Err(error),
+        };
+    }
+    if outcome.is_ok() {
+        let detail = match committed_before.is_empty() {
+            true => serde_json::Value::Null,
+            false => json!({ "committed_before": committed_before }),
+        };
+        outcome = end_of_commit(run, &published, counts, detail).await;
+    }
+    match outcome {
+        Ok(()) => Ok(published),
+        Err(error) => {
+            let left = waiting.map(PreparedOutput::into_open).collect();
+            Err(give_back(left, error).await.after(&done))
+        }
+    }
+}
+
+async fn prepare_all(
+    run: &RunContext,
+    ctx: &SessionContext,
+    staged: Vec<StagedOutput>,
+) -> Result<Vec<PreparedOutput>, (Vec<OpenOutput>, RunError)> {
+    let mut ready: Vec<PreparedOutput> = Vec::new();
+    let mut waiting = staged.into_iter();
+    let mut outcome = begin_commit(run).await;
+    while outcome.is_ok()
+        && let Some(output) = waiting.next()
+    {
+        match output.prepare(run, ctx).await {
+            Ok(output) => ready.push(output),
+            Err((error, open)) => {
+                let open = open.map(|open| *open).into_iter().collect();
+                outcome = Err(give_back(open, error).await);
+            }
+        }
+    }
+    match outcome.and_then(|()| run.check_cancelled()) {
+        Ok(()) => Ok(ready),
+        Err(error) => {
+            let ready = ready.into_iter().map(PreparedOutput::into_open);
+            let waiting = waiting.map(StagedOutput::into_open);
+            Err((ready.chain(waiting).collect(), error))
+        }
+    }
+}
+
+async fn begin_commit(run: &RunContext) -> Result<(), RunError> {
     run.check_cancelled()?;
     run.begin(StageName::Commit).await?;
     run.snapshot("commit start").await?;
     show_memory(run, "commit");
-    let mut published = Vec::new();
-    for output in staged {
-        let (rows, _) = output.size();
-        let info = outputs::commit_info(&prepared.bound, counts.read);
-        let done = output.publish(run, ctx, info).await?;
-        counts.written += rows;
-        tell_changes(run, &done, counts).await?;
-        run.store
-            .record_output(run.attempt, &recorded(&done))
-            .await?;
-        published.push(done);
-    }
+    Ok(())
+}
+
+async fn end_of_commit(
+    run: &RunContext,
+    published: &[Published],
+    counts: &Counts,
+    detail: serde_json::Value,
+) -> Result<(), RunError> {
     run.snapshot("commit end").await?;
-    let bytes = published
-        .iter()
-        .map(|output| output.change.bytes_written)
-        .sum();
     run.end(
         StageName::Commit,
         StageReport {
             rows: counts.written,
-            bytes,
-            ..StageReport::default()
+            bytes: published.iter().map(Published::bytes).sum(),
+            detail,
         },
     )
-    .await?;
-    Ok(published)
+    .await
 }
 
-/// What a reader of the run's record must know beside the counts of files.
+/// Records outputs that an earlier process published.
+async fn record_before(
+    run: &RunContext,
+    published: &[Published],
+    counts: &mut Counts,
+) -> Result<(), RunError> {
+    for output in published {
+        record_output(run, output, counts).await?;
+    }
+    Ok(())
+}
+
+/// Records a published output: its rows count, and what a reader must know beside the counts of files is told.
+async fn record_output(
+    run: &RunContext,
+    output: &Published,
+    counts: &mut Counts,
+) -> Result<(), RunError> {
+    counts.written += output.rows();
+    tell_changes(run, output, counts).await?;
+    run.store
+        .record_output(run.attempt, &recorded(output))
+        .await?;
+    Ok(())
+}
+
 async fn tell_changes(
     run: &RunContext,
     output: &Published,
     counts: &mut Counts,
 ) -> Result<(), RunError> {
-    let (change, name) = (&output.change, &output.name);
+    let name = &output.name;
     let mut count_as = |word: &str, rows: u64| {
         if rows > 0 {
             *counts.other.entry(String::from(word)).or_default() += rows;
+        }
+    };
+    let change = match &output.made {
+        Made::Now(change) => change,
+        Made::Before(committed) => {
+            count_as("discarded", committed.rows_discarded);
+            return Ok(());
         }
     };
     count_as("discarded", change.rows_discarded);
@@ -457,6 +603,13 @@ async fn tell_changes(
         let longest = counts.other.entry(String::from("publish_window_millis"));
         let longest = longest.or_default();
         *longest = millis.max(*longest);
+    }
+    if let Some(error) = &output.uncleared {
+        run.warn(format!(
+            "committed, but what was staged for {} could not be cleared away ({error}); the next run will",
+            output.location
+        ))
+        .await?;
     }
     for changed in &change.schema_changes {
         run.warn(format!("the schema of `{name}` changed: {changed}"))
@@ -473,6 +626,14 @@ async fn tell_changes(
 }
 
 fn recorded(output: &Published) -> store::Output {
+    let (added, removed, unchanged) = match &output.made {
+        Made::Now(change) => (
+            change.added.len() as u64,
+            (change.removed.len() + change.replaced()) as u64,
+            change.unchanged.len() as u64,
+        ),
+        Made::Before(committed) => (committed.added.files, committed.files_removed, 0),
+    };
     store::Output {
         name: output.name.clone(),
         location: output.location.clone(),
@@ -481,8 +642,8 @@ fn recorded(output: &Published) -> store::Output {
         files: output.totals.files,
         rows: output.totals.rows,
         bytes: output.totals.bytes,
-        files_added: output.change.added.len() as u64,
-        files_removed: output.change.removed.len() as u64,
-        files_unchanged: output.change.unchanged.len() as u64,
+        files_added: added,
+        files_removed: removed,
+        files_unchanged: unchanged,
     }
 }

@@ -266,6 +266,12 @@ pub trait RunStore: std::fmt::Debug + Send + Sync {
         limit: u32,
     ) -> Result<QuarantineSummary, StoreError>;
 
+    /// The stages of every attempt of a run, in the order in which they began.
+    ///
+    /// # Errors
+    /// None of its own; an unknown run has none.
+    async fn stages(&self, run: RunId) -> Result<Vec<Stage>, StoreError>;
+
     /// Everything that is known of a run as one document, read in one snapshot.
     ///
     /// # Errors

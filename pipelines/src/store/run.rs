@@ -21,7 +21,7 @@ pub enum RunState {
     Succeeded,
     /// Published, with items left in quarantine.
     Partial,
-    /// Ended by an error; nothing was published.
+    /// Ended by an error; nothing was published but what the error names.
     Failed,
     /// Stopped cleanly on request; it can be resumed.
     Cancelled,

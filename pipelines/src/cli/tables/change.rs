@@ -95,6 +95,7 @@ pub(super) async fn compact(
     };
     let peak = memory.report().peak;
     tell_compaction(session, &table, &done, Some((peak, settings.memory.value)))?;
+    tell_uncleared(session, &table, done.uncleared.as_deref());
     Ok(ExitStatus::Success)
 }
 
@@ -246,7 +247,18 @@ pub(super) async fn expire(
         )?,
         Output::Text => tell_expiry(session, &table, &expiry, arguments),
     }
+    tell_uncleared(session, &table, expiry.uncleared.as_deref());
     Ok(ExitStatus::Success)
+}
+
+fn tell_uncleared(session: &Session, table: &Table, error: Option<&str>) {
+    if let Some(error) = error {
+        session.printer.warning(format_args!(
+            "committed, but what was staged for {} could not be cleared away ({error}); the next run, or `pipelines clean`, \
+             will",
+            table.location()
+        ));
+    }
 }
 
 fn expiry_document(table: &Table, expiry: &Expiry, dry_run: bool) -> Value {

@@ -32,7 +32,7 @@ use super::error::StoreError;
 use super::identity::{RunAttempt, RunId, RunIdentity};
 use super::owner::OwnerAlive;
 use super::records::{
-    Chunk, LedgerTotals, MemorySnapshot, Output, Quarantined, StageEnd, StageName, Warning,
+    Chunk, LedgerTotals, MemorySnapshot, Output, Quarantined, Stage, StageEnd, StageName, Warning,
 };
 use super::run::{Claim, Decision, NewRun, Run, RunEnd, RunFilter, RunMode};
 
@@ -280,6 +280,11 @@ impl RunStore for SqliteRunStore {
         let mut connection = self.reader("list quarantined items").await?;
         self.quarantine_page(&mut connection, run, offset, limit)
             .await
+    }
+
+    async fn stages(&self, run: RunId) -> Result<Vec<Stage>, StoreError> {
+        let mut connection = self.reader("read the stages of a run").await?;
+        Self::stages(self, &mut connection, run).await
     }
 
     async fn document(&self, run: RunId) -> Result<RunDocument, StoreError> {

@@ -189,14 +189,44 @@ fn replace_replaces_the_whole_table() -> anyhow::Result<()> {
 }
 
 #[test]
-fn append_adds_rows_and_refuses_an_interval_that_it_has() -> anyhow::Result<()> {
+fn append_adds_an_interval_once_and_refuses_it_to_anything_else() -> anyhow::Result<()> {
     let workspace = workspace()?;
     publish(&workspace, "append", TWO_DAYS, FIRST)?;
     let expected = days(&[("2025-01-01", 2), ("2025-01-02", 3), ("2025-01-03", 1)]);
     assert_eq!(publish(&workspace, "append", NEXT_DAYS, SECOND)?, expected);
     let before = Folder::of(&workspace.path().join("table"))?;
-    let again = workspace.run(["run", "./days.sql", "--from", SECOND.0, "--to", SECOND.1])?;
-    again.expect(1, &["interval", "already committed", "overwrite"]);
+    let asked = ["run", "./days.sql", "--from", SECOND.0, "--to", SECOND.1];
+    let again = workspace.run(asked)?;
+    again.expect(
+        0,
+        &[
+            "`chosen` is committed already: commit 2 of",
+            "3 rows of `chosen` before",
+        ],
+    );
+    let restarted = workspace.run(asked.iter().chain(&["--restart", "--output", "json"]))?;
+    restarted.expect(0, &["which was asked for the same"]);
+    let document: Value = serde_json::from_str(&restarted.stdout)?;
+    assert_eq!(document["run"]["counts"]["written"], 3);
+    assert_eq!(document["outputs"][0]["commit"], 2);
+    // Another definition of the same pipeline, and another pipeline.
+    let text = std::fs::read_to_string(workspace.path().join("days.sql"))?;
+    let other = text.replace("SELECT * FROM days", "SELECT day, id + 1 AS id FROM days");
+    for (name, text, words) in [
+        ("days.sql", &other, "the definition has changed since"),
+        ("other.sql", &text, "of pipeline 'days'"),
+    ] {
+        workspace.write(name, text)?;
+        let refused = workspace.run([
+            "run",
+            &format!("./{name}"),
+            "--from",
+            SECOND.0,
+            "--to",
+            SECOND.1,
+        ])?;
+        refused.expect(1, &["interval", "already committed", "overwrite", words]);
+    }
     assert_eq!(
         before.changes(&Folder::of(&workspace.path().join("table"))?),
         [] as [String; 0]

@@ -81,7 +81,8 @@ pub(crate) async fn a_stage_keeps_its_first_start_and_its_last_end(fixture: &Fix
             .await
             .unwrap();
     }
-    let stages = store.document(run.id).await.unwrap().stages;
+    let stages = store.stages(run.id).await.unwrap();
+    assert_eq!(stages, store.document(run.id).await.unwrap().stages);
     assert_eq!(stages.len(), 2);
     assert_eq!((stages[0].attempt, stages[0].started_at), (1, at(10)));
     assert_eq!(
