@@ -42,6 +42,20 @@ impl Workspace {
         })
     }
 
+    /// The same on a filesystem in memory, where this machine has one: for tests that are about what is done to files, and
+    /// not about how long a disk takes.
+    ///
+    /// # Errors
+    /// When no temporary folder can be made.
+    pub fn in_memory(binary: impl Into<PathBuf>) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Ok(Self {
+            folder: folder.context("cannot make a temporary folder")?,
+            binary: binary.into(),
+            variables: BTreeMap::new(),
+        })
+    }
+
     /// The folder, which is the command's working directory.
     pub fn path(&self) -> &Path {
         self.folder.path()
@@ -80,8 +94,21 @@ impl Workspace {
         &self,
         arguments: impl IntoIterator<Item = S>,
     ) -> anyhow::Result<Outcome> {
+        self.run_with(&[], arguments)
+    }
+
+    /// Runs the binary to its end, with variables for this time only.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run_with<S: AsRef<OsStr>>(
+        &self,
+        variables: &[(String, String)],
+        arguments: impl IntoIterator<Item = S>,
+    ) -> anyhow::Result<Outcome> {
         let output = self
             .command(arguments)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .output()
             .context("cannot start the binary")?;
         Ok(Outcome {

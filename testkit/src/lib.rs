@@ -6,6 +6,7 @@
 pub mod certificates;
 pub mod cluster;
 mod command;
+mod file_calls;
 mod folder;
 pub mod network;
 mod ports;
@@ -16,6 +17,7 @@ mod services;
 pub mod tpch;
 
 pub use command::{Outcome, Workspace};
+pub use file_calls::{CallFault, FileCalls};
 pub use folder::Folder;
 pub use ports::free_port;
 pub use process::{Child, wait_for};

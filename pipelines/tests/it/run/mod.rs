@@ -16,6 +16,7 @@ mod cluster_tpch;
 mod commands;
 mod completeness;
 mod faults;
+mod file_calls;
 mod file_pipelines;
 mod members;
 mod readers;
