@@ -312,13 +312,10 @@ impl RunError {
         self.is_disk_full()
             || matches!(self, Self::Memory { .. })
             || matches!(self, Self::Cluster(error) if error.is_exhausted())
-            || self.causes().any(|cause| {
-                cause
-                    .downcast_ref::<DataFusionError>()
-                    .is_some_and(|error| {
-                        matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
-                    })
-            })
+            || self
+                .causes()
+                .filter_map(engine_error)
+                .any(|error| matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)))
     }
 
     fn is_disk_full(&self) -> bool {
@@ -327,7 +324,7 @@ impl RunError {
                 ||
                 cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
                     // Spill files are written by the engine, which hands the cause on as text.
-                    || cause.downcast_ref::<DataFusionError>().is_some_and(|e| e.to_string().contains("No space left on device"))
+                    || engine_error(cause).is_some_and(|e| e.to_string().contains("No space left on device"))
                     || cause.downcast_ref::<datafusion::parquet::errors::ParquetError>().is_some_and(|e| e.to_string().contains("No space left on device"))
             })
     }
@@ -344,6 +341,12 @@ impl From<tables::Error> for RunError {
     fn from(error: tables::Error) -> Self {
         Self::Care(Box::new(error))
     }
+}
+
+/// The engine's error that `cause` is. A variant's box is a cause of its own, which hides what is in it.
+fn engine_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a DataFusionError> {
+    let boxed = cause.downcast_ref::<Box<DataFusionError>>();
+    boxed.map(Box::as_ref).or(cause.downcast_ref())
 }
 
 fn care_status(error: &tables::Error) -> ExitStatus {

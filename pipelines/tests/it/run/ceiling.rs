@@ -133,7 +133,11 @@ fn settings_that_lift_what_the_budget_decided_are_refused_at_their_place() -> an
     let run = ["run", "./hostile.sql", "--memory", "256MiB"];
     let refused = workspace.run(run)?;
     refused.expect(3, &["hostile.sql:1:", "cannot be 20000", "2 at most"]);
-    assert!(!refused.stderr.contains("batch_size`"), "{}", refused.all());
+    assert!(
+        !refused.stderr.contains("`datafusion.execution.batch_size"),
+        "{}",
+        refused.all()
+    );
     Ok(())
 }
 
