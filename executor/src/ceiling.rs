@@ -52,9 +52,11 @@ impl Reaction for Ceiling {
         self.0.send_replace(Some(exceeded.clone()));
     }
 
-    fn end(&self, exceeded: &Exceeded) {
+    fn say(&self, exceeded: &Exceeded) {
         tracing::error!(%exceeded, "memory is exhausted, and ending the tasks did not free it: this executor ends");
     }
+
+    fn record(&self, _: &Exceeded) {}
 
     fn exit_code(&self) -> i32 {
         EXIT_CODE

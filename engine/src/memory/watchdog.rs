@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! below ──► above: stop() ──► below again: as before
-//!                         └─► still above after its patience, or much above: end(), and the process is over
+//!                         └─► still above after its patience, or much above: say(), record(), and the process is over
 //! ```
 
 use std::collections::BTreeSet;
@@ -26,8 +26,12 @@ const FASTEST: u64 = 4 << 20;
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(20);
 
-/// What may be done before the process ends takes so long at most.
-const LAST_WORDS: Duration = Duration::from_millis(40);
+/// Above the ceiling it is looked at as often.
+const NEAR: Duration = Duration::from_micros(250);
+
+/// Saying why the process ends takes so long at most, and recording it.
+const LAST_WORDS: Duration = Duration::from_millis(5);
+const LAST_RECORD: Duration = Duration::from_millis(40);
 
 /// A process that is beyond its ceiling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,9 +85,11 @@ pub trait Reaction: Send + Sync + 'static {
     /// Asks the work that may be the cause to stop. Must return at once.
     fn stop(&self, exceeded: &Exceeded);
 
-    /// The process ends after this, because asking did not help in time: says and records why. It has some tens of
-    /// milliseconds, less if memory goes on growing.
-    fn end(&self, exceeded: &Exceeded);
+    /// The process ends, because asking did not help in time: says why. It has a few milliseconds.
+    fn say(&self, exceeded: &Exceeded);
+
+    /// Then records why. It has some tens of milliseconds, less if memory goes on growing.
+    fn record(&self, exceeded: &Exceeded);
 
     /// The exit code then.
     fn exit_code(&self) -> i32;
@@ -150,7 +156,7 @@ fn watch(ceiling: u64, measured: &Resident, reaction: &Arc<dyn Reaction>, stoppe
         };
         let pause = match state {
             State::Below => pause(ceiling.saturating_sub(resident)),
-            _ => SHORTEST,
+            _ => NEAR,
         };
         match stopped.recv_timeout(pause) {
             Err(RecvTimeoutError::Timeout) => {}
@@ -188,8 +194,8 @@ enum State {
 impl State {
     /// The state after `resident` bytes were measured, and whether the work is to be asked to stop.
     fn next(self, ceiling: u64, resident: u64, now: Instant, patience: Duration) -> (Self, bool) {
-        // What is left of the twentieth by which a process may be above its ceiling is for the end.
-        let much = ceiling + ceiling / 32;
+        // Most of the twentieth by which a process may be above its ceiling is for the end, during which memory grows on.
+        let much = ceiling + ceiling / 100;
         match self {
             Self::Over(exceeded) => (Self::Over(exceeded), false),
             _ if resident <= ceiling => (Self::Below, false),
@@ -220,21 +226,23 @@ fn pause(left: u64) -> Duration {
     reason = "threads that do not yield hold the memory: only the end of the process frees it"
 )]
 fn end(measured: &Resident, reaction: &Arc<dyn Reaction>, exceeded: &Exceeded) {
-    let most = exceeded.ceiling + exceeded.ceiling / 24;
-    let deadline = Instant::now() + LAST_WORDS;
+    let most = exceeded.ceiling + exceeded.ceiling / 50;
+    let begun = Instant::now();
     let (done, waits) = mpsc::channel();
     let (speaker, last) = (Arc::clone(reaction), exceeded.clone());
+    // On a thread of its own, since whoever reads what is said may be slow.
     let speaking = thread::Builder::new().spawn(move || {
-        speaker.end(&last);
+        speaker.say(&last);
         // Nobody waits for it any more if it took too long.
         let _ = done.send(());
+        speaker.record(&last);
+        let _ = done.send(());
     });
-    while speaking.is_ok()
-        && Instant::now() < deadline
-        && measured.bytes().unwrap_or_default() < most
-    {
-        if waits.recv_timeout(SHORTEST) != Err(RecvTimeoutError::Timeout) {
-            break;
+    if speaking.is_ok() && waits.recv_timeout(LAST_WORDS).is_ok() {
+        while begun.elapsed() < LAST_RECORD && measured.bytes().unwrap_or_default() < most {
+            if waits.recv_timeout(NEAR) != Err(RecvTimeoutError::Timeout) {
+                break;
+            }
         }
     }
     std::process::exit(reaction.exit_code());
@@ -285,7 +293,7 @@ mod tests {
         let start = Instant::now();
         for (resident, later) in [
             (CEILING + 1, PATIENCE + SHORTEST),
-            (CEILING + CEILING / 30, Duration::ZERO),
+            (CEILING + CEILING / 90, Duration::ZERO),
         ] {
             let above = State::Above {
                 since: start,

@@ -67,22 +67,29 @@ struct Stop {
     runtime: Handle,
 }
 
+fn error_of(exceeded: &Exceeded) -> RunError {
+    RunError::Memory {
+        source: exceeded.clone(),
+    }
+}
+
 impl Reaction for Stop {
     fn stop(&self, exceeded: &Exceeded) {
         self.exceeded.get_or_init(|| exceeded.clone());
         self.cancel.cancel();
     }
 
-    fn end(&self, exceeded: &Exceeded) {
-        let error = RunError::Memory {
-            source: exceeded.clone(),
-        };
+    fn say(&self, exceeded: &Exceeded) {
+        let error = error_of(exceeded);
         self.printer.error(super::error::chain(&error));
         self.printer.hint(
             "what was committed before stays, and the next run clears up: give more memory with `--memory`, or less work at \
              once with `--preset low-memory`",
         );
-        self.runtime.block_on((self.record)(&error));
+    }
+
+    fn record(&self, exceeded: &Exceeded) {
+        self.runtime.block_on((self.record)(&error_of(exceeded)));
     }
 
     fn exit_code(&self) -> i32 {
