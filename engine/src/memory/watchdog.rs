@@ -26,6 +26,9 @@ const FASTEST: u64 = 4 << 20;
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(20);
 
+/// Ending a process takes so long where others want its processors too.
+const AHEAD: Duration = Duration::from_millis(5);
+
 /// Above the ceiling it is looked at as often.
 const NEAR: Duration = Duration::from_micros(250);
 
@@ -133,10 +136,12 @@ impl Drop for Watchdog {
 
 fn watch(ceiling: u64, measured: &Resident, reaction: &Arc<dyn Reaction>, stopped: &Receiver<()>) {
     let mut state = State::Below;
+    let mut growth = Growth::default();
     loop {
         let resident = measured.bytes().unwrap_or_default();
         let now = Instant::now();
-        state = match state.next(ceiling, resident, now, reaction.patience()) {
+        let soon = growth.soon(resident, now);
+        state = match state.next(ceiling, resident, soon, now, reaction.patience()) {
             (State::Above { since, .. }, true) => {
                 let exceeded = Exceeded {
                     ceiling,
@@ -155,6 +160,7 @@ fn watch(ceiling: u64, measured: &Resident, reaction: &Arc<dyn Reaction>, stoppe
             (state, _) => state,
         };
         let pause = match state {
+            State::Above { .. } if soon > much(ceiling) => Duration::ZERO,
             State::Below => pause(ceiling.saturating_sub(resident)),
             _ => NEAR,
         };
@@ -192,17 +198,22 @@ enum State {
 }
 
 impl State {
-    /// The state after `resident` bytes were measured, and whether the work is to be asked to stop.
-    fn next(self, ceiling: u64, resident: u64, now: Instant, patience: Duration) -> (Self, bool) {
-        // Most of the twentieth by which a process may be above its ceiling is for the end, during which memory grows on.
-        let much = ceiling + ceiling / 100;
+    /// The state after `resident` bytes were measured, with `soon` to come, and whether the work is to be asked to stop.
+    fn next(
+        self,
+        ceiling: u64,
+        resident: u64,
+        soon: u64,
+        now: Instant,
+        patience: Duration,
+    ) -> (Self, bool) {
         match self {
             Self::Over(exceeded) => (Self::Over(exceeded), false),
             _ if resident <= ceiling => (Self::Below, false),
             Self::Above {
                 since,
                 exceeded: Some(exceeded),
-            } if resident > much || now.duration_since(since) > patience => {
+            } if soon > much(ceiling) || now.duration_since(since) > patience => {
                 (Self::Over(exceeded), false)
             }
             Self::Below => {
@@ -217,6 +228,27 @@ impl State {
     }
 }
 
+/// Resident bytes above which there is no time for patience. Most of the twentieth by which a process may be above its ceiling
+/// is for the end, during which memory grows on.
+fn much(ceiling: u64) -> u64 {
+    ceiling + ceiling / 100
+}
+
+/// How fast memory grows.
+#[derive(Debug, Default)]
+struct Growth(Option<(u64, Instant)>);
+
+impl Growth {
+    /// What will be resident in [`AHEAD`] if it grows on as since the last call.
+    fn soon(&mut self, resident: u64, now: Instant) -> u64 {
+        let (before, since) = self.0.replace((resident, now)).unwrap_or((resident, now));
+        let grown = u128::from(resident.saturating_sub(before));
+        let passed = now.duration_since(since).as_nanos().max(1);
+        let ahead = grown * AHEAD.as_nanos() / passed;
+        resident.saturating_add(u64::try_from(ahead).unwrap_or(u64::MAX))
+    }
+}
+
 fn pause(left: u64) -> Duration {
     Duration::from_millis(left / FASTEST).clamp(SHORTEST, LONGEST)
 }
@@ -226,7 +258,7 @@ fn pause(left: u64) -> Duration {
     reason = "threads that do not yield hold the memory: only the end of the process frees it"
 )]
 fn end(measured: &Resident, reaction: &Arc<dyn Reaction>, exceeded: &Exceeded) {
-    let most = exceeded.ceiling + exceeded.ceiling / 50;
+    let most = much(exceeded.ceiling);
     let begun = Instant::now();
     let (done, waits) = mpsc::channel();
     let (speaker, last) = (Arc::clone(reaction), exceeded.clone());
@@ -275,7 +307,8 @@ mod tests {
     #[test]
     fn work_is_asked_to_stop_once_and_may_go_on_below_the_ceiling() {
         let start = Instant::now();
-        let next = |state: State, resident| state.next(CEILING, resident, start, PATIENCE);
+        let next =
+            |state: State, resident| state.next(CEILING, resident, resident, start, PATIENCE);
         assert_eq!(next(State::Below, CEILING), (State::Below, false));
         let (above, stop) = next(State::Below, CEILING + 1);
         assert!(stop && matches!(above, State::Above { .. }));
@@ -291,17 +324,27 @@ mod tests {
     #[test]
     fn a_process_that_stays_or_grows_above_its_ceiling_is_ended() {
         let start = Instant::now();
-        for (resident, later) in [
-            (CEILING + 1, PATIENCE + SHORTEST),
-            (CEILING + CEILING / 90, Duration::ZERO),
+        for (resident, soon, later) in [
+            (CEILING + 1, CEILING + 1, PATIENCE + SHORTEST),
+            (CEILING + CEILING / 90, CEILING + CEILING / 90, SHORTEST),
+            (CEILING + 1, CEILING + CEILING / 90, SHORTEST),
         ] {
             let above = State::Above {
                 since: start,
                 exceeded: Some(exceeded()),
             };
-            let (state, _) = above.next(CEILING, resident, start + later, PATIENCE);
+            let (state, _) = above.next(CEILING, resident, soon, start + later, PATIENCE);
             assert_eq!(state, State::Over(exceeded()));
         }
+    }
+
+    #[test]
+    fn memory_that_grows_is_expected_to_grow_on() {
+        let start = Instant::now();
+        let mut growth = Growth::default();
+        assert_eq!(growth.soon(1000, start), 1000);
+        assert_eq!(growth.soon(3000, start + AHEAD), 5000);
+        assert_eq!(growth.soon(2000, start + AHEAD * 2), 2000);
     }
 
     #[test]
