@@ -178,6 +178,28 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A record of the log is gone, though something tells that it was there. Its number must not be given again.
+    #[error(
+        "the log of table {table} lacks {record}, though {evidence}; nothing was changed. Restore the file in the control \
+         folder from a backup; without one, read the table's files into a new table at another location"
+    )]
+    LostRecord {
+        /// The table's location.
+        table: String,
+        /// The missing file, in the control folder.
+        record: String,
+        /// What tells of it.
+        evidence: String,
+    },
+    /// What was to be written into a control file is nothing that would be read back, such as a run's name with a line
+    /// break.
+    #[error("cannot write {path}: {reason}; nothing was published")]
+    Unrecordable {
+        /// The control file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A control file was written by a newer program.
     #[error(
         "{path} has format version {found}, this program knows up to {supported}; use the newer program"

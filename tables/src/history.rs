@@ -89,7 +89,8 @@ fn summary(record: &Record, before: Option<&Record>, done: bool) -> CommitSummar
         .map(|path| path.rsplit_once('/').map_or("", |(partition, _)| partition))
         .collect();
     // The record names the removed files only; the sums before and after tell what was in them.
-    let gone = |before: u64, came: u64, after: u64| (before + came).saturating_sub(after);
+    let gone =
+        |before: u64, came: u64, after: u64| before.saturating_add(came).saturating_sub(after);
     CommitSummary {
         number: record.number,
         committed_at: record.committed_at,

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::error::{Error, Result};
-use crate::log::{self, Newest, from_json, full_path, to_json};
+use crate::log::{self, ControlFile, Newest, from_json, full_path, to_json};
+use crate::parse;
 use crate::store::{Lock, Store};
 
 const KEY: &str = "lease.json";
@@ -46,10 +47,25 @@ impl fmt::Display for LeaseHolder {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct LeaseRecord {
     version: u64,
+    #[serde(deserialize_with = "parse::number")]
     epoch: u64,
+    #[serde(deserialize_with = "parse::line")]
     run_id: String,
     pid: u32,
     since: DateTime<Utc>,
+    /// The newest commit when the lease was taken: one that is missing later was lost.
+    #[serde(default, deserialize_with = "parse::number")]
+    newest: u64,
+}
+
+impl ControlFile for LeaseRecord {
+    fn check(&self) -> std::result::Result<(), String> {
+        // The next holder's is greater by one.
+        if self.epoch < parse::MAX_NUMBER {
+            return Ok(());
+        }
+        Err(format!("there is no epoch after {}", self.epoch))
+    }
 }
 
 /// The lease while this run has it; given back when dropped.
@@ -89,10 +105,14 @@ impl Lease {
             Some(newest) => log::read_record(store, newest.number).await?.epoch,
             None => 0,
         };
-        let last_epoch = read(store).await?.map_or(0, |record| record.epoch);
+        let last = read(store).await?;
+        let last_epoch = last.as_ref().map_or(0, |record| record.epoch);
+        let known = last.map_or(0, |record| record.newest);
+        log::expect(store, newest, known, "the lease of the last run").await?;
         let record = LeaseRecord {
             version: 1,
             epoch: last_epoch.max(committed_epoch) + 1,
+            newest: newest.map_or(0, |newest| newest.number),
             run_id: run_id.to_owned(),
             pid: std::process::id(),
             since: Utc::now(),

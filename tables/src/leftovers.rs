@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use crate::error::Result;
-use crate::log::{self, Intent};
+use crate::log;
+use crate::parse;
 use crate::table::Table;
 
 /// What is there that a table at rest does not have.
@@ -45,13 +46,11 @@ impl Table {
         let store = self.store.as_ref();
         let newest = log::newest(store).await?;
         let mut tokens: BTreeSet<String> = store.list_staged().await?.into_iter().collect();
+        tokens.retain(|name| parse::is_attempt(name));
         let intents = store.list("intents").await?;
-        tokens.extend(
-            intents
-                .iter()
-                .filter_map(|name| name.strip_suffix(".json"))
-                .map(str::to_owned),
-        );
+        let announced = intents.iter();
+        let announced = announced.filter_map(|name| parse::attempt_of_intent(name));
+        tokens.extend(announced.map(str::to_owned));
         let unfinished = newest
             .filter(|newest| !newest.done)
             .map(|newest| newest.number);
@@ -64,9 +63,7 @@ impl Table {
             .into_iter()
             .filter(|token| decided.as_ref() != Some(token))
         {
-            let key = log::intent_key(&token);
-            let content = store.read(&key).await?.unwrap_or_default();
-            let intent = log::from_json::<Intent>(&key, &content).ok();
+            let intent = log::read_intent(store, &token).await?;
             runs.push(LeftRun {
                 token,
                 begun_at: intent.as_ref().map(|intent| intent.begun_at),

@@ -37,6 +37,7 @@ mod log;
 mod merge;
 mod mode;
 mod options;
+mod parse;
 mod publish;
 mod recorded;
 mod recover;

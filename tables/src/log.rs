@@ -5,7 +5,7 @@
 //! way, holds all files of the table instead, so that the state is read from a bounded number of records and a small
 //! commit to a large table stays small.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -15,10 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::SchemaChange;
 use crate::error::{Error, Result};
+use crate::layout;
 use crate::mode::CommitMode;
+use crate::parse;
 use crate::recorded::RecordedOptions;
 use crate::schema::{ColumnRecord, TableSchema};
-use crate::store::{Expected, Store};
+use crate::store::{Expected, Store, max_bytes};
 use crate::transaction::Transaction;
 
 /// The format version that this program writes, and the newest it reads.
@@ -30,8 +32,10 @@ const SNAPSHOT_EVERY: u64 = 32;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Interval {
     /// First instant or day in the interval.
+    #[serde(deserialize_with = "parse::line")]
     pub start: String,
     /// First one after it.
+    #[serde(deserialize_with = "parse::line")]
     pub end: String,
 }
 
@@ -45,12 +49,16 @@ impl fmt::Display for Interval {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFile {
     /// Relative to the table: the partition path and the file's name.
+    #[serde(deserialize_with = "parse::published")]
     pub path: String,
     /// Rows in it.
+    #[serde(deserialize_with = "parse::number")]
     pub rows: u64,
     /// Its size in bytes.
+    #[serde(deserialize_with = "parse::number")]
     pub bytes: u64,
     /// SHA-256 of its bytes, in hexadecimal.
+    #[serde(deserialize_with = "parse::sha256")]
     pub sha256: String,
 }
 
@@ -67,12 +75,16 @@ impl DataFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Totals {
     /// Files.
+    #[serde(deserialize_with = "parse::number")]
     pub files: u64,
     /// Partitions that have files.
+    #[serde(deserialize_with = "parse::number")]
     pub partitions: u64,
     /// Rows.
+    #[serde(deserialize_with = "parse::number")]
     pub rows: u64,
     /// Bytes.
+    #[serde(deserialize_with = "parse::number")]
     pub bytes: u64,
 }
 
@@ -82,8 +94,9 @@ impl Totals {
         let mut partitions = HashSet::new();
         for file in files {
             totals.files += 1;
-            totals.rows += file.rows;
-            totals.bytes += file.bytes;
+            // Sums that would not fit are those of no table: they differ from what the record says.
+            totals.rows = totals.rows.saturating_add(file.rows);
+            totals.bytes = totals.bytes.saturating_add(file.bytes);
             partitions.insert(file.partition());
         }
         totals.partitions = partitions.len() as u64;
@@ -149,6 +162,7 @@ impl Commit {
 pub(crate) struct AddedFile {
     #[serde(flatten)]
     pub(crate) file: DataFile,
+    #[serde(deserialize_with = "parse::staged")]
     pub(crate) staged: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) upload: String,
@@ -179,37 +193,52 @@ pub(crate) struct Snapshot {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) version: u64,
+    #[serde(deserialize_with = "parse::number")]
     pub(crate) number: u64,
+    #[serde(deserialize_with = "parse::line")]
     pub(crate) run_id: String,
     /// Names the staging area of the run; differs in every attempt.
+    #[serde(deserialize_with = "parse::token")]
     pub(crate) token: String,
+    #[serde(deserialize_with = "parse::number")]
     pub(crate) epoch: u64,
     pub(crate) mode: CommitMode,
     pub(crate) interval: Option<Interval>,
     pub(crate) committed_at: DateTime<Utc>,
+    #[serde(default, deserialize_with = "parse::optional_line")]
     pub(crate) plan_fingerprint: Option<String>,
     /// Who publishes what; not known of runs that did not say so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) transaction: Option<Transaction>,
     pub(crate) cursors: serde_json::Value,
+    #[serde(default, deserialize_with = "parse::optional_number")]
     pub(crate) rows_read: Option<u64>,
     /// Rows that the run staged, before any merge.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "parse::optional_number"
+    )]
     pub(crate) rows_staged: Option<u64>,
     pub(crate) partition_by: Vec<String>,
     pub(crate) columns: Vec<ColumnRecord>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) schema_changes: Vec<SchemaChange>,
     /// Rows that the run left out because they do not fit the schema.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "parse::number")]
     pub(crate) rows_discarded: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) options: Option<RecordedOptions>,
     pub(crate) totals: Totals,
     pub(crate) added: Vec<AddedFile>,
+    #[serde(deserialize_with = "parse::all_published")]
     pub(crate) removed: Vec<String>,
     /// The run that this record keeps from committing under its number. Such a record changes nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "parse::optional_line",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) fences: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) snapshot: Option<Snapshot>,
@@ -219,9 +248,13 @@ pub(crate) struct Record {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Intent {
     pub(crate) version: u64,
+    #[serde(deserialize_with = "parse::line")]
     pub(crate) run_id: String,
+    #[serde(deserialize_with = "parse::token")]
     pub(crate) token: String,
+    #[serde(deserialize_with = "parse::number")]
     pub(crate) epoch: u64,
+    #[serde(deserialize_with = "parse::number")]
     pub(crate) base: u64,
     pub(crate) mode: CommitMode,
     pub(crate) begun_at: DateTime<Utc>,
@@ -238,6 +271,87 @@ impl Intent {
             mode,
             begun_at: Utc::now(),
         }
+    }
+}
+
+impl ControlFile for Intent {
+    fn check(&self) -> std::result::Result<(), String> {
+        if parse::is_attempt(&self.token) {
+            return Ok(());
+        }
+        Err(format!("{:?} is not the name of an attempt", self.token))
+    }
+}
+
+impl ControlFile for Record {
+    fn check(&self) -> std::result::Result<(), String> {
+        if self.number == 0 {
+            return Err("commits are numbered from 1".to_owned());
+        }
+        if self.fences.is_some() != (self.mode == CommitMode::Fence) {
+            return Err("only a fence names a run that it keeps off".to_owned());
+        }
+        if self.fences.is_some() && !(self.added.is_empty() && self.removed.is_empty()) {
+            return Err("a fence changes nothing".to_owned());
+        }
+        if self.precedes_the_table() && self.snapshot.as_ref().is_some_and(Snapshot::has_files) {
+            return Err("it has files and no columns".to_owned());
+        }
+        let folder = format!("{}/", self.token);
+        if let Some(added) = (self.added.iter()).find(|added| !added.staged.starts_with(&folder)) {
+            return Err(format!(
+                "{:?} was staged by another attempt than {}",
+                added.staged, self.token
+            ));
+        }
+        let removed = self.removed.iter();
+        let added = self.added.iter().map(|added| &added.file.path);
+        distinct(added.clone().chain(removed))?;
+        in_partitions(added, &self.partition_by)?;
+        if let Some(snapshot) = &self.snapshot {
+            let files = snapshot.files.iter().map(|file| &file.path);
+            distinct(files.clone())?;
+            in_partitions(files, &self.partition_by)?;
+        }
+        Ok(())
+    }
+}
+
+/// A file that comes and goes in one commit would be there or not by the order of the steps.
+fn distinct<'a>(keys: impl Iterator<Item = &'a String>) -> std::result::Result<(), String> {
+    let mut seen = HashSet::new();
+    match keys.into_iter().find(|key| !seen.insert(key.as_str())) {
+        Some(key) => Err(format!("it names {key:?} twice")),
+        None => Ok(()),
+    }
+}
+
+/// Files lie in the folders of their table's partitions, so that none lands beside them.
+fn in_partitions<'a>(
+    mut keys: impl Iterator<Item = &'a String>,
+    partition_by: &[String],
+) -> std::result::Result<(), String> {
+    let columns: Vec<String> = partition_by
+        .iter()
+        .map(|column| format!("{}=", layout::escape(column)))
+        .collect();
+    let fits = |key: &String| {
+        let folders = key.split('/').count() - 1;
+        folders == columns.len()
+            && (key.split('/').zip(&columns)).all(|(folder, column)| folder.starts_with(column))
+    };
+    match keys.find(|key| !fits(key)) {
+        Some(key) => Err(format!(
+            "{key:?} is not in a partition by ({})",
+            partition_by.join(", ")
+        )),
+        None => Ok(()),
+    }
+}
+
+impl Snapshot {
+    fn has_files(&self) -> bool {
+        !self.files.is_empty()
     }
 }
 
@@ -323,15 +437,42 @@ pub(crate) fn intent_key(token: &str) -> String {
     format!("intents/{token}.json")
 }
 
+/// A control file in JSON. Its fields are parsed by [`parse`]; this is what must hold among them.
+pub(crate) trait ControlFile: Serialize + DeserializeOwned {
+    /// Says what does not fit together.
+    fn check(&self) -> std::result::Result<(), String>;
+}
+
 /// Spells a control object, for people to read too.
-pub(crate) fn to_json<T: Serialize>(key: &str, value: &T) -> Result<bytes::Bytes> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|error| damaged(key, error))?;
+///
+/// # Errors
+/// [`Error::Unrecordable`] for what could not be read back: it must not be written, least of all as a decision.
+pub(crate) fn to_json<T: ControlFile>(key: &str, value: &T) -> Result<bytes::Bytes> {
+    let refused = |reason: String| Error::Unrecordable {
+        path: key.to_owned(),
+        reason,
+    };
+    let mut text = serde_json::to_vec_pretty(value).map_err(|error| refused(error.to_string()))?;
     text.push(b'\n');
+    let limit = max_bytes(key);
+    if text.len() as u64 > limit {
+        return Err(refused(format!(
+            "it would have {} bytes, and {limit} are the most that are read",
+            text.len()
+        )));
+    }
+    parsed::<T>(&text).map_err(refused)?;
     Ok(text.into())
 }
 
+fn parsed<T: ControlFile>(content: &[u8]) -> std::result::Result<T, String> {
+    let value: T = serde_json::from_slice(content).map_err(|error| error.to_string())?;
+    value.check()?;
+    Ok(value)
+}
+
 /// Reads a control object of a version that this program knows.
-pub(crate) fn from_json<T: DeserializeOwned>(key: &str, content: &[u8]) -> Result<T> {
+pub(crate) fn from_json<T: ControlFile>(key: &str, content: &[u8]) -> Result<T> {
     #[derive(Deserialize)]
     struct Versioned {
         version: u64,
@@ -345,7 +486,7 @@ pub(crate) fn from_json<T: DeserializeOwned>(key: &str, content: &[u8]) -> Resul
             supported: VERSION,
         });
     }
-    serde_json::from_slice(content).map_err(|error| damaged(key, error))
+    parsed(content).map_err(|reason| damaged(key, reason))
 }
 
 fn damaged(key: &str, reason: impl fmt::Display) -> Error {
@@ -362,20 +503,91 @@ pub(crate) struct Newest {
     pub(crate) done: bool,
 }
 
+/// The newest record. Records are numbered from 1 and never removed, so the log is whole if none of them, up to the
+/// greatest number that anything names, is missing.
+///
+/// # Errors
+/// [`Error::LostRecord`] where one is: its number would be given again, and its rows be forgotten or doubled.
 pub(crate) async fn newest(store: &dyn Store) -> Result<Option<Newest>> {
-    let mut records = Vec::new();
-    let mut done = HashSet::new();
+    let mut records = BTreeSet::new();
+    let mut done = BTreeSet::new();
     for name in store.list("commits").await? {
-        match name.split_once('.') {
-            Some((number, "json")) => records.extend(number.parse::<u64>()),
-            Some((number, "done")) => done.extend(number.parse::<u64>()),
-            _ => {}
+        match commit_of(&name) {
+            Some((number, Part::Record)) => drop(records.insert(number)),
+            Some((number, Part::Done)) => drop(done.insert(number)),
+            // Not a name that this program gives: somebody's copy.
+            None => {}
         }
     }
-    Ok(records.into_iter().max().map(|number| Newest {
+    let Some(number) = records.last().max(done.last()).copied() else {
+        return Ok(None);
+    };
+    if records.len() as u64 != number {
+        // A listing that a commit overtakes may show a mark and not its record: that one is asked for by its name. At
+        // the first that is not there it ends, so a mark of any number costs no more.
+        for missing in (1..=number).filter(|number| !records.contains(number)) {
+            if store.read(&record_key(missing)).await?.is_none() {
+                let evidence = if done.contains(&missing) {
+                    format!("{} says that it was carried out", done_key(missing))
+                } else {
+                    format!("commit {number} came after it")
+                };
+                return Err(lost(store, missing, evidence));
+            }
+        }
+    }
+    Ok(Some(Newest {
         number,
         done: done.contains(&number),
     }))
+}
+
+/// Refuses a log that ends before a commit that something else knows of.
+///
+/// # Errors
+/// [`Error::LostRecord`] if there is no commit `known` by now.
+pub(crate) async fn expect(
+    store: &dyn Store,
+    newest: Option<Newest>,
+    known: u64,
+    whence: &str,
+) -> Result<()> {
+    if newest.is_some_and(|newest| newest.number >= known) || known == 0 {
+        return Ok(());
+    }
+    // Of those from the newest to that one, the first is what has to be restored first.
+    let missing = newest.map_or(1, |newest| newest.number + 1);
+    Err(lost(
+        store,
+        missing,
+        format!("{whence} knows commit {known}"),
+    ))
+}
+
+fn lost(store: &dyn Store, number: u64, evidence: String) -> Error {
+    Error::LostRecord {
+        table: store.location().to_owned(),
+        record: record_key(number),
+        evidence,
+    }
+}
+
+/// What a file in the folder of the commits is.
+enum Part {
+    Record,
+    Done,
+}
+
+/// The commit that a name in the folder of the commits tells; `None` for a file that is not ours.
+fn commit_of(name: &str) -> Option<(u64, Part)> {
+    let (digits, _) = name.split_once('.')?;
+    let number = digits.parse().ok()?;
+    let is = |key: String| key.strip_prefix("commits/") == Some(name);
+    match number {
+        1..=parse::MAX_NUMBER if is(record_key(number)) => Some((number, Part::Record)),
+        1..=parse::MAX_NUMBER if is(done_key(number)) => Some((number, Part::Done)),
+        _ => None,
+    }
 }
 
 pub(crate) async fn read_record(store: &dyn Store, number: u64) -> Result<Record> {
@@ -392,6 +604,40 @@ pub(crate) async fn read_record(store: &dyn Store, number: u64) -> Result<Record
         ));
     }
     Ok(record)
+}
+
+/// What an attempt announced; `None` if it cannot be read, or is not of that attempt: a damaged intent is no reason to
+/// keep what it announced.
+pub(crate) async fn read_intent(store: &dyn Store, token: &str) -> Result<Option<Intent>> {
+    let key = intent_key(token);
+    let content = store.read(&key).await?.unwrap_or_default();
+    let intent = from_json::<Intent>(&key, &content).ok();
+    Ok(intent.filter(|intent| intent.token == token))
+}
+
+/// A decided record that is to be carried out, compared with the state before it: it removes and replaces files that the
+/// table has, adds others, and ends in the state that it says. T-5 holds for a record that was tampered with, too.
+///
+/// # Errors
+/// [`Error::DamagedRecord`] if it does not follow from the record before.
+pub(crate) async fn read_decided(store: &dyn Store, number: u64) -> Result<Record> {
+    let record = read_record(store, number).await?;
+    let base = match number {
+        0 | 1 => None,
+        number => Box::pin(read_state(store, number - 1)).await?,
+    };
+    let refused = |reason| damaged(&full_path(store, &record_key(number)), reason);
+    let mut state = State::of(base.as_ref());
+    state.follow(&record).map_err(refused)?;
+    let totals = Totals::of(state.files.values());
+    if totals != record.totals {
+        return Err(refused(differs(record.totals, totals)));
+    }
+    Ok(record)
+}
+
+fn differs(said: Totals, found: Totals) -> String {
+    format!("it says {said:?}, the files say {found:?}")
 }
 
 /// A control object as a message names it.
@@ -419,8 +665,16 @@ pub(crate) async fn read_state(store: &dyn Store, number: u64) -> Result<Option<
         records.push(read_record(store, before).await?);
     }
     let mut state = State::default();
-    for record in records.iter().rev() {
-        state.apply(record);
+    for (position, record) in records.iter().rev().enumerate() {
+        // The oldest has all files: what was before it is not looked at.
+        let followed = if position == 0 {
+            state.apply(record);
+            Ok(())
+        } else {
+            state.follow(record)
+        };
+        followed
+            .map_err(|reason| damaged(&full_path(store, &record_key(record.number)), reason))?;
     }
     state.into_commit(store, records.swap_remove(0)).map(Some)
 }
@@ -430,6 +684,18 @@ pub(crate) async fn read_state(store: &dyn Store, number: u64) -> Result<Option<
 struct State {
     files: BTreeMap<String, DataFile>,
     intervals: Vec<Interval>,
+}
+
+impl From<&Snapshot> for State {
+    fn from(snapshot: &Snapshot) -> Self {
+        let files = snapshot.files.iter();
+        Self {
+            files: files
+                .map(|file| (file.path.clone(), file.clone()))
+                .collect(),
+            intervals: snapshot.intervals.clone(),
+        }
+    }
 }
 
 impl State {
@@ -448,16 +714,49 @@ impl State {
         }
     }
 
-    fn apply(&mut self, record: &Record) {
-        if let Some(snapshot) = &record.snapshot {
-            self.files = snapshot
-                .files
-                .iter()
-                .map(|file| (file.path.clone(), file.clone()))
-                .collect();
-            self.intervals.clone_from(&snapshot.intervals);
-            return;
+    /// Applies a record to the state before it, which it must fit.
+    fn follow(&mut self, record: &Record) -> std::result::Result<(), String> {
+        let gone = |path: &&String| !self.files.contains_key(*path);
+        if let Some(path) = record.removed.iter().find(gone) {
+            return Err(format!(
+                "it removes {path:?}, which the table does not have"
+            ));
         }
+        let wrong =
+            |added: &&AddedFile| self.files.contains_key(&added.file.path) != added.replaces;
+        if let Some(added) = record.added.iter().find(wrong) {
+            return Err(format!(
+                "it adds {:?}, which the table {}",
+                added.file.path,
+                if added.replaces {
+                    "does not have to be replaced"
+                } else {
+                    "has already"
+                }
+            ));
+        }
+        self.change(record);
+        match &record.snapshot {
+            Some(snapshot) if Self::from(snapshot).files != self.files => {
+                Err("its list of all files is not what its change makes".to_owned())
+            }
+            Some(snapshot) => {
+                *self = Self::from(snapshot);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Applies a record to whatever was before it.
+    fn apply(&mut self, record: &Record) {
+        match &record.snapshot {
+            Some(snapshot) => *self = Self::from(snapshot),
+            None => self.change(record),
+        }
+    }
+
+    fn change(&mut self, record: &Record) {
         for path in &record.removed {
             self.files.remove(path);
         }
@@ -480,10 +779,7 @@ impl State {
         let files: Vec<DataFile> = self.files.into_values().collect();
         let totals = Totals::of(&files);
         if totals != record.totals {
-            return Err(damaged(
-                &key,
-                format!("it says {:?}, the files say {totals:?}", record.totals),
-            ));
+            return Err(damaged(&key, differs(record.totals, totals)));
         }
         let schema = TableSchema::from_record(&record.columns, &record.partition_by)
             .map_err(|reason| damaged(&key, reason))?;

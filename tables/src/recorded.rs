@@ -8,6 +8,10 @@ use crate::options::{
     Compression, Dictionary, KeyScope, PublishMode, SortKey, Statistics, TableOptions,
 };
 
+/// More rows in a row group, or more bytes in one or in a file, are as good as no limit; and sums of them fit.
+const MOST_ROWS: usize = 1 << 40;
+const MOST_BYTES: usize = 1 << 50;
+
 /// How the newest publishing run laid the table out. Care of the table (compaction, retention) carries it over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedOptions {
@@ -95,7 +99,7 @@ impl RecordedOptions {
                     nulls_first: key.nulls_first,
                 })
                 .collect(),
-            split_rows: self.split_rows,
+            split_rows: self.split_rows.map(|rows| rows.max(1)),
             // A compression that a newer program wrote is no reason to leave the table alone.
             compression: self
                 .compression
@@ -105,9 +109,9 @@ impl RecordedOptions {
             order: Vec::new(),
             key_scope: KeyScope::default(),
             contract: Contract::default(),
-            row_group_rows: self.row_group_rows.max(1),
-            row_group_bytes: self.row_group_bytes.max(1),
-            target_file_bytes: self.target_file_bytes.max(1),
+            row_group_rows: self.row_group_rows.clamp(1, MOST_ROWS),
+            row_group_bytes: self.row_group_bytes.clamp(1, MOST_BYTES),
+            target_file_bytes: self.target_file_bytes.clamp(1, MOST_BYTES as u64),
             dictionary: self.dictionary.clone(),
             statistics: self.statistics,
             bloom_filter: self.bloom_filter.clone(),

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use crate::error::{Error, Result};
 use crate::lease::Lease;
 use crate::log::{self, AddedFile, Intent, Newest, Record};
+use crate::parse;
 use crate::store::{Store, StoreResult};
 
 /// What recovery found and did. Equal to the default if the table was at rest.
@@ -46,13 +47,15 @@ pub(crate) async fn recover(
     }
     let mut leftovers: BTreeMap<String, Leftover> = BTreeMap::new();
     for name in store.list("intents").await? {
-        let Some(token) = name.strip_suffix(".json") else {
+        let Some(token) = parse::attempt_of_intent(&name) else {
+            leave_alone(store, "intents", &name);
             continue;
         };
-        let key = log::intent_key(token);
-        let content = store.read(&key).await?.unwrap_or_default();
-        // A damaged intent is no reason to keep what it announced.
-        let intent = log::from_json::<Intent>(&key, &content).ok();
+        let intent = log::read_intent(store, token).await?;
+        if let Some(intent) = &intent {
+            let whence = format!("run {}", intent.run_id);
+            log::expect(store, newest, intent.base, &whence).await?;
+        }
         leftovers.insert(token.to_owned(), Leftover::Announced(intent));
     }
     if !lease.is_exclusive() {
@@ -60,6 +63,10 @@ pub(crate) async fn recover(
     }
     // Whatever is staged now belongs to no commit: decided ones are in place, and no other run can decide one.
     for token in store.list_staged().await? {
+        if !parse::is_attempt(&token) {
+            leave_alone(store, "staging", &token);
+            continue;
+        }
         leftovers.entry(token).or_insert(Leftover::Staged);
     }
     let committed = match newest {
@@ -84,6 +91,16 @@ pub(crate) async fn recover(
         );
     }
     Ok((recovery, newest))
+}
+
+/// T-5: what is not named as an attempt is nobody's of ours.
+fn leave_alone(store: &dyn Store, folder: &str, name: &str) {
+    warn!(
+        table = store.location(),
+        folder,
+        name = format!("{name:?}"),
+        "left alone what no run is named as"
+    );
 }
 
 /// What a run left: its intent, if it can be read, or staged files alone.
@@ -113,7 +130,7 @@ impl Leftover {
 }
 
 async fn finish(store: &dyn Store, number: u64, recovery: &mut Recovery) -> Result<()> {
-    let record = log::read_record(store, number).await?;
+    let record = log::read_decided(store, number).await?;
     warn!(
         table = store.location(),
         commit = number,
@@ -205,9 +222,11 @@ async fn fence(
                 fenced = fenced.join(", "),
                 "fenced off a run that did not end"
             );
-        } else {
-            finish(store, next, recovery).await?;
+            // Each of them began after a record that is there, so this was the last number that it could take. One whose
+            // announcement cannot be read would otherwise be fenced off for ever.
+            return Ok(());
         }
+        finish(store, next, recovery).await?;
     }
 }
 

@@ -5,14 +5,19 @@
 //! spelling may change with the version or with the data. A table's files must not: every column is normalized to one
 //! plain spelling and every field may be NULL, so that a day whose column is all NULL has the same file schema.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{
     DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit,
 };
+use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::row::{RowConverter, SortField};
 use serde::{Deserialize, Serialize};
+
+/// The longest name of a type without fields, in bytes: there are zones of time with long names.
+const MAX_TYPE_BYTES: usize = 256;
 
 /// The schema of a table and the columns it is partitioned by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -321,9 +326,9 @@ impl ColumnRecord {
             {
                 ("List", "") => DataType::List(field(only()?)?),
                 ("FixedSizeList", size) => {
-                    let size = size
-                        .parse()
-                        .map_err(|_| format!("column {} has the list size {size:?}", self.name))?;
+                    let size = size.parse().ok().filter(|size| *size >= 0).ok_or_else(|| {
+                        format!("column {} has the list size {size:?}", self.name)
+                    })?;
                     DataType::FixedSizeList(field(only()?)?, size)
                 }
                 ("Struct", "") => DataType::Struct(
@@ -334,14 +339,40 @@ impl ColumnRecord {
                         .into(),
                 ),
                 ("Map", sorted) => normalize_map(&field(only()?)?, sorted == "sorted")?,
-                _ => self.data_type.parse().map_err(|error| {
-                    format!(
-                        "column {} has the unknown type {}: {error}",
-                        self.name, self.data_type
-                    )
-                })?,
+                _ => self.plain_type()?,
             },
         )
+    }
+
+    /// Types without fields. Long texts are not parsed: the arrow crate goes as deep as they do.
+    fn plain_type(&self) -> Result<DataType, String> {
+        let unknown = |reason: String| {
+            let shown: String = self.data_type.chars().take(MAX_TYPE_BYTES).collect();
+            format!(
+                "column {} has the unknown type {shown}: {reason}",
+                self.name
+            )
+        };
+        if self.data_type.len() > MAX_TYPE_BYTES {
+            return Err(unknown("it is too long".to_owned()));
+        }
+        let parsed: DataType =
+            (self.data_type.parse()).map_err(|error: ArrowError| unknown(error.to_string()))?;
+        let digits = |precision: u8, scale: i8, most: u8| {
+            (1..=most).contains(&precision) && i32::from(scale) <= i32::from(precision)
+        };
+        let possible = match parsed {
+            DataType::Decimal32(precision, scale) => digits(precision, scale, 9),
+            DataType::Decimal64(precision, scale) => digits(precision, scale, 18),
+            DataType::Decimal128(precision, scale) => digits(precision, scale, 38),
+            DataType::Decimal256(precision, scale) => digits(precision, scale, 76),
+            DataType::FixedSizeBinary(bytes) => bytes >= 0,
+            _ => true,
+        };
+        if !possible || normalize(&parsed).as_ref() != Ok(&parsed) {
+            return Err(unknown("no column of a table has it".to_owned()));
+        }
+        Ok(parsed)
     }
 }
 
@@ -354,7 +385,8 @@ impl TableSchema {
             .collect()
     }
 
-    /// Reads the log's spelling back; the error names the column and the type that this program does not know.
+    /// Reads the log's spelling back; the error names the column and the type that this program does not know, or the
+    /// column that is there twice or not at all.
     pub(crate) fn from_record(
         columns: &[ColumnRecord],
         partition_by: &[String],
@@ -363,6 +395,18 @@ impl TableSchema {
             .iter()
             .map(|column| Ok(Field::new(&column.name, column.to_type()?, true)))
             .collect();
+        let mut names = HashSet::new();
+        if let Some(twice) = (columns.iter()).find(|column| !names.insert(column.name.as_str())) {
+            return Err(format!("two columns are called {}", twice.name));
+        }
+        let mut folders = HashSet::new();
+        for column in partition_by {
+            if !names.contains(column.as_str()) || !folders.insert(column.as_str()) {
+                return Err(format!(
+                    "{column} is no column, or partitions the table twice"
+                ));
+            }
+        }
         Ok(Self {
             columns: Arc::new(Schema::new(fields?)),
             partition_by: partition_by.to_vec(),

@@ -91,6 +91,15 @@ pub enum StoreError {
         #[source]
         source: Box<Self>,
     },
+    /// A name leads elsewhere: followed, it would let files outside the table be moved or deleted.
+    #[error(
+        "{path} is a symbolic link, and none is followed below a table or its control folder; nothing was done there. \
+         Put a folder in its place, or remove it"
+    )]
+    Link {
+        /// The link.
+        path: String,
+    },
     /// The table's folder is on another filesystem than its control folder, so a rename is not atomic.
     #[error(
         "{path} is on another filesystem than {control}, so files cannot be published in one step; choose a table \
@@ -167,6 +176,25 @@ pub struct Expected {
     pub sha256: String,
 }
 
+/// The most bytes of a control object that are read: of a record, which may hold all files of the table, some millions
+/// of them; of others, which hold a few lines. A larger one is not ours.
+pub(crate) fn max_bytes(key: &str) -> u64 {
+    if key.starts_with("commits/") {
+        1 << 30
+    } else {
+        1 << 20
+    }
+}
+
+fn too_many_bytes(path: String, bytes: u64, limit: u64) -> StoreError {
+    StoreError::Damaged {
+        path,
+        reason: format!(
+            "it has {bytes} bytes, and a control file has {limit} at most; restore it from a backup"
+        ),
+    }
+}
+
 /// The storage of one table. All calls may be repeated after a failure; a call that failed may nevertheless have taken
 /// effect. Dropping a future may leave the call to finish by itself.
 #[async_trait]
@@ -207,7 +235,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// where the system sees to it, after a while where it is a lease.
     async fn lock(&self) -> StoreResult<Option<Box<dyn Lock>>>;
 
-    /// The content of a control object, `None` if there is none.
+    /// The content of a control object, `None` if there is none. One that is too large to be ours is refused unread.
     async fn read(&self, key: &str) -> StoreResult<Option<Bytes>>;
 
     /// Writes or replaces a control object, atomically and durably.

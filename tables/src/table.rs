@@ -111,6 +111,7 @@ impl Table {
     pub async fn recover(&self) -> Result<Recovery> {
         if log::newest(self.store.as_ref()).await?.is_none()
             && self.store.list("intents").await?.is_empty()
+            && self.store.list_staged().await?.is_empty()
         {
             // There is no table, and looking must not make one.
             return Ok(Recovery::default());

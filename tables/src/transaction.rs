@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::log::{self, Commit, Interval, Record, Totals};
 use crate::mode::CommitMode;
 use crate::options::PublishMode;
+use crate::parse;
 use crate::recover::Recovery;
 use crate::store::Store;
 
@@ -23,10 +24,13 @@ const READ_AHEAD: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transaction {
     /// Who publishes: the pipeline's name.
+    #[serde(deserialize_with = "parse::line")]
     pub application: String,
     /// What was asked for: a digest of the definition and its parameters.
+    #[serde(deserialize_with = "parse::line")]
     pub request: String,
     /// Which of the run's outputs.
+    #[serde(deserialize_with = "parse::line")]
     pub output: String,
 }
 

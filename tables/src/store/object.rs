@@ -25,15 +25,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
-use object_store::{Error as ObjectError, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use object_store::{
+    Error as ObjectError, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutPayload,
+};
 use tokio::sync::Semaphore;
 use url::Url;
 
 use super::{
     Expected, Lock, PublishedFile, StageTarget, StagedUpload, Store, StoreError, StoreResult,
+    max_bytes, too_many_bytes,
 };
+use crate::parse::attempt_of_file;
 use crate::storage::{Bucket, StorageOptions, bucket, fault, is_missing_bucket};
-use leftovers::attempt_of;
 use probe::Properties;
 use upload::{Note, ObjectUpload};
 
@@ -166,6 +169,18 @@ impl BucketStore {
         fault(action, self.named(path), self.bucket.provider(), error)
     }
 
+    /// The content of a control object, unless it is too large to be ours.
+    async fn content(&self, key: &str, path: &Path, found: GetResult) -> StoreResult<Bytes> {
+        let limit = max_bytes(key);
+        if found.meta.size > limit {
+            return Err(too_many_bytes(self.named(path), found.meta.size, limit));
+        }
+        found
+            .bytes()
+            .await
+            .map_err(|error| self.fault("read", path, error))
+    }
+
     fn url(&self, path: &Path, folder: bool) -> StoreResult<Url> {
         let mut url = self.bucket.root().clone();
         match url.path_segments_mut() {
@@ -258,11 +273,10 @@ impl Store for BucketStore {
 
     async fn read(&self, key: &str) -> StoreResult<Option<Bytes>> {
         let path = self.control_path(key)?;
-        let failed = |error| self.fault("read", &path, error);
         match self.store().get(&path).await {
-            Ok(found) => Ok(Some(found.bytes().await.map_err(failed)?)),
+            Ok(found) => self.content(key, &path, found).await.map(Some),
             Err(error @ ObjectError::NotFound { .. }) if !is_missing_bucket(&error) => Ok(None),
-            Err(error) => Err(failed(error)),
+            Err(error) => Err(self.fault("read", &path, error)),
         }
     }
 
@@ -368,7 +382,7 @@ impl Store for BucketStore {
         if look {
             // A begin that was answered twice has an upload that nobody knows.
             let mut pending = self.pending().await?;
-            pending.retain(|(path, _)| attempt_of(path.as_ref()) == Some(name));
+            pending.retain(|(path, _)| attempt_of_file(path.as_ref()) == Some(name));
             self.drop_uploads(pending).await?;
         }
         self.delete_below(&self.staged_path(name)?).await?;

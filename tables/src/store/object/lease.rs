@@ -30,6 +30,7 @@ use uuid::Uuid;
 use super::super::{Lock, StoreError, StoreResult};
 use super::BucketStore;
 use super::owner::Owner;
+use crate::parse;
 use crate::storage::is_missing_bucket;
 
 const KEY: &str = "lock.json";
@@ -53,11 +54,14 @@ fn held<T>(change: impl FnOnce(&mut HashSet<String>) -> T) -> T {
 struct LockFile {
     version: u64,
     /// Differs every time the lease is taken.
+    #[serde(deserialize_with = "parse::line")]
     token: String,
     owner: Owner,
     since: DateTime<Utc>,
+    #[serde(deserialize_with = "parse::number")]
     ttl_millis: u64,
     /// Grows with every sign of life.
+    #[serde(deserialize_with = "parse::number")]
     renewed: u64,
     released: bool,
 }
@@ -116,8 +120,7 @@ impl Access {
             Err(error) => return Err(self.fault("read", error)),
         };
         let meta = found.meta.clone();
-        let content = found.bytes().await;
-        let content = content.map_err(|error| self.fault("read", error))?;
+        let content = self.store.content(KEY, &self.path, found).await?;
         let file = serde_json::from_slice(&content).map_err(|error| StoreError::Damaged {
             path: self.store.named(&self.path),
             reason: format!("{error}; if no run is alive, delete it"),

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::super::StoreResult;
 use super::{BucketStore, PARALLEL_REQUESTS};
+use crate::parse::attempt_of_file;
 use crate::storage::is_missing_bucket;
 
 impl BucketStore {
@@ -72,7 +73,7 @@ impl BucketStore {
                 }
             };
             for upload in listed {
-                if attempt_of(&upload.key).is_some()
+                if attempt_of_file(&upload.key).is_some()
                     && let Ok(path) = Path::parse(&upload.key)
                 {
                     found.push((path, upload.id));
@@ -98,54 +99,5 @@ impl BucketStore {
             .try_for_each(|_| async { Ok(()) })
             .await
             .map_err(|error| self.fault("delete", folder, error))
-    }
-}
-
-/// The attempt that a data file's name carries: `part-00000-<12 hexadecimal digits>.parquet`, with 8 digits more where the
-/// table has no order (`write::names`).
-pub(super) fn attempt_of(key: &str) -> Option<&str> {
-    let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
-    let (ordinal, token) = name
-        .strip_prefix("part-")?
-        .strip_suffix(".parquet")?
-        .split_once('-')?;
-    let (token, suffix) = match token.split_once('-') {
-        Some((token, suffix)) => (token, Some(suffix)),
-        None => (token, None),
-    };
-    let lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    let is_hex = |text: &str, length| text.len() == length && text.bytes().all(lower_hex);
-    (ordinal.len() >= 5
-        && ordinal.bytes().all(|byte| byte.is_ascii_digit())
-        && is_hex(token, 12)
-        && suffix.is_none_or(|suffix| is_hex(suffix, 8)))
-    .then_some(token)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_of_data_files_are_taken_for_ours() {
-        assert_eq!(
-            attempt_of("lake/t/city=a/part-00000-0123456789ab.parquet"),
-            Some("0123456789ab")
-        );
-        assert_eq!(
-            attempt_of("part-00001-0123456789ab-89abcdef.parquet"),
-            Some("0123456789ab")
-        );
-        for foreign in [
-            "lake/t/part-00000-0123456789ab-.parquet",
-            "lake/t/part-00000-0123456789ab-89abcdef-.parquet",
-            "lake/t/part-00000-0123456789AB.parquet",
-            "lake/t/part-00000-0123456789abc.parquet",
-            "lake/t/part-0-0123456789ab.parquet",
-            "lake/t/part-00000-0123456789ab.parquet.tmp",
-            "lake/t/upload.parquet",
-        ] {
-            assert_eq!(attempt_of(foreign), None, "{foreign}");
-        }
     }
 }

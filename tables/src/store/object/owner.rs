@@ -5,15 +5,20 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
+use crate::parse;
+
 /// A process, as the holder of a lease is named. Fields are `None` where the system does not tell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Owner {
     pub(super) pid: u32,
     /// The machine's name; for people.
+    #[serde(default, deserialize_with = "parse::optional_line")]
     pub(super) host: Option<String>,
     /// The running boot of the machine.
+    #[serde(default, deserialize_with = "parse::optional_line")]
     boot: Option<String>,
     /// Containers of one machine number their processes apart.
+    #[serde(default, deserialize_with = "parse::optional_line")]
     pid_space: Option<String>,
     /// When the process began, in the kernel's ticks: numbers are given again.
     begun: Option<u64>,

@@ -35,10 +35,23 @@ pub(super) enum Note {
 
 impl Note {
     pub(super) fn parse(file: &Expected) -> StoreResult<Self> {
-        serde_json::from_str(&file.upload).map_err(|error| StoreError::Damaged {
+        let damaged = |reason: String| StoreError::Damaged {
             path: file.staged.clone(),
-            reason: format!("the note of its upload cannot be read: {error}"),
-        })
+            reason: format!("the note of its upload cannot be read: {reason}"),
+        };
+        let note: Self =
+            serde_json::from_str(&file.upload).map_err(|error| damaged(error.to_string()))?;
+        // They go into requests as they are.
+        let sane = |text: &String| !text.is_empty() && !text.chars().any(char::is_control);
+        match &note {
+            Self::Upload { id, parts } if !sane(id) || !parts.iter().all(sane) => {
+                Err(damaged("a name of it is none".to_owned()))
+            }
+            Self::Upload { parts, .. } if parts.len() > MAX_PARTS => {
+                Err(damaged(format!("it has {} parts", parts.len())))
+            }
+            _ => Ok(note),
+        }
     }
 }
 
