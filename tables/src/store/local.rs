@@ -3,11 +3,12 @@
 
 mod durable;
 mod files;
+mod folder;
 mod handles;
 mod look;
 
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -19,14 +20,19 @@ use url::Url;
 
 use super::{
     Expected, Lock, PublishedFile, StageTarget, StagedUpload, Store, StoreError, StoreResult,
+    max_bytes, too_many_bytes,
 };
 use durable::Durable;
 use files::{
-    Known, at, blocking, create_folders, create_new, for_each, names_in, parent_of, remove_file,
-    remove_folder, sync_folder, up_to, url_of, verify,
+    Known, at, blocking, content_of, create_durably, create_folders, for_each, parent_of,
+    remove_folder, sync_folder, url_of, verify,
 };
+use folder::{Folder, split};
 use handles::{LocalLock, LocalUpload};
-use look::{digest_of, files_below};
+use look::{any_below, digest_of, files_below};
+
+/// A folder that is made in the table and removed at once.
+const PROBE: &str = ".spillway-probe";
 
 /// A table in a folder of the local filesystem, with its control folder beside it.
 #[derive(Debug, Clone)]
@@ -57,31 +63,76 @@ impl LocalStore {
         })
     }
 
-    fn control_path(&self, key: &str) -> PathBuf {
-        self.control.join(key)
-    }
-
     fn staged_path(&self, key: &str) -> PathBuf {
         self.control.join("staging").join(key)
     }
 
-    fn published_path(&self, key: &str) -> PathBuf {
-        self.table.join(key)
+    /// The control folder. Unlike the table's, which the user names, it is ours alone, and no link to elsewhere.
+    fn control(&self) -> StoreResult<Option<Folder>> {
+        let Some(parent) = Folder::open(parent_of(&self.control)?)? else {
+            return Ok(None);
+        };
+        parent.below(&self.control_name())
     }
 
-    /// Writes `content` under a name of its own, durably, and returns that name.
-    fn write_aside(&self, content: &[u8]) -> StoreResult<PathBuf> {
-        let folder = self.control_path("tmp");
-        create_folders(&folder)?;
-        let path = folder.join(uuid::Uuid::now_v7().to_string());
-        let mut file = create_new(&path)?;
+    fn control_name(&self) -> String {
+        let name = self.control.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// The control folder, which is made if need be, with the folders above it.
+    fn make_control(&self) -> StoreResult<Folder> {
+        create_durably(parent_of(&self.control)?)?;
+        let parent = parent_of(&self.control)?;
+        let opened = Folder::open(parent)?;
+        let opened = opened.ok_or_else(|| at("open", parent, io::ErrorKind::NotFound.into()))?;
+        opened.make_below(&self.control_name())
+    }
+
+    /// A folder of the control folder; `None` if it is not there.
+    fn control_folder(&self, key: &str) -> StoreResult<Option<Folder>> {
+        match self.control()? {
+            Some(control) => control.below(key),
+            None => Ok(None),
+        }
+    }
+
+    /// A folder of the staging area; `None` if it is not there.
+    fn staged_folder(&self, key: &str) -> StoreResult<Option<Folder>> {
+        match self.control_folder("staging")? {
+            Some(staging) => staging.below(key),
+            None => Ok(None),
+        }
+    }
+
+    /// A folder of the table; `None` if it is not there.
+    fn table_folder(&self, key: &str) -> StoreResult<Option<Folder>> {
+        match Folder::open(&self.table)? {
+            Some(table) => table.below(key),
+            None => Ok(None),
+        }
+    }
+
+    fn published_file(&self, key: &str) -> StoreResult<Option<File>> {
+        let (folder, name) = split(key);
+        match self.table_folder(folder)? {
+            Some(folder) => folder.file(name),
+            None => Ok(None),
+        }
+    }
+
+    /// Writes `content` under a name of its own, durably, and returns that name with its folder.
+    fn write_aside(&self, control: &Folder, content: &[u8]) -> StoreResult<(Folder, String)> {
+        let folder = control.make_below("tmp")?;
+        let name = uuid::Uuid::now_v7().to_string();
+        let mut file = folder.create(&name)?;
         let written = file.write_all(content).and_then(|()| file.sync_all());
-        written.map_err(|error| {
+        if let Err(error) = written {
             // Best effort: on a full disk the leftover itself is the problem. `sweep` takes what remains.
-            let _ = fs::remove_file(&path);
-            at("write", &path, error)
-        })?;
-        Ok(path)
+            drop(folder.remove_file(&name));
+            return Err(at("write", &folder.path_of(&name), error));
+        }
+        Ok((folder, name))
     }
 }
 
@@ -92,11 +143,14 @@ impl Store for LocalStore {
     }
 
     fn staged_url(&self, folder: &str) -> StoreResult<Url> {
+        // Whoever opens the URL would follow links; so there are none on the way.
+        self.staged_folder(folder)?;
         url_of(&self.staged_path(folder), true)
     }
 
     fn published_url(&self, key: &str) -> StoreResult<Url> {
-        url_of(&self.published_path(key), false)
+        self.published_file(key)?;
+        url_of(&self.table.join(key), false)
     }
 
     /// A rename replaces.
@@ -105,56 +159,43 @@ impl Store for LocalStore {
     }
 
     async fn prepare(&self) -> StoreResult<()> {
-        let (table, control) = (self.table.clone(), self.control.clone());
+        let store = self.clone();
         blocking("prepare the control folder", move || {
+            let control = store.make_control()?;
             for folder in ["commits", "intents", "staging", "tmp"] {
-                create_folders(&control.join(folder))?;
+                control.make_below(folder)?;
             }
-            sync_folder(parent_of(&control)?)?;
-            let device = |path: &Path| {
-                fs::metadata(path).map(|metadata| (metadata.dev(), metadata.is_dir()))
+            control.sync()?;
+            sync_folder(parent_of(&store.control)?)?;
+            let Some(table) = Folder::open(&store.table)? else {
+                return Ok(());
             };
-            match device(&table) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                Err(error) => return Err(at("look at", &table, error)),
-                Ok((_, false)) => {
-                    return Err(at(
-                        "write into",
-                        &table,
-                        io::ErrorKind::NotADirectory.into(),
-                    ));
-                }
-                Ok((of_table, true)) => {
-                    let (of_control, _) =
-                        device(&control).map_err(|error| at("look at", &control, error))?;
-                    if of_table != of_control {
-                        return Err(StoreError::OtherFilesystem {
-                            path: table.display().to_string(),
-                            control: control.display().to_string(),
-                        });
-                    }
-                }
+            if table.metadata()?.dev() != control.metadata()?.dev() {
+                return Err(StoreError::OtherFilesystem {
+                    path: store.table.display().to_string(),
+                    control: store.control.display().to_string(),
+                });
             }
             // Publishing must not be the first to notice that the table's folder cannot be written.
             // The probe is a folder, because a file would be visible (T-1), and has one name, so that none piles up.
-            let probe = table.join(".spillway-probe");
-            create_folders(&probe)?;
-            fs::remove_dir(&probe).map_err(|error| at("delete", &probe, error))
+            table.make_below(PROBE)?;
+            table.remove_empty(PROBE).map(drop)
         })
         .await
     }
 
     async fn lock(&self) -> StoreResult<Option<Box<dyn Lock>>> {
-        let path = self.control_path("lock");
+        let store = self.clone();
         blocking("take the lock", move || {
-            let file = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(&path);
-            let file = file.map_err(|error| at("open", &path, error))?;
+            let control = store.make_control()?;
+            let file = control.lock_file("lock")?;
+            let path = control.path_of("lock");
             match file.try_lock() {
-                Ok(()) => Ok(Some(Box::new(LocalLock::new(file, path)) as Box<dyn Lock>)),
+                Ok(()) => {
+                    // A holder that died may have decided without making it durable. What is read from here on stays.
+                    control.make_below("commits")?.sync()?;
+                    Ok(Some(Box::new(LocalLock::new(file, path)) as Box<dyn Lock>))
+                }
                 Err(TryLockError::WouldBlock) => Ok(None),
                 Err(TryLockError::Error(error)) => Err(at("lock", &path, error)),
             }
@@ -163,99 +204,133 @@ impl Store for LocalStore {
     }
 
     async fn read(&self, key: &str) -> StoreResult<Option<Bytes>> {
-        let path = self.control_path(key);
-        blocking("read", move || match fs::read(&path) {
-            Ok(content) => Ok(Some(content.into())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(at("read", &path, error)),
+        let (store, key) = (self.clone(), key.to_owned());
+        blocking("read", move || {
+            let (folder, name) = split(&key);
+            let Some(folder) = store.control_folder(folder)? else {
+                return Ok(None);
+            };
+            match folder.file(name)? {
+                Some(file) => content_of(file, &folder.path_of(name), max_bytes(&key)).map(Some),
+                None => Ok(None),
+            }
         })
         .await
     }
 
     async fn put(&self, key: &str, content: Bytes) -> StoreResult<()> {
-        let (store, path) = (self.clone(), self.control_path(key));
+        let (store, key) = (self.clone(), key.to_owned());
         blocking("write", move || {
-            let aside = store.write_aside(&content)?;
-            let folder = parent_of(&path)?;
+            let control = store.make_control()?;
+            let (tmp, aside) = store.write_aside(&control, &content)?;
+            let (folder, name) = split(&key);
             // An attempt's own folder of the staging area.
-            fs::create_dir_all(folder).map_err(|error| at("make", folder, error))?;
-            fs::rename(&aside, &path).map_err(|error| at("write", &path, error))?;
-            sync_folder(folder)
+            let folder = control.make_below(folder)?;
+            if !tmp.rename(&aside, &folder, name)? {
+                let path = tmp.path_of(&aside);
+                return Err(at("write", &path, io::ErrorKind::NotFound.into()));
+            }
+            folder.sync()
         })
         .await
     }
 
     async fn put_if_absent(&self, key: &str, content: Bytes) -> StoreResult<bool> {
-        let (store, path) = (self.clone(), self.control_path(key));
+        let (store, key) = (self.clone(), key.to_owned());
         blocking("write", move || {
-            let aside = store.write_aside(&content)?;
+            let control = store.make_control()?;
+            let (tmp, aside) = store.write_aside(&control, &content)?;
+            let (folder, name) = split(&key);
+            let folder = control.make_below(folder)?;
             // A link, unlike a rename, fails if the name is taken; and the name never shows half the content.
-            let written = match fs::hard_link(&aside, &path) {
-                Ok(()) => sync_folder(parent_of(&path)?)
+            let linked = tmp.link(&aside, &folder, name);
+            let written = match linked {
+                Ok(true) => folder
+                    .sync()
                     .map(|()| true)
                     .map_err(|error| StoreError::NotDurable {
-                        path: path.display().to_string(),
+                        path: folder.path_of(name).display().to_string(),
                         source: Box::new(error),
                     }),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-                Err(error) => Err(at("write", &path, error)),
+                not => not,
             };
             // Best effort: it says nothing about what was written. `sweep` takes what remains.
-            let _ = fs::remove_file(&aside);
+            let _ = tmp.remove_file(&aside);
             written
         })
         .await
     }
 
     async fn make_durable(&self, folder: &str) -> StoreResult<()> {
-        let path = self.control_path(folder);
-        blocking("sync folder", move || sync_folder(&path)).await
+        let (store, folder) = (self.clone(), folder.to_owned());
+        blocking("sync folder", move || {
+            match store.control_folder(&folder)? {
+                Some(folder) => folder.sync(),
+                None => Ok(()),
+            }
+        })
+        .await
     }
 
     async fn list(&self, folder: &str) -> StoreResult<Vec<String>> {
-        let path = self.control_path(folder);
-        blocking("list", move || names_in(&path)).await
+        let (store, folder) = (self.clone(), folder.to_owned());
+        blocking("list", move || match store.control_folder(&folder)? {
+            Some(folder) => folder.names(),
+            None => Ok(Vec::new()),
+        })
+        .await
     }
 
     async fn delete(&self, key: &str) -> StoreResult<()> {
-        let path = self.control_path(key);
+        let (store, key) = (self.clone(), key.to_owned());
         blocking("delete", move || {
-            remove_file(&path)?;
-            sync_folder(parent_of(&path)?)
+            let (folder, name) = split(&key);
+            let Some(folder) = store.control_folder(folder)? else {
+                return Ok(());
+            };
+            folder.remove_file(name)?;
+            folder.sync()
         })
         .await
     }
 
     async fn stage(&self, target: &StageTarget) -> StoreResult<Box<dyn StagedUpload>> {
-        let path = self.staged_path(&target.staged);
-        Ok(Box::new(LocalUpload::new(path, &self.durable)))
+        Ok(Box::new(LocalUpload::new(
+            self.clone(),
+            target.staged.clone(),
+        )))
     }
 
     async fn seal(&self, files: &[Expected]) -> StoreResult<()> {
         self.durable.settled().await?;
         let (store, files) = (self.clone(), files.to_vec());
         blocking("seal staged files", move || {
+            let Some(control) = store.control()? else {
+                let path = &store.control;
+                return Err(at("open folder", path, io::ErrorKind::NotFound.into()));
+            };
             for_each(&files, |file| {
                 let path = store.staged_path(&file.staged);
-                let known = if store.durable.take(&path) {
-                    Known::Durable
-                } else {
-                    // Another process wrote it: one that was stopped, or one of a cluster.
-                    Known::Nothing
+                let (folder, name) = split(&file.staged);
+                let found = match store.staged_folder(folder)? {
+                    Some(folder) => folder.file(name)?,
+                    None => None,
                 };
-                verify(&path, file, known)
+                let known = match &found {
+                    Some(found) if store.durable.take(found) => Known::Durable,
+                    // Another process wrote it: one that was stopped, or one of a cluster.
+                    _ => Known::Nothing,
+                };
+                verify(found, &path, file, known)
             })?;
-            let paths: Vec<PathBuf> = files
+            let keys: Vec<String> = files
                 .iter()
-                .map(|file| store.staged_path(&file.staged))
+                .map(|file| format!("staging/{}", file.staged))
                 .collect();
-            let folders: BTreeSet<&Path> = paths
-                .iter()
-                .filter_map(|path| path.parent())
-                .flat_map(|folder| up_to(folder, &store.control))
-                .collect();
-            let folders: Vec<&Path> = folders.into_iter().collect();
-            for_each(&folders, |folder| sync_folder(folder))
+            // The control folder itself is durable since it was prepared.
+            let folders: BTreeSet<&str> = keys.iter().flat_map(|key| folders_of(key)).collect();
+            let folders: Vec<&str> = folders.into_iter().collect();
+            for_each(&folders, |folder| sync_below(&control, folder))
         })
         .await
     }
@@ -265,26 +340,45 @@ impl Store for LocalStore {
     }
 
     async fn give_up(&self, folder: &str) -> StoreResult<()> {
-        let path = self.staged_path(folder);
+        let (store, key) = (self.clone(), folder.to_owned());
         blocking("delete staged files", move || {
-            remove_folder(&path)?;
+            let (attempt, name) = split(&key);
+            let Some(folder) = store.staged_folder(attempt)? else {
+                return Ok(());
+            };
+            remove_folder(&folder, name)?;
             // The attempt's own, if nothing else is in it any more: the run may have dropped it before.
-            drop(fs::remove_dir(parent_of(&path)?));
-            Ok(())
+            let (above, attempt) = split(attempt);
+            match store.staged_folder(above)? {
+                Some(staging) if !attempt.is_empty() => staging.remove_empty(attempt).map(drop),
+                _ => Ok(()),
+            }
         })
         .await
     }
 
     async fn abort(&self, name: &str) -> StoreResult<()> {
-        let path = self.staged_path(name);
-        blocking("delete staged files", move || remove_folder(&path)).await
+        let (store, name) = (self.clone(), name.to_owned());
+        blocking("delete staged files", move || {
+            match store.staged_folder("")? {
+                Some(staging) => remove_folder(&staging, &name),
+                None => Ok(()),
+            }
+        })
+        .await
     }
 
     async fn sweep(&self) -> StoreResult<()> {
-        let folder = self.control_path("tmp");
+        let store = self.clone();
         blocking("delete leftovers", move || {
-            for name in names_in(&folder)? {
-                remove_file(&folder.join(name))?;
+            let Some(folder) = store.control_folder("tmp")? else {
+                return Ok(());
+            };
+            // Of our naming only: each is named by a UUID.
+            for name in folder.names()? {
+                if uuid::Uuid::parse_str(&name).is_ok() {
+                    folder.remove_file(&name)?;
+                }
             }
             Ok(())
         })
@@ -292,33 +386,45 @@ impl Store for LocalStore {
     }
 
     async fn complete(&self, file: &Expected, published: &str) -> StoreResult<()> {
-        let (from, to) = (
-            self.staged_path(&file.staged),
-            self.published_path(published),
-        );
-        let file = file.clone();
+        let (store, file, key) = (self.clone(), file.clone(), published.to_owned());
         blocking("publish", move || {
-            create_folders(parent_of(&to)?)?;
-            match fs::rename(&from, &to) {
-                Ok(()) => Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    verify(&to, &file, Known::Synced)
-                }
-                Err(error) => Err(at("publish", &to, error)),
+            let (partition, name) = split(&key);
+            create_folders(&store.table)?;
+            let table = Folder::open(&store.table)?
+                .ok_or_else(|| at("open", &store.table, io::ErrorKind::NotFound.into()))?;
+            let (staged_in, staged_name) = split(&file.staged);
+            if let Some(staged) = store.staged_folder(staged_in)?
+                // A link would be published as one.
+                && staged.file(staged_name)?.is_some()
+                && staged.rename(staged_name, &table.make_below(partition)?, name)?
+            {
+                return Ok(());
             }
+            let found = match table.below(partition)? {
+                Some(folder) => folder.file(name)?,
+                None => None,
+            };
+            verify(found, &store.table.join(&key), &file, Known::Synced)
         })
         .await
     }
 
     async fn remove(&self, published: &str) -> StoreResult<()> {
-        let (table, path) = (self.table.clone(), self.published_path(published));
+        let (store, key) = (self.clone(), published.to_owned());
         blocking("delete", move || {
-            remove_file(&path)?;
+            let (mut partition, name) = split(&key);
+            let Some(table) = store.table_folder("")? else {
+                return Ok(());
+            };
+            if let Some(folder) = table.below(partition)? {
+                folder.remove_file(name)?;
+            }
             // Partition folders that this emptied go too; a folder with anything in it refuses, and stays.
-            let folders = parent_of(&path)?;
-            for folder in up_to(folders, &table).filter(|folder| *folder != table) {
-                if fs::remove_dir(folder).is_err() {
-                    break;
+            while !partition.is_empty() {
+                let (above, name) = split(partition);
+                match table.below(above)? {
+                    Some(folder) if folder.remove_empty(name)? => partition = above,
+                    _ => break,
                 }
             }
             Ok(())
@@ -327,53 +433,66 @@ impl Store for LocalStore {
     }
 
     async fn settle(&self, folders: &[String]) -> StoreResult<()> {
-        let table = self.table.clone();
-        let folders: Vec<PathBuf> = folders
-            .iter()
-            .map(|folder| self.published_path(folder))
-            .collect();
+        let (store, folders) = (self.clone(), folders.to_vec());
         blocking("sync folders", move || {
-            let mut all: BTreeSet<&Path> = folders
+            let table = store.table_folder("")?;
+            let all: BTreeSet<&str> = folders
                 .iter()
-                .flat_map(|folder| up_to(folder, &table))
+                .flat_map(|folder| {
+                    std::iter::successors(Some(folder.as_str()), |folder| {
+                        (!folder.is_empty()).then(|| split(folder).0)
+                    })
+                })
                 .collect();
-            all.insert(parent_of(&table)?);
-            let all: Vec<&Path> = all.into_iter().collect();
-            for_each(&all, |folder| sync_folder(folder))
+            let all: Vec<&str> = all.into_iter().collect();
+            if let Some(table) = &table {
+                for_each(&all, |folder| sync_below(table, folder))?;
+            }
+            sync_folder(parent_of(&store.table)?)
         })
         .await
     }
 
     async fn list_published(&self) -> StoreResult<Vec<PublishedFile>> {
-        let table = self.table.clone();
-        blocking("list the table", move || files_below(&table)).await
+        let store = self.clone();
+        blocking("list the table", move || match store.table_folder("")? {
+            Some(table) => files_below(&table),
+            None => Ok(Vec::new()),
+        })
+        .await
     }
 
     async fn published_digest(&self, published: &str) -> StoreResult<Option<String>> {
-        let path = self.published_path(published);
-        blocking("read", move || digest_of(&path)).await
+        let (store, key) = (self.clone(), published.to_owned());
+        blocking("read", move || match store.published_file(&key)? {
+            Some(file) => digest_of(file, &store.table.join(&key)).map(Some),
+            None => Ok(None),
+        })
+        .await
     }
 
     async fn any_published(&self) -> StoreResult<Option<String>> {
-        let table = self.table.clone();
+        let store = self.clone();
         blocking("look into the table", move || {
-            let mut folders = vec![table.clone()];
-            while let Some(folder) = folders.pop() {
-                for name in names_in(&folder)?
-                    .into_iter()
-                    .filter(|name| !name.starts_with('.'))
-                {
-                    let path = folder.join(name);
-                    if path.is_dir() {
-                        folders.push(path);
-                    } else {
-                        let key = path.strip_prefix(&table).unwrap_or(&path);
-                        return Ok(Some(key.display().to_string()));
-                    }
-                }
-            }
-            Ok(None)
+            let Some(table) = store.table_folder("")? else {
+                return Ok(None);
+            };
+            any_below(&table)
         })
         .await
+    }
+}
+
+/// The folders of a key below the one that it is in, without that one.
+fn folders_of(key: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(split(key).0), |folder| Some(split(folder).0))
+        .take_while(|folder| !folder.is_empty())
+}
+
+/// Makes what happened in a folder durable; one that a removal emptied and took away has nothing left to make so.
+fn sync_below(root: &Folder, key: &str) -> StoreResult<()> {
+    match root.below(key)? {
+        Some(folder) => folder.sync(),
+        None => Ok(()),
     }
 }

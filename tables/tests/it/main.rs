@@ -5,6 +5,7 @@ mod azure;
 mod care;
 mod care_faults;
 mod child;
+mod control_files;
 mod disk;
 mod encoding;
 mod every_partition;

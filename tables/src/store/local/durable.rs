@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
@@ -73,8 +73,8 @@ impl Durable {
     }
 
     /// Whether this very file was finished and synced by this process, and is as it was. Forgets it.
-    pub(super) fn take(&self, path: &Path) -> bool {
-        let Ok(metadata) = std::fs::metadata(path) else {
+    pub(super) fn take(&self, file: &File) -> bool {
+        let Ok(metadata) = file.metadata() else {
             return false;
         };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

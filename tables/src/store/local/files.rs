@@ -1,16 +1,18 @@
 //! The file operations under the local store: each names the path it failed at. Knows no tables and no keys.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{Expected, StoreError, StoreResult};
+use super::folder::Folder;
+use super::{Expected, StoreError, StoreResult, too_many_bytes};
 
 /// Threads that verify and sync staged files, or sync folders. They wait for the disk rather than compute, and the more
 /// wait together, the fewer journal writes the filesystem makes.
@@ -37,12 +39,35 @@ pub(super) fn create_folders(path: &Path) -> StoreResult<()> {
     fs::create_dir_all(path).map_err(|error| at("create folder", path, error))
 }
 
-pub(super) fn create_new(path: &Path) -> StoreResult<File> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .map_err(|error| at("create", path, error))
+/// Makes a folder with those above it, so that they are there after a power failure too: what is in a folder is lost
+/// with its name.
+pub(super) fn create_durably(path: &Path) -> StoreResult<()> {
+    let made: Vec<&Path> = path
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        .collect();
+    create_folders(path)?;
+    for folder in made.into_iter().rev() {
+        sync_folder(parent_of(folder)?)?;
+    }
+    Ok(())
+}
+
+/// The whole content of an open control file, which must not have more bytes than `limit`.
+pub(super) fn content_of(file: File, path: &Path, limit: u64) -> StoreResult<Bytes> {
+    let unread = |error| at("read", path, error);
+    let bytes = file.metadata().map_err(unread)?.len();
+    let mut content = Vec::new();
+    if bytes <= limit {
+        // It may grow meanwhile.
+        let mut file = file.take(limit + 1);
+        file.read_to_end(&mut content).map_err(unread)?;
+    }
+    let bytes = bytes.max(content.len() as u64);
+    if bytes > limit {
+        return Err(too_many_bytes(path.display().to_string(), bytes, limit));
+    }
+    Ok(content.into())
 }
 
 pub(super) fn sync_folder(path: &Path) -> StoreResult<()> {
@@ -75,17 +100,19 @@ pub(super) enum Known {
     Nothing,
 }
 
-/// Compares a file with what was written, as far as `known` leaves it open.
-pub(super) fn verify(path: &Path, expected: &Expected, known: Known) -> StoreResult<()> {
+/// Compares a file, opened at `path` if it is there, with what was written, as far as `known` leaves it open.
+pub(super) fn verify(
+    file: Option<File>,
+    path: &Path,
+    expected: &Expected,
+    known: Known,
+) -> StoreResult<()> {
     let damaged = |reason: String| StoreError::Damaged {
         path: path.display().to_string(),
         reason,
     };
-    let mut file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(damaged("it is gone".to_owned()));
-        }
-        other => other.map_err(|error| at("open", path, error))?,
+    let Some(mut file) = file else {
+        return Err(damaged("it is gone".to_owned()));
     };
     if known == Known::Nothing {
         file.sync_all().map_err(|error| at("sync", path, error))?;
@@ -154,13 +181,6 @@ pub(super) fn for_each<T: Sync>(
     })
 }
 
-/// `folder` and everything above it up to and including `root`.
-pub(super) fn up_to<'a>(folder: &'a Path, root: &'a Path) -> impl Iterator<Item = &'a Path> {
-    folder
-        .ancestors()
-        .take_while(move |ancestor| ancestor.starts_with(root))
-}
-
 pub(super) fn url_of(path: &Path, folder: bool) -> StoreResult<Url> {
     let url = if folder {
         Url::from_directory_path(path)
@@ -177,42 +197,20 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Removes a folder with all that is in it; one that is not there is no error. A writer of a run that died may put files
 /// into it meanwhile, until it notices that what it looks for is gone.
-pub(super) fn remove_folder(path: &Path) -> StoreResult<()> {
+pub(super) fn remove_folder(folder: &Folder, name: &str) -> StoreResult<()> {
     let deadline = Instant::now() + WRITERS_STOP;
     loop {
-        match fs::remove_dir_all(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error)
-                if error.kind() == io::ErrorKind::DirectoryNotEmpty
+        match folder.remove_tree(name) {
+            Err(StoreError::Io { source, .. })
+                if source.kind() == io::ErrorKind::DirectoryNotEmpty
                     && Instant::now() < deadline =>
             {
                 // On the blocking pool.
                 thread::park_timeout(PAUSE);
             }
-            other => return other.map_err(|error| at("delete", path, error)),
+            other => return other,
         }
     }
-}
-
-pub(super) fn remove_file(path: &Path) -> StoreResult<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.map_err(|error| at("delete", path, error)),
-    }
-}
-
-pub(super) fn names_in(folder: &Path) -> StoreResult<Vec<String>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(|error| at("list", folder, error))?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|error| at("list", folder, error))?;
-        names.push(entry.file_name().to_string_lossy().into_owned());
-    }
-    names.sort_unstable();
-    Ok(names)
 }
 
 #[cfg(test)]
@@ -238,7 +236,8 @@ mod tests {
             while fs::read_dir(&folder).unwrap().next().is_none() {
                 thread::yield_now();
             }
-            remove_folder(&folder).unwrap();
+            let above = Folder::open(home.path()).unwrap().unwrap();
+            remove_folder(&above, "rows").unwrap();
             writer.join().unwrap()
         });
         assert!(written > 0);

@@ -4,14 +4,13 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::durable::Durable;
-use super::files::{at, blocking, create_folders, create_new, parent_of};
-use super::{Lock, StagedUpload, StoreResult};
+use super::files::{at, blocking};
+use super::folder::split;
+use super::{LocalStore, Lock, StagedUpload, StoreResult};
 
 /// Bytes a staged file gathers before it touches the disk, so that a small file costs one system round. Hundreds of files
 /// may be open, and what they gather is in no memory pool.
@@ -20,19 +19,20 @@ const WRITE_BYTES: usize = 128 << 10;
 /// A staged file: gathered in memory up to [`WRITE_BYTES`], then on disk.
 #[derive(Debug)]
 pub(super) struct LocalUpload {
-    path: PathBuf,
+    store: LocalStore,
+    /// In the staging area.
+    key: String,
     file: Option<File>,
     pending: Vec<u8>,
     /// A write that failed, or whose future was dropped, leaves the file in an unknown state.
     failed: bool,
-    durable: Arc<Durable>,
 }
 
 impl LocalUpload {
-    pub(super) fn new(path: PathBuf, durable: &Arc<Durable>) -> Self {
+    pub(super) fn new(store: LocalStore, key: String) -> Self {
         Self {
-            path,
-            durable: Arc::clone(durable),
+            store,
+            key,
             file: None,
             pending: Vec::new(),
             failed: false,
@@ -41,25 +41,24 @@ impl LocalUpload {
 
     /// Writes what was gathered.
     async fn flush(&mut self) -> StoreResult<File> {
+        let path = self.store.staged_path(&self.key);
         if self.failed {
             return Err(at(
                 "write",
-                &self.path,
+                &path,
                 io::Error::other("an earlier write of this file failed"),
             ));
         }
         self.failed = true;
-        let (path, file, pending) = (
-            self.path.clone(),
-            self.file.take(),
-            std::mem::take(&mut self.pending),
-        );
+        let (file, pending) = (self.file.take(), std::mem::take(&mut self.pending));
+        let (store, key) = (self.store.clone(), self.key.clone());
         blocking("write", move || {
             let mut file = match file {
                 Some(file) => file,
                 None => {
-                    create_folders(parent_of(&path)?)?;
-                    create_new(&path)?
+                    let (folder, name) = split(&key);
+                    let staging = store.make_control()?.make_below("staging")?;
+                    staging.make_below(folder)?.create(name)?
                 }
             };
             file.write_all(&pending)
@@ -89,7 +88,8 @@ impl StagedUpload for LocalUpload {
     async fn finish(&mut self, rest: Bytes) -> StoreResult<String> {
         self.pending.extend_from_slice(&rest);
         let file = self.flush().await?;
-        self.durable.begin(file, self.path.clone()).await;
+        let path = self.store.staged_path(&self.key);
+        self.store.durable.begin(file, path).await;
         // The key says it all.
         Ok(String::new())
     }
@@ -117,10 +117,12 @@ impl Lock for LocalLock {
             .metadata()
             .map_err(|error| at("look at", &self.path, error))?;
         let path = self.path.clone();
-        blocking("check the lock", move || match std::fs::metadata(&path) {
-            Ok(named) => Ok(named.ino() == ours.ino() && named.dev() == ours.dev()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(at("look at", &path, error)),
+        blocking("check the lock", move || {
+            match std::fs::symlink_metadata(&path) {
+                Ok(named) => Ok(named.ino() == ours.ino() && named.dev() == ours.dev()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(at("look at", &path, error)),
+            }
         })
         .await
     }
