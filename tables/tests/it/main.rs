@@ -24,6 +24,7 @@ mod object_store_retries;
 mod once;
 mod own_commits;
 mod partitions;
+mod power;
 mod prepared;
 mod readers;
 mod recovery;
