@@ -13,6 +13,7 @@ mod every_type;
 mod expiry;
 mod faults;
 mod faulty;
+mod fuzz;
 mod interleavings;
 mod lake;
 mod looking;
