@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use datafusion::error::Result;
 use datafusion::execution::{FunctionRegistry, SessionState};
 
+use crate::types;
+
 /// Names of all functions that a session knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionNames {
@@ -24,7 +26,11 @@ pub fn register_functions(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for function in udfs::all() {
         registry.register_udf(function)?;
     }
-    datafusion_functions_json::register_all(registry)
+    datafusion_functions_json::register_all(registry)?;
+    for function in types::casts() {
+        registry.register_udf(function)?;
+    }
+    Ok(())
 }
 
 /// What `state` knows, to compare processes with each other.

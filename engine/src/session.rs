@@ -16,6 +16,7 @@ use tables::StorageOptions;
 use crate::bounded::bound_functions;
 use crate::budget::{Budget, JoinStrategy, ROW_BYTES};
 use crate::functions::register_functions;
+use crate::json::LimitJsonDepth;
 use crate::memory::watch_pool;
 use crate::scans::CutScans;
 use crate::settings::set_within;
@@ -41,8 +42,9 @@ pub fn session_state(options: &SessionOptions) -> Result<SessionState> {
     let budget = &options.budget;
     let mut config = configured(budget);
     set_within(&mut config, budget.most_partitions(), &options.settings)?;
-    let builder =
-        builder(config, runtime(options)?).with_physical_optimizer_rule(Arc::new(CutScans));
+    let builder = builder(config, runtime(options)?)
+        .with_physical_optimizer_rule(Arc::new(CutScans))
+        .with_physical_optimizer_rule(Arc::new(LimitJsonDepth));
     built(builder)
 }
 

@@ -1,15 +1,21 @@
 //! Object stores in every session: a location such as `s3://bucket/folder/` is opened the first time it is read, with
-//! the client that `tables` has for its bucket. Owns nothing but the way from a URL to that client.
+//! the client that `tables` has for its bucket, behind the look at Parquet files' schemas. Owns nothing but the way from a URL to
+//! that client.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStoreRegistry};
+use datafusion::execution::object_store::{
+    DefaultObjectStoreRegistry, ObjectStoreRegistry, ObjectStoreUrl,
+};
 use datafusion::object_store::ObjectStore;
 use datafusion::object_store::memory::InMemory;
 use tables::StorageOptions;
 use tables::storage::{bucket, is_object_store};
-use url::Url;
+use url::{Position, Url};
+
+use crate::parquet::Shallow;
 
 /// A store for every URL, with nothing in it: for a process that takes plans apart and reads nothing. A plan that names a
 /// bucket cannot be read without a store for it, and a store of a real one not be made without credentials.
@@ -33,13 +39,21 @@ impl ObjectStoreRegistry for NothingStored {
 pub(crate) struct Registry {
     known: DefaultObjectStoreRegistry,
     options: StorageOptions,
+    /// Buckets that were asked for, by what precedes the path of their URLs.
+    buckets: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
 }
 
 impl Registry {
     pub(crate) fn new(options: StorageOptions) -> Self {
+        let known = DefaultObjectStoreRegistry::new();
+        let files = ObjectStoreUrl::local_filesystem();
+        if let Ok(local) = known.get_store(files.as_ref()) {
+            known.register_store(files.as_ref(), Arc::new(Shallow::new(local)));
+        }
         Self {
-            known: DefaultObjectStoreRegistry::new(),
+            known,
             options,
+            buckets: Mutex::default(),
         }
     }
 }
@@ -66,7 +80,11 @@ impl ObjectStoreRegistry for Registry {
         }
         let bucket = bucket(url, &self.options)
             .map_err(|error| DataFusionError::External(Box::new(error)))?;
-        Ok(bucket.object_store())
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let store = buckets
+            .entry(String::from(&url[..Position::BeforePath]))
+            .or_insert_with(|| Arc::new(Shallow::new(bucket.object_store())));
+        Ok(Arc::clone(store))
     }
 }
 

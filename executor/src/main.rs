@@ -109,6 +109,8 @@ fn main() -> anyhow::Result<()> {
         .init();
     let arguments = Arguments::parse();
     let signals = Signals::block()?;
+    engine::raise_open_files()?;
+    engine::require_threads(STACK_BYTES)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)

@@ -20,8 +20,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 use engine::cluster::{JobReport, Work};
-use engine::fair_pool;
 use engine::memory::{Executing, executing, watch_pool};
+use engine::{fair_pool, limit_json_depth};
 
 use crate::ceiling::Ceiling;
 
@@ -163,6 +163,7 @@ impl<E: ExecutionEngine> ExecutionEngine for Watched<E> {
         work_dir: &str,
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
+        let plan = limit_json_depth(plan)?;
         let mut read = Vec::new();
         leaves(&plan, &mut read);
         let executing = executing(&plan);

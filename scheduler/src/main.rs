@@ -82,6 +82,8 @@ fn main() -> anyhow::Result<()> {
         .with_ansi(false)
         .init();
     let arguments = Arguments::parse();
+    engine::raise_open_files()?;
+    engine::require_threads(STACK_BYTES)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     /// What the product implements of the engine, and how it gets to executors.
-    const WAYS: [(&str, &str, &str); 4] = [
+    const WAYS: [(&str, &str, &str); 5] = [
         ("ExecutionPlan", "DealExec", "by `OperatorCodec`"),
         ("ExecutionPlan", "SampleExec", "by `OperatorCodec`"),
         (
@@ -73,6 +73,11 @@ mod tests {
             "TableProvider",
             "Files",
             "as the scan of files that it plans",
+        ),
+        (
+            "FileSource",
+            "ShallowJson",
+            "not: each process that executes puts it into its plans",
         ),
     ];
 

@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
+use super::depth::{self, levels};
 use super::diagnostic::{Diagnostic, Report};
 use super::parameters::Parameter;
 use super::statement::{Name, Statement, parameter_uses};
@@ -43,13 +44,22 @@ struct Declared {
 pub(super) fn check(items: &[Item], report: &mut Report) -> Vec<Diagnostic> {
     let declared = declarations(items, report);
     let mut used = BTreeSet::new();
+    let mut depths = BTreeMap::<String, usize>::new();
     for (position, item) in items.iter().enumerate() {
         let Item::Read(statement) = item else {
             continue;
         };
         check_parameters(statement, position, &declared, &mut used, report);
         if let Some(query) = statement.query() {
-            check_tables(query, position, &declared, report);
+            let read = tables_of(query);
+            check_tables(&read, position, &declared, report);
+            let below = read.iter().filter_map(|table| depths.get(&table.value));
+            let depth = levels(query) + below.max().copied().unwrap_or_default();
+            if depth > depth::LIMIT {
+                report.push(too_deep(statement, report));
+            } else if let Statement::View(view) = statement.as_ref() {
+                depths.insert(view.name.value.clone(), depth);
+            }
         }
     }
     let outputs = items.iter().any(|item| match item {
@@ -76,6 +86,18 @@ pub(super) fn check(items: &[Item], report: &mut Report) -> Vec<Diagnostic> {
             _ => None,
         })
         .collect()
+}
+
+fn too_deep(statement: &Statement, report: &Report) -> Diagnostic {
+    report
+        .error_at(
+            statement.span(),
+            format!(
+                "the plan of this would be more than {} levels deep, with the steps that it reads",
+                depth::LIMIT
+            ),
+        )
+        .with_help("publish a table in between and go on from it in another pipeline")
 }
 
 fn unused(parameter: &Parameter, report: &Report) -> Diagnostic {
@@ -159,8 +181,8 @@ fn check_parameters(
     }
 }
 
-fn check_tables(query: &Query, position: usize, declared: &Declared, report: &mut Report) {
-    for table in tables_of(query) {
+fn check_tables(read: &[Name], position: usize, declared: &Declared, report: &mut Report) {
+    for table in read {
         let name = &table.value;
         match declared.tables.get(name) {
             Some(declaration) if *declaration < position => {}

@@ -233,9 +233,12 @@ const ALLOWED: &str =
 fn read(piece: Piece, report: &mut Report) -> Parsed<Statement> {
     let source = Arc::clone(report.source());
     let description = piece.comment.clone();
-    if let Some(span) = piece.overlong_chain() {
+    if let Some(span) = piece.too_deep() {
         let mistake = report
-            .error_at(span, "too many operators follow one another")
+            .error_at(
+                span,
+                "nested too deeply: too many operators follow one another, or too many brackets are open",
+            )
             .with_help("use IN (…) for a list of values, or several steps");
         return Err(Box::new(mistake));
     }

@@ -16,6 +16,7 @@ mod copy;
 mod cursor;
 mod declare;
 mod definition;
+mod depth;
 mod diagnostic;
 mod fingerprint;
 mod locate;

@@ -34,34 +34,109 @@ pub(super) struct Split {
     pub(super) error: Option<TokenizerError>,
 }
 
-/// How many operators may follow one another without a comma or a branch of a `CASE` between them.
+/// How many operators may follow one another without a comma or a branch of a `CASE` between them, those of the
+/// brackets around included; also how many queries may be united, and types be put into one another.
 ///
 /// Each one makes the syntax tree a level deeper, and trees are walked recursively: without a limit
 /// a generated file could use up the stack.
 const CHAIN_LIMIT: usize = 1_000;
 
+/// How many brackets may be open at once. Where the parser reads by recursion it counts less than that itself, but not in types.
+const BRACKET_LIMIT: usize = 200;
+
+/// Words behind which an expression goes on.
+const OPERATORS: [Keyword; 20] = [
+    Keyword::AND,
+    Keyword::AT,
+    Keyword::BETWEEN,
+    Keyword::COLLATE,
+    Keyword::DIV,
+    Keyword::ILIKE,
+    Keyword::IN,
+    Keyword::IS,
+    Keyword::LIKE,
+    Keyword::MATCH,
+    Keyword::MEMBER,
+    Keyword::NOT,
+    Keyword::NOTNULL,
+    Keyword::OPERATOR,
+    Keyword::OR,
+    Keyword::OVERLAPS,
+    Keyword::REGEXP,
+    Keyword::RLIKE,
+    Keyword::SIMILAR,
+    Keyword::XOR,
+];
+
+/// Operators since the last comma, in each bracket that is open.
+struct Chains {
+    open: Vec<usize>,
+    all: usize,
+}
+
+impl Chains {
+    fn operator(&mut self) {
+        if let Some(here) = self.open.last_mut() {
+            *here += 1;
+            self.all += 1;
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        if let Some(here) = self.open.last_mut() {
+            self.all -= std::mem::take(here);
+        }
+    }
+
+    fn close(&mut self) {
+        if self.open.len() > 1 {
+            self.all -= self.open.pop().unwrap_or_default();
+        }
+    }
+}
+
 impl Piece {
-    /// Where a chain of operators becomes too long, if one does.
-    pub(super) fn overlong_chain(&self) -> Option<Span> {
-        let (mut operators, mut unions) = (0_usize, 0_usize);
+    /// Where the statement becomes too deep to walk, if it does.
+    pub(super) fn too_deep(&self) -> Option<Span> {
+        let mut chains = Chains {
+            open: vec![0],
+            all: 0,
+        };
+        let (mut unions, mut types) = (0_usize, 0_usize);
+        let mut before = Keyword::NoKeyword;
         for token in &self.tokens {
+            let mut keyword = Keyword::NoKeyword;
             match &token.token {
-                Token::Whitespace(_)
-                | Token::LParen
-                | Token::RParen
-                | Token::Number(_, _)
-                | Token::SingleQuotedString(_)
-                | Token::Placeholder(_) => {}
-                Token::Comma => operators = 0,
-                Token::Word(word) => match word.keyword {
-                    Keyword::WHEN | Keyword::THEN | Keyword::ELSE => operators = 0,
-                    Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT => unions += 1,
-                    Keyword::AND | Keyword::OR | Keyword::NOT | Keyword::IS => operators += 1,
-                    _ => {}
-                },
-                _ => operators += 1,
+                Token::Whitespace(_) => continue,
+                Token::Number(_, _) | Token::SingleQuotedString(_) | Token::Placeholder(_) => {}
+                Token::LParen | Token::LBrace => chains.open.push(0),
+                Token::LBracket => {
+                    chains.operator();
+                    chains.open.push(0);
+                }
+                Token::RParen | Token::RBrace | Token::RBracket => chains.close(),
+                Token::Comma => chains.begin_anew(),
+                Token::Lt if matches!(before, Keyword::STRUCT | Keyword::ARRAY | Keyword::MAP) => {
+                    types += 1;
+                }
+                Token::Word(word) => {
+                    keyword = word.keyword;
+                    match keyword {
+                        Keyword::CASE => chains.open.push(0),
+                        Keyword::END => chains.close(),
+                        Keyword::WHEN | Keyword::THEN | Keyword::ELSE => chains.begin_anew(),
+                        Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS => {
+                            unions += 1
+                        }
+                        keyword if OPERATORS.contains(&keyword) => chains.operator(),
+                        _ => {}
+                    }
+                }
+                _ => chains.operator(),
             }
-            if operators.max(unions) > CHAIN_LIMIT {
+            before = keyword;
+            if chains.all.max(unions).max(types) > CHAIN_LIMIT || chains.open.len() > BRACKET_LIMIT
+            {
                 return Some(token.span);
             }
         }

@@ -65,7 +65,7 @@ const MERGED: &str = "
 ";
 
 /// A cluster and a workspace whose pipelines know of it.
-fn on_cluster(executors: usize) -> anyhow::Result<Option<(Cluster, Workspace)>> {
+pub(super) fn on_cluster(executors: usize) -> anyhow::Result<Option<(Cluster, Workspace)>> {
     let started = Cluster::start(env!("CARGO_BIN_EXE_pipelines"), executors, 2)?;
     let Some(cluster) = started else {
         return Ok(None);

@@ -15,6 +15,7 @@ mod cluster_tls;
 mod cluster_tpch;
 mod commands;
 mod completeness;
+mod depth;
 mod faults;
 mod file_calls;
 mod file_pipelines;
