@@ -9,6 +9,7 @@ pub mod extract;
 pub mod launchpad;
 pub mod metrics;
 pub mod record;
+pub mod regular;
 mod rest;
 pub mod source;
 mod suggestion;

@@ -8,6 +8,7 @@ pub mod memory;
 pub mod progress;
 pub mod run;
 pub mod settings;
+pub mod shown;
 pub mod signals;
 pub mod store;
 

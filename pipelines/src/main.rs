@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use pipelines::cli::exit::ExitStatus;
+use pipelines::cli::printer::Printer;
+use pipelines::settings::Environment;
 // `malloc` of the whole process, by being linked (docs/decisions.md).
 use tikv_jemallocator as _;
 
@@ -10,12 +12,16 @@ use tikv_jemallocator as _;
 const STACK_BYTES: usize = 16 << 20;
 
 fn main() -> ExitCode {
+    if let Err(error) = engine::require_threads(STACK_BYTES) {
+        return refuse(&error);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)
         .build();
-    let Ok(runtime) = runtime else {
-        return ExitStatus::Internal.into();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&error),
     };
     // The command itself runs on a worker too: the main thread's stack is the shell's to choose.
     let status = runtime.block_on(async {
@@ -26,4 +32,10 @@ fn main() -> ExitCode {
     // Threads that still encode or fetch must not hold the process back: what counts is durable already.
     runtime.shutdown_background();
     status.into()
+}
+
+/// Says why nothing can be done under this system's limits.
+fn refuse(error: &dyn std::error::Error) -> ExitCode {
+    Printer::new(&Environment::read()).error(error);
+    ExitStatus::Failed.into()
 }

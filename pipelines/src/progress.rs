@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::printer::Printer;
 use crate::settings::Environment;
+use crate::shown;
 
 /// How often the live line is redrawn.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -170,6 +171,7 @@ fn draw(stage: &mut Stage, mode: ProgressMode, bar: &ProgressBar, printer: Print
         (Some(_), Some(eta)) => format!("{}   ETA {eta}", status.detail),
         _ => status.detail.clone(),
     };
+    let line = shown::cell(&line);
     match mode {
         ProgressMode::Bar => {
             // A total often becomes known only when the stage is under way.

@@ -347,6 +347,16 @@ impl<'a> Check<'a> {
     }
 }
 
+/// Whether an address is one of this machine's own.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 /// Reads the root of an API: `http` or `https`, a host, no credentials, no query.
 pub(crate) fn root_address(text: &str) -> Result<Url, String> {
     let wrong = |why: &str| format!("is not the address of an API: {why}");

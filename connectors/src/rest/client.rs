@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::auth::Credentials;
+use super::check::is_loopback;
 use super::classify::{FailureKind, RequestFailure, first_line};
 use super::options::Settings;
 use super::retry::{Attempts, RetryPolicy, retry_after};
@@ -52,13 +53,7 @@ pub(crate) fn connection_pool(settings: &Settings) -> Result<reqwest::Client, re
         .connect_timeout(settings.connect_timeout)
         .timeout(settings.request_timeout)
         .redirect(same_server);
-    let loopback = match settings.base.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    if loopback {
+    if is_loopback(&settings.base) {
         // A proxy cannot reach this machine's own addresses.
         builder = builder.no_proxy();
     }

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::auth::Credentials;
-use super::check::root_address;
+use super::check::{is_loopback, root_address};
 use super::retry::RetryPolicy;
 use super::spec::{AuthKind, Location, Spec};
 use super::template::Values;
@@ -62,6 +62,11 @@ const SIGNING: &[(&str, bool, &str)] = &[
     ("token_secret", true, "secret of the access token"),
     ("username", false, "name to log in with"),
     ("password", true, "password to log in with"),
+    (
+        "allow_http",
+        false,
+        "true lets credentials go over plain http:// to another machine",
+    ),
 ];
 
 /// Whether a name is taken, so that no parameter of a spec may have it.
@@ -74,9 +79,9 @@ pub(crate) fn is_engine_option(name: &str) -> bool {
 fn signing_names(kind: AuthKind) -> &'static [&'static str] {
     match kind {
         AuthKind::None => &[],
-        AuthKind::Bearer | AuthKind::Header => &["token"],
-        AuthKind::Basic => &["username", "password"],
-        AuthKind::Oauth1Plaintext => &["consumer", "token", "token_secret"],
+        AuthKind::Bearer | AuthKind::Header => &["token", "allow_http"],
+        AuthKind::Basic => &["username", "password", "allow_http"],
+        AuthKind::Oauth1Plaintext => &["consumer", "token", "token_secret", "allow_http"],
     }
 }
 
@@ -128,7 +133,8 @@ pub(crate) fn descriptions(spec: Option<&Spec>) -> Vec<OptionDescription> {
         if spec.is_some_and(|spec| !signing_names(spec.auth.kind).contains(name)) {
             continue;
         }
-        let required = spec.is_some_and(|spec| spec.auth.required) && *name != "consumer";
+        let required = spec.is_some_and(|spec| spec.auth.required)
+            && !matches!(*name, "consumer" | "allow_http");
         let default = spec
             .filter(|_| *name == "consumer")
             .and_then(|spec| spec.auth.consumer.clone());
@@ -337,6 +343,9 @@ impl Reader<'_> {
             );
         }
         let base = self.base(spec);
+        if let Some(base) = &base {
+            self.refuse_clear_text(base);
+        }
         Some(Settings {
             base: base?,
             parameters,
@@ -451,6 +460,30 @@ impl Reader<'_> {
                     _ => Credentials::None,
                 }
             }
+        }
+    }
+
+    /// Credentials that are sent in the clear belong to everybody on the way.
+    fn refuse_clear_text(&mut self, base: &Url) {
+        let allowed = match self.plain("allow_http").unwrap_or("false") {
+            "true" => true,
+            "false" => false,
+            other => {
+                let message = format!("`{other}` is neither true nor false");
+                self.add("allow_http", message, None);
+                return;
+            }
+        };
+        let signs = SIGNING
+            .iter()
+            .any(|(name, secret, _)| *secret && self.given.contains_key(*name));
+        if signs && !allowed && base.scheme() == "http" && !is_loopback(base) {
+            let host = base.host_str().unwrap_or_default();
+            let message = format!(
+                "would have the credentials sent to {host} over plain http://, where everybody on the way can read them: \
+                 write https://, or allow it with OPTIONS (allow_http 'true')"
+            );
+            self.add("service_root", message, None);
         }
     }
 

@@ -1,9 +1,12 @@
-//! The log: where it goes and how much of it there is.
+//! The log: where it goes and how much of it there is. Secrets in addresses do not get into it.
+
+use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::EnvFilter;
 
 use super::Global;
 use crate::settings::Environment;
+use crate::shown::redacted;
 
 /// Form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -40,10 +43,28 @@ pub(crate) fn start(global: &Global, environment: &Environment) -> Result<(), St
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(|| Redacting);
     match format {
-        LogFormat::Human => builder.with_ansi(!environment.no_color()).init(),
+        LogFormat::Human => {
+            let colour = io::stderr().is_terminal() && !environment.no_color();
+            builder.with_ansi(colour).init();
+        }
         LogFormat::Json => builder.json().init(),
     }
     Ok(())
+}
+
+/// Standard error without the secrets. An event is written in one piece.
+struct Redacting;
+
+impl Write for Redacting {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        io::stderr().lock().write_all(redacted(&text).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().lock().flush()
+    }
 }

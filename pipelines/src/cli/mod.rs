@@ -148,6 +148,10 @@ pub async fn main() -> ExitStatus {
         printer.error(problem);
         return ExitStatus::Usage;
     }
+    if let Err(error) = engine::raise_open_files() {
+        printer.error(error);
+        return ExitStatus::Failed;
+    }
     let session = Session {
         environment,
         printer,

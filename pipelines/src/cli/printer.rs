@@ -1,6 +1,7 @@
 //! Where the command's words go: data to standard output, everything else to standard error.
 //!
-//! Owns the two streams and the choice of colour. A reader that went away (`| head`) is not an error.
+//! Owns the two streams and the choice of colour. A reader that went away (`| head`) is not an error. Everything printed may
+//! hold text from outside, so all of it goes through [`crate::shown`].
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -9,6 +10,10 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::settings::Environment;
+use crate::shown;
+
+/// What begins every line of a message but the first.
+const INDENT: &str = "  ";
 
 /// What a command prints its data as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -35,6 +40,11 @@ impl Printer {
 
     /// Writes one piece of data to standard output, with a line end.
     pub fn data(&self, data: impl Display) {
+        let text = data.to_string();
+        Self::write(shown::lines(&text, ""));
+    }
+
+    fn write(data: impl Display) {
         // A closed pipe is the reader's wish, not a failure of the command.
         drop(writeln!(std::io::stdout().lock(), "{data}"));
     }
@@ -44,7 +54,7 @@ impl Printer {
     /// # Errors
     /// When `data` cannot be written as JSON.
     pub fn json(&self, data: &impl Serialize) -> serde_json::Result<()> {
-        self.data(serde_json::to_string_pretty(data)?);
+        Self::write(shown::json(&serde_json::to_string_pretty(data)?));
         Ok(())
     }
 
@@ -60,14 +70,15 @@ impl Printer {
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_header(header);
         for row in rows {
-            table.add_row(row.into_iter().collect::<Vec<_>>());
+            table.add_row(row.into_iter().map(|text| shown::cell(&text)));
         }
-        self.data(table.trim_fmt());
+        Self::write(table.trim_fmt());
     }
 
     /// Says something to the person at the terminal (standard error).
     pub fn say(&self, line: impl Display) {
-        drop(writeln!(std::io::stderr().lock(), "{line}"));
+        let shown = shown::lines(&line.to_string(), "");
+        drop(writeln!(std::io::stderr().lock(), "{shown}"));
     }
 
     /// Says that something went well.
@@ -91,11 +102,13 @@ impl Printer {
     }
 
     fn marked(&self, colour: &str, mark: &str, line: impl Display) {
-        if self.colour {
-            self.say(format_args!("\u{1b}[1;{colour}m{mark}\u{1b}[0m {line}"));
+        let shown = shown::lines(&line.to_string(), INDENT);
+        let mut stderr = std::io::stderr().lock();
+        drop(if self.colour {
+            writeln!(stderr, "\u{1b}[1;{colour}m{mark}\u{1b}[0m {shown}")
         } else {
-            self.say(format_args!("{mark} {line}"));
-        }
+            writeln!(stderr, "{mark} {shown}")
+        });
     }
 }
 

@@ -46,7 +46,7 @@ pub use options::{
 };
 pub use parameters::{Parameter, ParameterValue, Provided, ValueOrigin};
 pub use plan::{Planned, plan, plan_assert};
-pub use secret::{NotAReference, SecretReference, is_credential};
+pub use secret::{NotAReference, SecretReference, is_credential, is_secret_parameter};
 pub use source::{OptionSpans, OptionValue, Source, SourceKind};
 pub use statement::{
     AssertStatement, CopyStatement, Entry, Name, SourceStatement, Statement, ViewStatement,

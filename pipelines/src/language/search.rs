@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use connectors::regular::read_text;
 use serde::Serialize;
 
 use super::definition::{Origin, parse};
@@ -154,7 +155,7 @@ fn describe(name: String, place: Place) -> Listed {
     let (origin, text) = match place {
         Place::Builtin(text) => (Origin::Builtin, Ok(text.to_owned())),
         Place::File(path) => {
-            let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
+            let text = read_text(&path).map_err(|error| error.to_string());
             (Origin::File(path), text)
         }
     };
@@ -211,7 +212,7 @@ fn read(path: PathBuf) -> Result<Found, FindError> {
     let name = path
         .file_stem()
         .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    match std::fs::read_to_string(&path) {
+    match read_text(&path) {
         Ok(text) => Ok(Found {
             name,
             origin: Origin::File(path),

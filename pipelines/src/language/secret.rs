@@ -137,8 +137,43 @@ impl fmt::Display for SecretReference {
     }
 }
 
-/// Whether a location carries a password before its host: `scheme://user:password@host`.
-pub(super) fn has_password(location: &str) -> bool {
+/// Parameters of addresses that sign them or permit what they name, beside those that are named like a credential.
+const SIGNATURES: &[&str] = &[
+    "sig",
+    "signature",
+    "x-amz-signature",
+    "x-goog-signature",
+    "awsaccesskeyid",
+    "key",
+    "jwt",
+];
+
+/// Words that make a parameter a place in a list, though it is called a token: `page_token`.
+const PLACES: &[&str] = &["page", "next", "continuation", "cursor"];
+
+/// Whether a parameter in the query of an address holds a secret: a signature of an object store, a key, a token.
+pub fn is_secret_parameter(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SIGNATURES.contains(&name.as_str())
+        || is_credential(&name)
+            && !name
+                .split(|character: char| !character.is_alphanumeric())
+                .any(|word| PLACES.contains(&word))
+}
+
+/// Whether a location carries a secret: a password before its host (`scheme://user:password@host`), or a signature or
+/// token in its query (`?sig=…`).
+pub(super) fn carries_secret(location: &str) -> bool {
+    let signed = location.split_once('?').is_some_and(|(_, query)| {
+        query
+            .split(['&', ';'])
+            .filter_map(|parameter| parameter.split_once('='))
+            .any(|(name, value)| !value.is_empty() && is_secret_parameter(name))
+    });
+    signed || has_password(location)
+}
+
+fn has_password(location: &str) -> bool {
     let Some((_, rest)) = location.split_once("://") else {
         return false;
     };
@@ -259,7 +294,7 @@ impl Watch {
                 let Some(text) = text else { return false };
                 // A quoted key (`'token' 'value'`) or the second part of a dotted one.
                 self.armed = resembles_credential(text);
-                has_password(text)
+                carries_secret(text)
             }
         }
     }
@@ -344,6 +379,26 @@ mod tests {
                 Err(NotAReference),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_signature_in_a_location_is_seen() {
+        for location in [
+            "az://lake/a?sv=2022-11-02&sig=abc",
+            "https://b.s3.example/a?X-Amz-Signature=0f",
+            "https://api/a?access_token=1",
+            "gs://lake/a?x=1;X-Goog-Signature=1",
+        ] {
+            assert!(carries_secret(location), "{location}");
+        }
+        for location in [
+            "events/?day=1",
+            "https://api/a?page_token=1",
+            "a?sig=",
+            "a/sig=1/",
+        ] {
+            assert!(!carries_secret(location), "{location}");
         }
     }
 

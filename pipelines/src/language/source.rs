@@ -18,7 +18,7 @@ use super::cursor::{Cursor, Parsed};
 use super::diagnostic::{Diagnostic, Report};
 use super::parameters::PARAMETER_TYPES;
 use super::resolve::{Resolved, Resolver, by_key};
-use super::secret::{SecretReference, has_password, is_credential};
+use super::secret::{SecretReference, carries_secret, is_credential};
 use super::statement::{Entry, Name, SourceStatement, parameter_uses};
 use super::suggest::nearest;
 
@@ -348,11 +348,14 @@ pub(super) fn resolve_location(
         report.error(span, "the location is empty");
         return None;
     }
-    if has_password(&text) {
+    if carries_secret(&text) {
         report.push(
             report
-                .error_at(span, "the location carries a password")
-                .with_help("leave it out of the URL and give it as an option: OPTIONS ('password' 'env:NAME')"),
+                .error_at(span, "the location carries a password, a signature or a token")
+                .with_help(
+                    "leave it out of the URL: credentials of object stores come from variables \
+                     (AZURE_STORAGE_SAS_TOKEN, AWS_ACCESS_KEY_ID), those of APIs are options that refer to a secret",
+                ),
         );
         return None;
     }

@@ -336,7 +336,7 @@ fn read_secret(
             .get(name)
             .map(SecretString::from)
             .ok_or_else(|| format!("the environment variable {name} is not set")),
-        SecretReference::File(path) => std::fs::read_to_string(path)
+        SecretReference::File(path) => connectors::regular::read_text(path)
             .map(|text| SecretString::from(text.trim_end_matches(['\r', '\n'])))
             .map_err(|error| format!("cannot read {}: {error}", path.display())),
     }

@@ -1,9 +1,10 @@
 //! Opening the file: folder, write-ahead mode, schema, connections.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use connectors::regular::require;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqliteConnection};
@@ -42,6 +43,7 @@ pub(super) async fn open(path: &Path) -> Result<SqliteRunStore, StoreError> {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT);
 
+    refuse_irregular(path).await?;
     refuse_cut_short(path).await?;
     match prepare(path, &options).await {
         Ok(()) => {}
@@ -121,6 +123,23 @@ async fn why_not_opened(
         },
         Ok(_) => StoreError::Open { path, source },
     }
+}
+
+/// To open a FIFO waits for whoever writes to it, and SQLite does not look.
+async fn refuse_irregular(path: &Path) -> Result<(), StoreError> {
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(ending);
+        let file = PathBuf::from(file);
+        // One that is not there yet is made; one that cannot be looked at is SQLite's to refuse.
+        if let Ok(metadata) = tokio::fs::metadata(&file).await {
+            require(&metadata).map_err(|source| StoreError::Open {
+                path: file,
+                source: source.into(),
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// SQLite notices by itself when whole pages are missing at the end of the file, but takes one that was

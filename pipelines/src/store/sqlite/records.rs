@@ -8,6 +8,7 @@ use sqlx::types::Json;
 
 use super::rows::{OutputRow, QuarantinedRow, SnapshotRow, StageRow, WarningRow};
 use super::{SqliteRunStore, instant, integer};
+use crate::shown::redacted;
 use crate::store::document::QuarantineSummary;
 use crate::store::error::StoreError;
 use crate::store::identity::{RunAttempt, RunId};
@@ -118,8 +119,8 @@ impl SqliteRunStore {
             .bind(&item.source)
             .bind(item.unit.as_deref())
             .bind(item.resource.as_deref())
-            .bind(&item.url)
-            .bind(&item.reason)
+            .bind(redacted(&item.url).as_ref())
+            .bind(redacted(&item.reason).as_ref())
             .bind(&item.class)
             .bind(item.body.as_deref())
             .bind(instant(item.at))
@@ -175,7 +176,7 @@ impl SqliteRunStore {
         sqlx::query("INSERT INTO warnings (run, at, message) VALUES (?1, ?2, ?3)")
             .bind(attempt.run.to_string())
             .bind(instant(warning.at))
-            .bind(&warning.message)
+            .bind(redacted(&warning.message).as_ref())
             .execute(&mut *transaction)
             .await
             .map_err(self.fault(OPERATION))?;
@@ -201,7 +202,7 @@ impl SqliteRunStore {
         )
         .bind(attempt.run.to_string())
         .bind(&output.name)
-        .bind(&output.location)
+        .bind(redacted(&output.location).as_ref())
         .bind(&output.mode)
         .bind(output.commit.map(integer))
         .bind(integer(output.files))

@@ -1,11 +1,14 @@
 //! Runs: beginning, taking over, ending and finding them.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 use sqlx::types::Json;
 
 use super::rows::{RunRow, select_runs};
 use super::{SqliteRunStore, instant, integer};
+use crate::shown::redacted;
 use crate::store::error::StoreError;
 use crate::store::identity::{RunAttempt, RunId, RunIdentity};
 use crate::store::owner::OwnerAlive;
@@ -43,7 +46,7 @@ impl SqliteRunStore {
         .bind(new.id.to_string())
         .bind(&new.pipeline)
         .bind(&new.definition_fingerprint)
-        .bind(Json(&new.parameters))
+        .bind(Json(without_secrets(&new.parameters)))
         .bind(new.identity().as_str().to_owned())
         .bind(new.mode.as_str())
         .bind(Json(&new.settings))
@@ -216,7 +219,7 @@ impl SqliteRunStore {
         .bind(state.as_str())
         .bind(instant(end.at))
         .bind(end.exit_code)
-        .bind(end.error.as_ref().map(Json))
+        .bind(end.error.as_ref().map(shown).map(Json))
         .bind(Json(&end.counts))
         .bind(integer(end.bytes_read))
         .bind(integer(end.bytes_written))
@@ -483,6 +486,22 @@ fn id_prefix(typed: &str) -> Option<String> {
         prefix.push(digit);
     }
     Some(prefix)
+}
+
+/// Parameters as they are recorded. What identifies the run was made of their real values.
+fn without_secrets(parameters: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    parameters
+        .iter()
+        .map(|(name, value)| (name.clone(), redacted(value).into_owned()))
+        .collect()
+}
+
+/// An error as it is recorded.
+fn shown(error: &RunError) -> RunError {
+    RunError {
+        message: redacted(&error.message).into_owned(),
+        ..error.clone()
+    }
 }
 
 #[cfg(test)]

@@ -72,11 +72,11 @@ fn a_password_in_a_location_is_refused() {
     assert_snapshot!(mistakes_of(&format!(
         "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'https://ada:hunter2@host.example/a.csv';{OUTPUT}"
     )), @r"
-    bugs.sql:1:48: the location carries a password
+    bugs.sql:1:48: the location carries a password, a signature or a token
       |
     1 | CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '**************************************';
       |                                                ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-      = help: leave it out of the URL and give it as an option: OPTIONS ('password' 'env:NAME')
+      = help: leave it out of the URL: credentials of object stores come from variables (AZURE_STORAGE_SAS_TOKEN, AWS_ACCESS_KEY_ID), those of APIs are options that refer to a secret
     ");
 }
 

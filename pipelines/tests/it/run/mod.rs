@@ -20,6 +20,7 @@ mod faults;
 mod file_calls;
 mod file_pipelines;
 mod members;
+mod outside;
 mod readers;
 mod replay;
 mod resume;
