@@ -8,6 +8,7 @@ pub mod cluster;
 mod command;
 mod file_calls;
 mod folder;
+pub mod fuzz;
 pub mod network;
 mod ports;
 mod process;

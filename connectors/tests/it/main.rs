@@ -3,6 +3,7 @@
 mod crawl;
 mod faults;
 mod flow;
+mod fuzz;
 mod options;
 mod paging;
 mod property;
