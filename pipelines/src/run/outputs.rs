@@ -46,7 +46,7 @@ pub struct OpenOutput {
 #[derive(Debug)]
 pub enum Opened {
     /// Its rows are to be written.
-    Open(OpenOutput),
+    Open(Box<OpenOutput>),
     /// They were committed by a process before this one.
     Committed(Published),
 }
@@ -231,12 +231,12 @@ pub async fn open(
             if !checked {
                 staging.rows_are_not_read();
             }
-            Ok(Opened::Open(OpenOutput {
+            Ok(Opened::Open(Box::new(OpenOutput {
                 reads: String::from(reads),
                 output,
                 location,
                 staging: *staging,
-            }))
+            })))
         }
     }
 }

@@ -64,7 +64,7 @@ pub(super) async fn execute(
         let location = outputs::table_location(output);
         let claim = claim(run, bound, output, &location, &positions);
         match outputs::open(run, output.clone(), &schema, &reads, checked, claim).await {
-            Ok(Opened::Open(open)) => opened.push((open, plan.clone())),
+            Ok(Opened::Open(open)) => opened.push((*open, plan.clone())),
             Ok(Opened::Committed(published)) => {
                 tell_committed(run, &published).await?;
                 before.push(published);
