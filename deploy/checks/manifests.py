@@ -211,6 +211,10 @@ class Overlay:
             programs.check_served(f"{self.name}, KEDA", metadata["valueLocation"])
             host = f"//scheduler.{scaled['metadata']['namespace']}.svc:9090/"
             check(host in metadata["url"], f"{self.name}: KEDA asks {metadata['url']}, the scheduler is {host}")
+            scheduler = self.objects["Deployment", "scheduler"]["spec"]["template"]["spec"]["containers"][0]
+            names = self.variables(scheduler).get("SCHEDULER_ALLOW_HOST", "").split(",")
+            name = f"scheduler.{scaled['metadata']['namespace']}.svc"
+            check(name in names, f"{self.name}: the scheduler refuses KEDA, which calls it {name}")
         check(int(each) == vcores, f"{self.name}: an executor has {vcores} vcores and is added for every {each} that are wanted")
 
 

@@ -4,7 +4,7 @@
 //! of functions and one memory budget, so that a query means the same thing wherever it runs.
 //!
 //! Owns: the session ([`session()`]), the registration list ([`register_functions`]), the memory budget ([`Budget`]), the
-//! process's memory ([`memory`]), and the way to the cluster ([`cluster`]).
+//! process's memory ([`memory`]), the way to the cluster ([`cluster`]), and folders and files of one user ([`private`]).
 //! Does not own: the command line, the state of a run, tables, sources.
 
 mod bounded;
@@ -17,6 +17,7 @@ mod limits;
 pub mod memory;
 mod parquet;
 mod pool;
+pub mod private;
 mod scans;
 mod session;
 mod settings;

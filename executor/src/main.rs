@@ -1,13 +1,16 @@
 //! The Ballista executor with the product's functions.
 //!
-//! Owns the command line and the life of the process with its end (`drain`), what is answered on its ports (`server`), what is
-//! done at the memory ceiling (`ceiling`), and around each task its memory and its count (`work`). Sessions come from
-//! `engine`; running tasks is Ballista's.
+//! Owns the command line and the life of the process with its end (`drain`), its standing with the scheduler (`scheduler`),
+//! what is answered on its ports (`server`), its tasks (`tasks`) with their memory and their count (`work`), the ceiling
+//! of its memory (`ceiling`), and the rows that they shuffled (`shuffled`). Sessions come from `engine`; executing a stage and handing out its rows is Ballista's.
 
 mod ceiling;
 mod connections;
 mod drain;
+mod scheduler;
 mod server;
+mod shuffled;
+mod tasks;
 mod work;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -17,18 +20,25 @@ use std::time::Duration;
 
 use anyhow::Context;
 use ballista_core::registry::BallistaFunctionRegistry;
+use ballista_core::serde::protobuf::ExecutorRegistration;
+use ballista_core::serde::{BallistaCodec, BallistaLogicalExtensionCodec};
 use ballista_executor::execution_engine::DefaultExecutionEngine;
-use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
+use ballista_executor::executor_process::{ExecutorProcessConfig, structure_executor_metadata};
 use ceiling::Ceiling;
 use clap::{Parser, Subcommand};
 use connections::Connections;
-use drain::{Scheduler, Signals, drain};
-use engine::cluster::{Cluster, MESSAGE_BYTES, Tls, physical_codec, probe, process_config};
+use drain::{Signals, drain};
+use engine::cluster::{Audience, Cluster, Names, Tls, physical_codec, probe, process_config};
 use engine::memory::{Reaction, Watchdog};
+use engine::private::WorkFolder;
 use engine::{Budget, SessionOptions};
+use scheduler::Scheduler;
 use server::{About, Ports};
+use tasks::{Means, Tasks};
 // `malloc` of the whole process, by being linked (docs/decisions.md).
 use tikv_jemallocator as _;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::watch;
 use work::{Watched, Works};
 
 /// Stack of a worker thread: plans are decoded and executed by recursion.
@@ -39,13 +49,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a port may take to answer a health check.
 const ANSWER: Duration = Duration::from_secs(3);
-
-/// Clients take an executor that sends none for some of these to be lost.
-const HEARTBEAT: Duration = Duration::from_secs(2);
-/// How often data of old jobs is looked for.
-const CLEAN_UP: Duration = Duration::from_mins(10);
-/// Shuffled data that nothing touched for so long belongs to a job whose client is gone.
-const JOB_DATA_LIFE: Duration = Duration::from_hours(12);
 
 /// Run one executor of the cluster
 #[derive(Debug, Parser)]
@@ -67,9 +70,18 @@ struct Arguments {
     /// executors and runs have to show one of the same authority
     #[arg(long, env = "EXECUTOR_TLS", value_name = "FOLDER")]
     tls: Option<PathBuf>,
-    /// Listen on an address that other machines reach, although nobody is asked who they are
+    /// Answer whoever can connect, without asking who they are: other users of this machine and, on an address that they
+    /// reach, other machines
     #[arg(long, env = "EXECUTOR_INSECURE", conflicts_with = "tls")]
     insecure: bool,
+    /// Further names under which this process is reached, with commas between them; requests for others are refused
+    #[arg(
+        long,
+        env = "EXECUTOR_ALLOW_HOST",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    allow_host: Vec<String>,
     /// Port of the Arrow Flight service, which hands out shuffled data
     #[arg(long, env = "EXECUTOR_PORT", default_value_t = 50051)]
     port: u16,
@@ -82,7 +94,7 @@ struct Arguments {
     /// Ceiling on the resident memory of this process, bytes, of which tasks get their share; 192 MiB at least
     #[arg(long, env = "EXECUTOR_MEMORY_BYTES", default_value_t = 1 << 30)]
     memory_bytes: usize,
-    /// Folder for shuffled data and spill files
+    /// Folder in which this process makes one of its own for shuffled data and spill files (default: the temporary one)
     #[arg(long, env = "EXECUTOR_WORK_DIR")]
     work_dir: Option<PathBuf>,
     /// Seconds for which the process hands out shuffled data to jobs that are at work when it is asked to end
@@ -108,20 +120,21 @@ fn main() -> anyhow::Result<()> {
         .with_ansi(false)
         .init();
     let arguments = Arguments::parse();
-    let signals = Signals::block()?;
     engine::raise_open_files()?;
     engine::require_threads(STACK_BYTES)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_stack_size(STACK_BYTES)
-        .build()
-        .context("cannot start the runtime")?;
-    let served = runtime.block_on(async {
-        match arguments.command {
-            Some(Command::Healthcheck { live }) => healthcheck(&arguments, live).await,
-            None => serve(arguments, signals).await,
-        }
-    });
+    let mut threads = Builder::new_multi_thread();
+    threads.enable_all().thread_stack_size(STACK_BYTES);
+    let runtime = threads.build().context("cannot start the runtime")?;
+    if let Some(Command::Healthcheck { live }) = arguments.command {
+        return runtime.block_on(healthcheck(&arguments, live));
+    }
+    if let Some(vcores) = arguments.vcores {
+        threads.worker_threads(vcores.max(1));
+    }
+    let tasks = threads.thread_name("task").build();
+    let tasks = tasks.context("cannot start the threads for tasks")?;
+    let served = runtime.block_on(serve(arguments, tasks.handle().clone()));
+    tasks.shutdown_timeout(PATIENCE);
     runtime.shutdown_timeout(PATIENCE);
     served
 }
@@ -140,6 +153,27 @@ impl Arguments {
 
     fn certificates(&self) -> anyhow::Result<Option<Tls>> {
         Ok(self.tls.as_deref().map(Tls::open).transpose()?)
+    }
+
+    fn work_folder(&self) -> anyhow::Result<WorkFolder> {
+        let (parent, prefix) = match &self.work_dir {
+            Some(folder) => (folder.clone(), "executor-"),
+            None => (std::env::temp_dir(), "spillway-executor-"),
+        };
+        WorkFolder::make(&parent, prefix)
+            .with_context(|| format!("cannot make a work folder in {}", parent.display()))
+    }
+
+    /// What the scheduler is told of this process.
+    fn registration(&self, vcores: usize) -> ExecutorRegistration {
+        let told = ExecutorProcessConfig {
+            external_host: Some(self.advertised_host()),
+            port: self.port,
+            grpc_port: self.grpc_port,
+            ..ExecutorProcessConfig::default()
+        };
+        let vcores = u32::try_from(vcores).unwrap_or(u32::MAX);
+        structure_executor_metadata(&Arc::new(told), vcores)
     }
 }
 
@@ -169,101 +203,88 @@ async fn healthcheck(arguments: &Arguments, live: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Works until SIGTERM, SIGINT or the scheduler's request to stop.
-async fn serve(arguments: Arguments, signals: Signals) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        arguments.bind_host.is_loopback() || arguments.tls.is_some() || arguments.insecure,
-        "{} can be reached from other machines, and whoever reaches an executor can run plans on it: listen on 127.0.0.1, \
-         give certificates with --tls, or say --insecure in a network of which every member is trusted",
-        arguments.bind_host
-    );
-    anyhow::ensure!(
-        !arguments.bind_host.is_unspecified() || arguments.tls.is_none(),
-        "{} is every address of this machine, also those on which the parts of this process speak with each other: with \
-         --tls, --bind-host must be the one address that others reach",
-        arguments.bind_host
-    );
+/// Works until SIGTERM, SIGINT or the scheduler's refusal.
+async fn serve(arguments: Arguments, threads: Handle) -> anyhow::Result<()> {
+    let tls = arguments.certificates()?;
+    let audience = Audience::choose(arguments.bind_host, tls.clone(), arguments.insecure)?;
     anyhow::ensure!(
         !arguments.bind_host.is_unspecified() || arguments.external_host.is_some(),
         "{} is every address of this machine and nobody can connect to it: say with --external-host which name or address \
          the others reach",
         arguments.bind_host
     );
-    let tls = arguments.certificates()?;
-    let external_host = arguments.advertised_host();
-    let scheduler = Scheduler {
-        address: arguments.scheduler_address(),
-        tls: tls.clone(),
-    };
     let vcores = match arguments.vcores {
+        Some(0) => anyhow::bail!("--vcores must be 1 at least"),
         Some(vcores) => vcores,
         None => std::thread::available_parallelism()
             .context("cannot count the processors; set --vcores")?
             .get(),
     };
-    let work_dir = arguments
-        .work_dir
-        .unwrap_or_else(|| std::env::temp_dir().join("spillway-executor"));
-    std::fs::create_dir_all(&work_dir)
-        .with_context(|| format!("cannot make the work folder {}", work_dir.display()))?;
-    let options = session_options(arguments.memory_bytes, &work_dir);
-    // Ballista divides so many bytes among tasks, or a share of the machine's memory; `work` makes a pool of ours of each part.
-    let pool_bytes = options.budget.pool_bytes() as u64;
-    let functions = functions(&options)?;
-    // One runtime for all sessions: spill folder, object stores and their connections are shared.
-    let runtime = engine::runtime(&options).context("cannot build the runtime environment")?;
-    let message_bytes = u32::try_from(MESSAGE_BYTES).context("messages are too large")?;
-    let endpoints = tls.as_ref().map(Tls::endpoints);
+    let mut signals = Signals::take()?;
+    let work = arguments.work_folder()?;
+    let rows: Arc<Path> = work.path().join("rows").into();
+    engine::private::make_folder(&rows).context("cannot make the folder for shuffled rows")?;
+    let options = session_options(arguments.memory_bytes, work.path());
+    let registration = arguments.registration(vcores);
+    let host = arguments.advertised_host();
+    let names = Names::new(arguments.allow_host.iter().cloned().chain([host]));
     let (host, data, tasks) = (arguments.bind_host, arguments.port, arguments.grpc_port);
-    let ports = Ports::bind(host, data, tasks, tls.clone()).await?;
+    let ports = Ports::bind(host, data, tasks, audience, names).await?;
     let works = Arc::new(Works::default());
     let ceiling = Arc::new(Ceiling::default());
     let most = (arguments.memory_bytes as u64).max(ceiling::SMALLEST);
     let _watchdog = Watchdog::start(most, Arc::clone(&ceiling) as Arc<dyn Reaction>)
         .context("cannot watch the memory of this process")?;
     let ballista = DefaultExecutionEngine::with_client_pool(Arc::new(Connections::default()));
+    let members = tls.clone();
+    let means = Means {
+        id: registration.id.clone(),
+        folder: Arc::clone(&rows),
+        // `work` makes a pool of ours of each part.
+        vcore_bytes: options.budget.pool_bytes() / vcores,
+        engine: Arc::new(Watched::new(ballista, Arc::clone(&works), ceiling)),
+        functions: functions(&options)?,
+        configuration: Arc::new(move || process_config(members.as_ref())),
+        codec: BallistaCodec::new(
+            Arc::new(BallistaLogicalExtensionCodec::default()),
+            physical_codec(),
+        ),
+        // One for all sessions: spill folder, object stores and their connections are shared.
+        runtime: engine::runtime(&options).context("cannot build the runtime environment")?,
+        threads,
+    };
+    let (joined, scheduler) = watch::channel(None);
     let about = About {
         memory_bytes: arguments.memory_bytes,
         works: Arc::clone(&works),
+        scheduler: scheduler.clone(),
     };
-    let patience = Duration::from_secs(arguments.drain_seconds);
-    tokio::spawn(drain(signals, scheduler, Arc::clone(&works), patience));
-    let config = ExecutorProcessConfig {
-        scheduler_host: arguments.scheduler_host,
-        scheduler_port: arguments.scheduler_port,
-        bind_host: host_of_an_address(ports.tasks),
-        external_host: Some(external_host),
-        port: arguments.port,
-        grpc_port: arguments.grpc_port,
-        vcores,
-        work_dir: Some(work_dir.display().to_string()),
-        memory_pool_size: Some(pool_bytes),
-        override_function_registry: Some(Arc::new(functions)),
-        override_config_producer: Some(Arc::new(move || process_config(tls.as_ref()))),
-        override_arrow_flight_service: Some(ports.into_provider(about)),
-        override_create_grpc_client_endpoint: endpoints,
-        override_execution_engine: Some(Arc::new(Watched::new(ballista, works, ceiling))),
-        override_physical_codec: Some(physical_codec()),
-        grpc_max_decoding_message_size: message_bytes,
-        grpc_max_encoding_message_size: message_bytes,
-        executor_heartbeat_interval_seconds: HEARTBEAT.as_secs(),
-        job_data_clean_up_interval_seconds: CLEAN_UP.as_secs(),
-        job_data_ttl_seconds: JOB_DATA_LIFE.as_secs(),
-        override_runtime_producer: Some(Arc::new(move |_| Ok(Arc::clone(&runtime)))),
-        ..ExecutorProcessConfig::default()
-    };
-    start_executor_process(Arc::new(config))
-        .await
-        .context("the executor stopped")?;
-    Ok(())
-}
+    let tasks = Tasks::new(means, scheduler);
+    let (stop, stopped) = watch::channel(());
+    let served = tokio::spawn({
+        let (rows, tasks) = (Arc::clone(&rows), tasks.clone());
+        async move { ports.serve(&rows, about, tasks, stopped).await }
+    });
+    tokio::spawn(shuffled::remove_old(rows));
+    let scheduler = Scheduler::join(arguments.scheduler_address(), tls, registration).await?;
+    let scheduler = Arc::new(scheduler);
+    joined.send_replace(Some(Arc::clone(&scheduler)));
+    tracing::info!(scheduler = arguments.scheduler_address(), "executor works");
 
-/// As it is written before a port.
-fn host_of_an_address(host: IpAddr) -> String {
-    match host {
-        IpAddr::V4(host) => host.to_string(),
-        IpAddr::V6(host) => format!("[{host}]"),
-    }
+    let patience = Duration::from_secs(arguments.drain_seconds);
+    let asked_to_end = async {
+        drain(&mut signals, &scheduler, &works, patience).await;
+        scheduler.leave().await;
+        tasks.ended().await;
+    };
+    let ended = tokio::select! {
+        () = asked_to_end => Ok(()),
+        refusal = scheduler.send_heartbeats() => Err(refusal),
+    };
+    drop(stop);
+    served.await.context("the ports failed")?;
+    tracing::info!("executor stops");
+    ended
 }
 
 /// The budget of all tasks together, and where they spill.

@@ -24,7 +24,10 @@ use clap::{Parser, Subcommand};
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionConfig;
-use engine::cluster::{Cluster, MESSAGE_BYTES, Tls, physical_codec, process_config};
+use engine::cluster::{
+    Audience, Cluster, MESSAGE_BYTES, Names, Tls, physical_codec, process_config,
+};
+use engine::private::WorkFolder;
 use engine::{Budget, SessionOptions};
 use resources::Resources;
 use tokio::net::TcpListener;
@@ -56,16 +59,25 @@ struct Arguments {
     /// Host under which executors reach this process (default: that of --bind)
     #[arg(long, env = "SCHEDULER_EXTERNAL_HOST")]
     external_host: Option<String>,
-    /// Folder for spill files of the planner's own sessions
+    /// Folder in which this process makes one of its own for the planner's spill files (default: the temporary one)
     #[arg(long, env = "SCHEDULER_WORK_DIR")]
     work_dir: Option<PathBuf>,
     /// Folder with ca.crt, tls.crt and tls.key, this process's certificate for the name `spillway`: executors and runs have
     /// to show one of the same authority
     #[arg(long, env = "SCHEDULER_TLS", value_name = "FOLDER")]
     tls: Option<PathBuf>,
-    /// Listen on an address that other machines reach, although nobody is asked who they are
+    /// Answer whoever can connect, without asking who they are: other users of this machine and, on an address that they
+    /// reach, other machines
     #[arg(long, env = "SCHEDULER_INSECURE", conflicts_with = "tls")]
     insecure: bool,
+    /// Further names under which this process is reached, with commas between them; requests for others are refused
+    #[arg(
+        long,
+        env = "SCHEDULER_ALLOW_HOST",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    allow_host: Vec<String>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -103,6 +115,15 @@ impl Arguments {
     fn certificates(&self) -> anyhow::Result<Option<Tls>> {
         Ok(self.tls.as_deref().map(Tls::open).transpose()?)
     }
+
+    fn work_folder(&self) -> anyhow::Result<WorkFolder> {
+        let (parent, prefix) = match &self.work_dir {
+            Some(folder) => (folder.clone(), "scheduler-"),
+            None => (std::env::temp_dir(), "spillway-scheduler-"),
+        };
+        WorkFolder::make(&parent, prefix)
+            .with_context(|| format!("cannot make a work folder in {}", parent.display()))
+    }
 }
 
 /// Fails if the scheduler at that address does not answer.
@@ -120,17 +141,11 @@ async fn healthcheck(arguments: &Arguments) -> anyhow::Result<()> {
 /// Serves until SIGTERM or SIGINT.
 async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let spill_dir = arguments
-        .work_dir
-        .clone()
-        .unwrap_or_else(|| std::env::temp_dir().join("spillway-scheduler"));
-    anyhow::ensure!(
-        arguments.bind.ip().is_loopback() || arguments.tls.is_some() || arguments.insecure,
-        "{} can be reached from other machines, and whoever reaches a scheduler can run plans on its executors: listen on \
-         127.0.0.1, give certificates with --tls, or say --insecure in a network of which every member is trusted",
-        arguments.bind
-    );
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let tls = arguments.certificates()?;
+    let audience = Audience::choose(arguments.bind.ip(), tls.clone(), arguments.insecure)?;
+    let work = arguments.work_folder()?;
+    let spill_dir = work.path().to_path_buf();
     // Bound before anything is configured: executors are told the port that was really taken.
     let listener = TcpListener::bind(arguments.bind).await.with_context(|| {
         format!(
@@ -149,14 +164,21 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     };
     let session_builder: SessionBuilder =
         Arc::new(move |session| session_state(session, &spill_dir));
+    let external_host = arguments
+        .external_host
+        .unwrap_or_else(|| address.ip().to_string());
+    let names = Names::new(
+        arguments
+            .allow_host
+            .into_iter()
+            .chain([external_host.clone()]),
+    );
     let members = tls.clone();
     let configuration: ConfigProducer = Arc::new(move || process_config(members.as_ref()));
     let config = Arc::new(SchedulerConfig {
         bind_host: address.ip().to_string(),
         bind_port: address.port(),
-        external_host: arguments
-            .external_host
-            .unwrap_or_else(|| address.ip().to_string()),
+        external_host,
         override_session_builder: Some(Arc::clone(&session_builder)),
         override_config_producer: Some(Arc::clone(&configuration)),
         override_create_grpc_client_endpoint: tls.as_ref().map(Tls::endpoints),
@@ -199,9 +221,9 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     }
     tracing::info!(%address, "scheduler listens");
     tokio::select! {
-        served = server::serve(listener, tls, metrics, scheduler) => return served,
+        () = server::serve(listener, audience, names, metrics, scheduler) => {}
         _ = terminate.recv() => {}
-        interrupt = tokio::signal::ctrl_c() => interrupt.context("cannot listen for SIGINT")?,
+        _ = interrupt.recv() => {}
     }
     tracing::info!("scheduler stops");
     Ok(())

@@ -1,10 +1,9 @@
-//! What the scheduler answers on its port: Ballista's gRPC service and its `/api`, and beside them whether it is alive and
-//! how much work there is. Owns the routes; what they say of executors and tasks is counted in [`crate::load`].
+//! What the scheduler answers on its port: Ballista's gRPC service and, for reading, its `/api`, and beside them whether it is
+//! alive and how much work there is. Owns the routes; what they say of executors and tasks is counted in [`crate::load`].
 
 use std::future::pending;
 use std::sync::Arc;
 
-use anyhow::Context;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +13,7 @@ use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
 use ballista_scheduler::api::get_routes;
 use ballista_scheduler::scheduler_server::SchedulerServer;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
-use engine::cluster::{MESSAGE_BYTES, Tls, grpc_routes};
+use engine::cluster::{Audience, MESSAGE_BYTES, Names, grpc_routes, read_only};
 use tokio::net::TcpListener;
 
 use crate::load::{Load, load};
@@ -22,33 +21,34 @@ use crate::load::{Load, load};
 /// Ballista's scheduler with our plans.
 pub(crate) type Scheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
 
-/// Answers until a listener fails; with `tls`, members of the cluster only. On `metrics` anybody is told numbers.
+/// Answers for ever, those of `audience`. On `metrics` anybody is told numbers.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tls: Option<Tls>,
+    audience: Audience,
+    names: Names,
     metrics: Option<TcpListener>,
     scheduler: Scheduler,
-) -> anyhow::Result<()> {
+) {
     let scheduler = Arc::new(scheduler);
-    let everything = engine::cluster::serve(listener, tls, router(&scheduler), pending());
-    let served = match metrics {
-        Some(metrics) => {
-            let told = engine::cluster::serve(metrics, None, numbers(&scheduler), pending());
-            tokio::select! {
-                served = everything => served,
-                served = told => served,
+    let told = async {
+        match metrics {
+            Some(metrics) => {
+                let routes = numbers(&scheduler);
+                engine::cluster::serve_numbers(metrics, names.clone(), routes, pending()).await;
             }
+            None => pending().await,
         }
-        None => everything.await,
     };
-    served.context("the scheduler stopped")
+    let routes = router(&scheduler);
+    let everything = engine::cluster::serve(listener, audience, names.clone(), routes, pending());
+    tokio::join!(everything, told);
 }
 
 fn router(scheduler: &Arc<Scheduler>) -> Router {
     let service = SchedulerGrpcServer::new(scheduler.as_ref().clone())
         .max_encoding_message_size(MESSAGE_BYTES)
         .max_decoding_message_size(MESSAGE_BYTES);
-    get_routes(Arc::clone(scheduler))
+    read_only(get_routes(Arc::clone(scheduler)))
         .merge(grpc_routes(service))
         .merge(numbers(scheduler))
 }

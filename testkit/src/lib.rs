@@ -16,6 +16,7 @@ mod python;
 pub mod s3;
 mod services;
 pub mod tpch;
+pub mod wire;
 
 pub use command::{Outcome, Workspace};
 pub use file_calls::{CallFault, FileCalls};

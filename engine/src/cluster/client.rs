@@ -161,6 +161,11 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// The scheduler's service, over the same connection.
+    pub fn scheduler(&self) -> SchedulerGrpcClient<Channel> {
+        self.scheduler.clone()
+    }
+
     /// The scheduler's address.
     pub fn url(&self) -> &str {
         self.url.as_str().trim_end_matches('/')

@@ -1,5 +1,6 @@
 //! A cluster on this machine, for trying it out: a scheduler and executors as processes of their own, which end with the
-//! one that started them. Owns where their binaries are looked for and what they are told.
+//! one that started them, and speak with it and each other by certificates that were made for them. Owns where their binaries
+//! are looked for and what they are told.
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener};
@@ -10,8 +11,10 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
+use super::authority::issue;
 use super::client::Cluster;
 use super::error::ClusterError;
+use crate::private;
 
 /// What is given instead of an address to have a cluster started.
 pub const EMBEDDED: &str = "embedded";
@@ -37,37 +40,36 @@ impl EmbeddedCluster {
     /// [`ClusterError::Embedded`].
     pub async fn start(folder: &Path, memory: usize) -> Result<Self, ClusterError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let certificates = folder.join("certificates");
+        let tls = issue(&certificates).map_err(|error| failed(error.to_string()))?;
+        let certificates = certificates.display().to_string();
         let [scheduler_port, executor_ports @ ..] = free_ports()?;
-        let mut processes = vec![start(
-            "scheduler",
-            folder,
-            &[("--bind", format!("127.0.0.1:{scheduler_port}"))],
-        )?];
+        let arguments = [
+            ("--bind", format!("127.0.0.1:{scheduler_port}")),
+            ("--tls", certificates.clone()),
+            ("--work-dir", folder.display().to_string()),
+        ];
+        let mut processes = vec![start("scheduler", folder, &arguments)?];
         let executor_memory = memory / EXECUTORS;
         let deadline = Instant::now() + PATIENCE;
         let address = format!("127.0.0.1:{scheduler_port}");
         let cluster = loop {
-            match Cluster::connect(&address, None).await {
+            match Cluster::connect(&address, Some(&tls)).await {
                 Ok(cluster) => break cluster,
                 Err(error) if Instant::now() > deadline => return Err(error),
                 Err(_) => sleep(PAUSE).await,
             }
             running(&mut processes, folder)?;
         };
-        for (number, ports) in executor_ports.chunks(2).enumerate() {
+        for ports in executor_ports.chunks(2) {
             let arguments = [
                 ("--scheduler-port", scheduler_port.to_string()),
                 ("--port", ports[0].to_string()),
                 ("--grpc-port", ports[1].to_string()),
+                ("--tls", certificates.clone()),
                 ("--vcores", cores.div_ceil(EXECUTORS).to_string()),
                 ("--memory-bytes", executor_memory.to_string()),
-                (
-                    "--work-dir",
-                    folder
-                        .join(format!("executor-{number}"))
-                        .display()
-                        .to_string(),
-                ),
+                ("--work-dir", folder.display().to_string()),
             ];
             processes.push(start("executor", folder, &arguments)?);
         }
@@ -102,18 +104,21 @@ fn failed(reason: String) -> ClusterError {
 fn start(name: &str, folder: &Path, arguments: &[(&str, String)]) -> Result<Child, ClusterError> {
     let binary = beside(name)?;
     let failed_to = |what: &str, error: std::io::Error| failed(format!("cannot {what}: {error}"));
-    std::fs::create_dir_all(folder)
-        .map_err(|error| failed_to(&format!("make {}", folder.display()), error))?;
     let log = folder.join(format!("{name}.log"));
-    let log = std::fs::File::options()
-        .create(true)
-        .append(true)
-        .open(&log)
+    let log = private::append_to(&log)
         .map_err(|error| failed_to(&format!("write {}", log.display()), error))?;
     let arguments = arguments
         .iter()
         .flat_map(|(flag, value)| [OsString::from(*flag), OsString::from(value)]);
-    Command::new(&binary)
+    let mut command = Command::new(&binary);
+    // What is set for another cluster does not hold for this one.
+    for (name, _) in std::env::vars_os() {
+        let known = name.to_string_lossy();
+        if known.starts_with("SCHEDULER_") || known.starts_with("EXECUTOR_") {
+            command.env_remove(&name);
+        }
+    }
+    command
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

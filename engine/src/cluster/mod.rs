@@ -7,11 +7,14 @@
 //! Ballista computes, and is believed in nothing else. A job in which an executor is lost may hang or give rows twice
 //! (docs/cluster.md), so a job that loses one is cancelled and ends with an error.
 
+mod admission;
+mod authority;
 mod client;
 mod codec;
 mod embedded;
 mod error;
 mod job;
+mod peer;
 mod plan;
 mod probe;
 mod progress;
@@ -22,6 +25,7 @@ mod stall;
 mod tls;
 mod watch;
 
+pub use admission::{Names, read_only};
 pub use client::{Cluster, Executor, Job};
 pub use codec::physical_codec;
 pub use embedded::{EMBEDDED, EmbeddedCluster};
@@ -30,6 +34,6 @@ pub use plan::{ClusterPlan, Workers, cluster_plan};
 pub use probe::probe;
 pub use progress::{JobProgress, JobSnapshot};
 pub use report::{ExecutorReport, JobReport, REPORT, Work};
-pub use serve::{TlsListener, grpc_routes, serve};
+pub use serve::{Audience, Exposed, grpc_routes, serve, serve_numbers};
 pub use session::{MESSAGE_BYTES, process_config};
 pub use tls::{Tls, TlsError};

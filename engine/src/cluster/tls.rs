@@ -4,10 +4,9 @@
 //! Every process proves itself to every other with a certificate for the name [`NAME`], whatever its address is: executors
 //! are reached by addresses that nobody knows before, and the authority signs for this cluster only.
 //!
-//! Ballista 55 dials `http://` in four places: executor to scheduler (`executor_process.rs`, and for its answers
-//! `executor_server.rs`) and scheduler to executor (`executor_manager.rs`, twice). Three of them, and every fetch of shuffled
-//! data, hand the endpoint to a function of ours first ([`Tls::endpoints`]). The fourth only tries, when an executor
-//! registers, whether its port can be connected to, and sends nothing.
+//! Ballista 55 dials `http://` from scheduler to executor, twice (`executor_manager.rs`). One of them, and every fetch of
+//! shuffled data, hands the endpoint to a function of ours first ([`Tls::endpoints`]). The other only tries, when an executor
+//! registers, whether its port can be connected to, and sends nothing. Executors dial with [`super::client`].
 
 use std::error::Error;
 use std::io;
@@ -34,9 +33,9 @@ use crate::chain;
 pub(super) const NAME: &str = "spillway";
 
 /// The files of a folder, named as in a secret of Kubernetes' type `kubernetes.io/tls`.
-const AUTHORITY: &str = "ca.crt";
-const CERTIFICATE: &str = "tls.crt";
-const KEY: &str = "tls.key";
+pub(super) const AUTHORITY: &str = "ca.crt";
+pub(super) const CERTIFICATE: &str = "tls.crt";
+pub(super) const KEY: &str = "tls.key";
 
 /// A folder of certificates cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use std::time::{Duration, Instant};
+
 use testkit::cluster::http_get;
+use testkit::wire::{HALF_REQUEST, HalfSent, asked_by_nobody, request};
 use testkit::{Child, Workspace, free_port, wait_for};
 
 /// The scheduler's binary, which a build of the workspace puts beside the executor's. `None`, after saying so, when only
@@ -132,11 +135,7 @@ fn executor_without_a_scheduler_says_so_and_ends() {
     let (executor, ..) = start_executor(&workspace, &nobody.to_string()).unwrap();
     let ended = executor.wait().unwrap();
     assert_eq!(ended.code, Some(1), "{}", ended.all());
-    assert!(
-        ended.stderr.contains("onnect to scheduler"),
-        "{}",
-        ended.all()
-    );
+    assert!(ended.stderr.contains("does not answer"), "{}", ended.all());
 }
 
 #[test]
@@ -146,4 +145,163 @@ fn executor_listens_to_other_machines_only_if_it_is_told_that_they_are_trusted()
     refused.expect(1, &["can be reached from other machines", "--insecure"]);
     let unnamed = workspace.run(["--bind-host", "0.0.0.0", "--insecure"]);
     unnamed.unwrap().expect(1, &["--external-host"]);
+}
+
+/// A scheduler on a port that is told before.
+fn start_scheduler(workspace: &Workspace, port: u16) -> anyhow::Result<Child> {
+    let bind = format!("127.0.0.1:{port}");
+    let scheduler = workspace.start(["--bind", &bind, "--work-dir", "work"])?;
+    wait_for("the scheduler", || http_get(&bind, "/healthz"))?;
+    Ok(scheduler)
+}
+
+/// Waits until the scheduler lists this executor and nobody else.
+fn wait_for_listing(scheduler: u16, executor: u16) -> anyhow::Result<()> {
+    wait_for("the executor in the scheduler's list", || {
+        let listed = listed(&format!("127.0.0.1:{scheduler}"))?;
+        (listed == BTreeSet::from([executor])).then_some(())
+    })
+}
+
+#[test]
+fn executor_finds_a_scheduler_again_that_was_away_for_a_quarter_of_a_minute() -> anyhow::Result<()>
+{
+    let Some(binary) = scheduler_binary()? else {
+        return Ok(());
+    };
+    let (schedulers, scheduler_port) = (Workspace::new(binary)?, free_port()?);
+    let scheduler = start_scheduler(&schedulers, scheduler_port)?;
+    let workspace = Workspace::new(env!("CARGO_BIN_EXE_executor"))?;
+    let (mut executor, port, _) = start_executor(&workspace, &scheduler_port.to_string())?;
+    wait_for_listing(scheduler_port, port)?;
+    scheduler.kill()?;
+    let away = Instant::now();
+    wait_for("the end of the time without a scheduler", || {
+        (away.elapsed() > Duration::from_secs(16)).then_some(())
+    })?;
+    assert!(executor.runs()?, "{}", executor.said());
+    let _scheduler = start_scheduler(&schedulers, scheduler_port)?;
+    wait_for_listing(scheduler_port, port)?;
+    wait_for("a word of it", || {
+        executor
+            .said()
+            .contains("the scheduler answers again")
+            .then_some(())
+    })?;
+    Ok(())
+}
+
+#[test]
+fn half_sent_requests_and_other_users_get_nothing_from_an_executor() -> anyhow::Result<()> {
+    const HALF: usize = 300;
+    let Some(binary) = scheduler_binary()? else {
+        return Ok(());
+    };
+    let (schedulers, scheduler_port) = (Workspace::new(binary)?, free_port()?);
+    let _scheduler = start_scheduler(&schedulers, scheduler_port)?;
+    let shell = Workspace::new("/bin/sh")?;
+    let (port, tasks_port) = (free_port()?, free_port()?);
+    let flags = [
+        ("--scheduler-port", scheduler_port),
+        ("--port", port),
+        ("--grpc-port", tasks_port),
+        ("--vcores", 1),
+    ];
+    let flags = flags.map(|(flag, value)| [String::from(flag), value.to_string()]);
+    let limited = [
+        "-c",
+        "ulimit -n 256; exec \"$0\" \"$@\"",
+        env!("CARGO_BIN_EXE_executor"),
+        "--work-dir",
+        "work",
+    ];
+    let arguments = limited.map(String::from).into_iter().chain(flags.concat());
+    let mut executor = shell.start(arguments)?;
+    wait_for_listing(scheduler_port, port)?;
+    let [data, tasks] = [port, tasks_port].map(|port| format!("127.0.0.1:{port}"));
+    let half = [
+        HalfSent::open(&data, HALF, HALF_REQUEST)?,
+        HalfSent::open(&tasks, HALF, HALF_REQUEST)?,
+    ];
+    wait_for("an answer of the executor", || http_get(&data, "/healthz"))?;
+    let launch = "POST /ballista.protobuf.ExecutorGrpc/LaunchMultiTask";
+    let head = [
+        "Host: localhost",
+        "Content-Type: application/grpc",
+        "Content-Length: 0",
+    ];
+    let refused = request(&tasks, launch, &head)?;
+    assert!(refused.starts_with("HTTP/1.1 415"), "{refused}");
+    let refused = request(&data, "GET /api/executor", &["Host: evil.example"])?;
+    assert!(refused.starts_with("HTTP/1.1 421"), "{refused}");
+    for half in half {
+        half.wait_until_closed()?;
+    }
+    for address in [&data, &tasks] {
+        if let Some(answer) = asked_by_nobody(address)? {
+            assert_eq!(answer, "");
+        }
+    }
+    assert!(executor.runs()?, "{}", executor.said());
+    Ok(())
+}
+
+#[test]
+fn the_work_folder_is_the_executors_own_and_goes_with_it() -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let Some(binary) = scheduler_binary()? else {
+        return Ok(());
+    };
+    let (schedulers, scheduler_port) = (Workspace::new(binary)?, free_port()?);
+    let _scheduler = start_scheduler(&schedulers, scheduler_port)?;
+    let mut workspace = Workspace::new(env!("CARGO_BIN_EXE_executor"))?;
+    let temporary = workspace.path().join("tmp");
+    std::fs::create_dir(&temporary)?;
+    workspace.set("TMPDIR", temporary.display().to_string());
+    let scheduler_port = scheduler_port.to_string();
+    let (port, grpc_port) = (free_port()?.to_string(), free_port()?.to_string());
+    let arguments = [
+        "--scheduler-port",
+        &scheduler_port,
+        "--port",
+        &port,
+        "--grpc-port",
+        &grpc_port,
+    ];
+    let folders = || -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&temporary)
+            .into_iter()
+            .flatten()
+            .flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    let executor = workspace.start(arguments)?;
+    wait_for("its answer", || {
+        http_get(&format!("127.0.0.1:{port}"), "/healthz")
+    })?;
+    let [first] = folders()
+        .try_into()
+        .map_err(|found| anyhow::anyhow!("{found:?}"))?;
+    let name = first.file_name().unwrap_or_default().to_string_lossy();
+    assert!(
+        name.starts_with("spillway-executor-") && name.len() > 40,
+        "{name}"
+    );
+    assert_eq!(first.metadata()?.permissions().mode() & 0o777, 0o700);
+    // One that is killed leaves it to the next.
+    executor.kill()?;
+    assert_eq!(folders(), [first.clone()]);
+    let executor = workspace.start(arguments)?;
+    wait_for("its answer", || {
+        http_get(&format!("127.0.0.1:{port}"), "/healthz")
+    })?;
+    let [second] = folders()
+        .try_into()
+        .map_err(|found| anyhow::anyhow!("{found:?}"))?;
+    assert_ne!(first, second);
+    executor.signal("TERM")?;
+    assert_eq!(executor.wait()?.code, Some(0));
+    assert_eq!(folders(), [PathBuf::new(); 0]);
+    Ok(())
 }

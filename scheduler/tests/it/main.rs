@@ -1,5 +1,6 @@
 //! The scheduler as a process: it starts, answers, and stops when it is told to.
 
+mod ports;
 mod upstream;
 
 use testkit::certificates::{Authority, NAME};
@@ -82,7 +83,7 @@ fn scheduler_listens_to_other_machines_only_if_it_is_told_that_they_are_trusted(
     let refused = workspace.run(["--bind", "0.0.0.0:0", "--work-dir", "work"]);
     refused.unwrap().expect(
         1,
-        &["0.0.0.0:0 can be reached from other machines", "--insecure"],
+        &["0.0.0.0 can be reached from other machines", "--insecure"],
     );
     let arguments = ["--bind", "0.0.0.0:0", "--work-dir", "work", "--insecure"];
     let scheduler = workspace.start(arguments).unwrap();

@@ -1,6 +1,7 @@
 //! Whatever dies while a job runs, the published table is the one of an undisturbed run, and the run ends by itself.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rstest::rstest;
@@ -170,6 +171,23 @@ fn a_scheduler_that_was_started_again_costs_a_try(
     };
     let run = scene.at(moment)?;
     scene.cluster.kill_scheduler()?;
+    scene.cluster.start_scheduler()?;
+    let ended = run.wait()?;
+    scene.check(&ended)
+}
+
+#[test]
+fn a_scheduler_that_was_away_for_a_quarter_of_a_minute_does_not_cost_the_run() -> anyhow::Result<()>
+{
+    let Some(mut scene) = Scene::new()? else {
+        return Ok(());
+    };
+    let run = scene.at(Moment::Shuffling)?;
+    scene.cluster.kill_scheduler()?;
+    let away = Instant::now();
+    wait_for("the end of the time without a scheduler", || {
+        (away.elapsed() > Duration::from_secs(15)).then_some(())
+    })?;
     scene.cluster.start_scheduler()?;
     let ended = run.wait()?;
     scene.check(&ended)
