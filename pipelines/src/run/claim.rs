@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
+use engine::private::make_folder;
 use tokio_util::sync::CancellationToken;
 
 use super::error::RunError;
@@ -32,7 +33,7 @@ pub enum Resume {
 /// # Errors
 /// [`RunError::Io`] when the folder cannot be made, [`RunError::Store`] when the store cannot be opened.
 pub async fn open_store(state_dir: &Path) -> Result<Arc<dyn RunStore>, RunError> {
-    std::fs::create_dir_all(state_dir).map_err(|source| RunError::Io {
+    make_folder(state_dir).map_err(|source| RunError::Io {
         action: "make the state folder",
         path: state_dir.to_path_buf(),
         source,

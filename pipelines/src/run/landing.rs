@@ -23,6 +23,7 @@ use datafusion::parquet::errors::ParquetError;
 use datafusion::parquet::file::metadata::KeyValue;
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
+use engine::private::{create_file, make_folder};
 use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
@@ -159,7 +160,7 @@ impl Landing {
         concurrent: usize,
     ) -> Result<(Self, HashSet<String>), LandingError> {
         let folder = folder(work_dir, source);
-        std::fs::create_dir_all(&folder).map_err(io_error("make the folder", &folder))?;
+        make_folder(&folder).map_err(io_error("make the folder", &folder))?;
         let chunks: Vec<Chunk> = read_ledger(store.as_ref(), attempt.run, source)
             .try_collect()
             .await?;
@@ -316,7 +317,7 @@ fn write_chunk(
             serde_json::Value::from(keys).to_string(),
         )]))
         .build();
-    let file = File::create(&temporary).map_err(io_error("create", &temporary))?;
+    let file = create_file(&temporary).map_err(io_error("create", &temporary))?;
     let sink = Hashing {
         inner: BufWriter::new(file),
         digest: Sha256::new(),

@@ -12,6 +12,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use engine::cluster::JobProgress;
+use engine::private::make_folder;
 use engine::{Budget, SessionOptions};
 use serde_json::json;
 
@@ -40,7 +41,7 @@ pub(super) async fn execute(
     counts: &mut Counts,
 ) -> Result<Vec<Published>, RunError> {
     let bound = &prepared.bound;
-    std::fs::create_dir_all(&run.work_dir).map_err(|source| RunError::Io {
+    make_folder(&run.work_dir).map_err(|source| RunError::Io {
         action: "make the work folder",
         path: run.work_dir.clone(),
         source,

@@ -162,9 +162,10 @@ impl Store for LocalStore {
         let store = self.clone();
         blocking("prepare the control folder", move || {
             let control = store.make_control()?;
-            for folder in ["commits", "intents", "staging", "tmp"] {
+            for folder in ["commits", "intents", "tmp"] {
                 control.make_below(folder)?;
             }
+            control.make_private("staging")?;
             control.sync()?;
             sync_folder(parent_of(&store.control)?)?;
             let Some(table) = Folder::open(&store.table)? else {

@@ -7,6 +7,8 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use engine::private::{create_file, make_folder};
+
 use crate::run::error::RunError;
 use crate::store::RunId;
 
@@ -45,9 +47,9 @@ impl Scratch {
     /// Makes the folder.
     pub(super) fn make(state_dir: &Path, id: RunId) -> Result<Self, RunError> {
         let folder = parent(state_dir).join(id.to_string());
-        fs::create_dir_all(&folder).map_err(failed("make the folder", &folder))?;
+        make_folder(&folder).map_err(failed("make the folder", &folder))?;
         let path = folder.join(LOCK);
-        let lock = File::create(&path).map_err(failed("make", &path))?;
+        let lock = create_file(&path).map_err(failed("make", &path))?;
         lock.lock().map_err(failed("lock", &path))?;
         Ok(Self {
             folder,

@@ -45,6 +45,7 @@ pub(super) async fn open(path: &Path) -> Result<SqliteRunStore, StoreError> {
 
     refuse_irregular(path).await?;
     refuse_cut_short(path).await?;
+    keep_private(path);
     match prepare(path, &options).await {
         Ok(()) => {}
         Err(StoreError::Open { source, .. }) => return Err(why_not_opened(path, source).await),
@@ -76,7 +77,7 @@ async fn make_folder(path: &Path) -> Result<(), StoreError> {
     if folder.as_os_str().is_empty() {
         return Ok(());
     }
-    tokio::fs::create_dir_all(folder).await.map_err(|source| {
+    engine::private::make_folder(folder).map_err(|source| {
         let path = path.to_owned();
         if is_refusal(&source) {
             StoreError::Unwritable {
@@ -140,6 +141,14 @@ async fn refuse_irregular(path: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// What runs were told and what went wrong is their user's alone. SQLite gives its files beside this one the permissions that
+/// this one has. A file that cannot be opened is SQLite's to refuse.
+fn keep_private(path: &Path) {
+    if let Err(error) = engine::private::append_to(path) {
+        tracing::debug!(path = %path.display(), %error, "the run store's permissions stay");
+    }
 }
 
 /// SQLite notices by itself when whole pages are missing at the end of the file, but takes one that was

@@ -1,6 +1,7 @@
 //! The binary end to end: real processes, real HTTP, real files.
 
 mod launchpad;
+mod private;
 mod published;
 mod tpch;
 

@@ -21,6 +21,7 @@ use super::{StoreError, StoreResult};
 /// What the process's umask leaves of these is what new files and folders get.
 const FILE_MODE: Mode = Mode::from_bits_truncate(0o666);
 const FOLDER_MODE: Mode = Mode::from_bits_truncate(0o777);
+const PRIVATE_MODE: Mode = Mode::from_bits_truncate(0o700);
 /// A tree that goes deeper was not made by this program.
 const MAX_DEPTH: usize = 64;
 
@@ -69,9 +70,16 @@ impl Folder {
     pub(super) fn make_below(&self, key: &str) -> StoreResult<Self> {
         let mut folder = self.again()?;
         for name in names_of(key) {
-            folder = folder.make_child(name)?;
+            folder = folder.make_child(name, FOLDER_MODE)?;
         }
         Ok(folder)
+    }
+
+    /// Makes a folder into which only its user may look: rows that are not published yet are nobody else's business. The
+    /// files in it are as the umask says, because they are published by renaming. A folder that is there keeps its
+    /// permissions: users who share a table have given it theirs.
+    pub(super) fn make_private(&self, name: &str) -> StoreResult<Self> {
+        self.make_child(name, PRIVATE_MODE)
     }
 
     fn again(&self) -> StoreResult<Self> {
@@ -82,12 +90,12 @@ impl Folder {
         })
     }
 
-    fn make_child(&self, name: &str) -> StoreResult<Self> {
+    fn make_child(&self, name: &str, mode: Mode) -> StoreResult<Self> {
         loop {
             if let Some(child) = self.child(name)? {
                 return Ok(child);
             }
-            match mkdirat(&self.opened, self.named(name)?, FOLDER_MODE) {
+            match mkdirat(&self.opened, self.named(name)?, mode) {
                 // Another writer of this run may have been first; or one that ended took it away since.
                 Ok(()) | Err(Errno::EEXIST) => {}
                 Err(error) => return Err(self.fault("create folder", name, error)),
