@@ -210,9 +210,18 @@ mod tests {
     use futures::stream;
 
     use super::*;
+    use crate::{Budget, SessionOptions, session};
 
     const PERIOD: Duration = Duration::from_millis(50);
     const DEADLINE: Duration = Duration::from_secs(120);
+
+    fn context() -> Result<SessionContext> {
+        session(&SessionOptions {
+            budget: Budget::new(256 << 20, 2, 4096),
+            spill_dir: std::env::temp_dir().join("spillway-standstill-test"),
+            settings: Vec::new(),
+        })
+    }
 
     /// Rows that never come.
     #[derive(Debug)]
@@ -240,7 +249,7 @@ mod tests {
         ];
         let input = StreamingTableExec::try_new(schema, inputs, None, [], false, None)?;
         let plan: Arc<dyn ExecutionPlan> = Arc::new(CoalescePartitionsExec::new(Arc::new(input)));
-        let running = tokio::spawn(collect(Arc::clone(&plan), SessionContext::new().task_ctx()));
+        let running = tokio::spawn(collect(Arc::clone(&plan), context()?.task_ctx()));
         let report = tokio::time::timeout(DEADLINE, observed(&plan, PERIOD, 8)).await;
         running.abort();
         let report =
@@ -255,7 +264,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_query_that_works_is_not() -> Result<()> {
-        let ctx = SessionContext::new();
+        let ctx = context()?;
         let query =
             "SELECT count(DISTINCT md5(CAST(i AS TEXT))) FROM generate_series(1, 400000) AS t(i)";
         let plan = ctx.sql(query).await?.create_physical_plan().await?;

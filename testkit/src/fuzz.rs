@@ -20,16 +20,15 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// As `case` does; the seed of the case is printed, and with it as `SPILLWAY_FUZZ_SEED` the case comes first. A case
 /// that takes longer than five minutes ends the process.
 pub fn run(target: &str, mut case: impl FnMut(&mut Chance)) -> u64 {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let seconds = number("SPILLWAY_FUZZ_SECONDS").unwrap_or(10);
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let first =
         number("SPILLWAY_FUZZ_SEED").unwrap_or_else(|| now.map_or(1, |time| time.as_secs() << 24));
     let input = std::env::temp_dir().join(format!("spillway-fuzz-{target}"));
-    println!(
+    say(format_args!(
         "{target}: seed {first}, {seconds} s; the input of the latest case is in {}",
         input.display()
-    );
+    ));
     let seed = Arc::new(AtomicU64::new(first));
     watch(target, &seed);
     let (begin, limit) = (Instant::now(), Duration::from_secs(seconds));
@@ -41,8 +40,23 @@ pub fn run(target: &str, mut case: impl FnMut(&mut Chance)) -> u64 {
         executions += 1;
         seed.fetch_add(1, Ordering::Relaxed);
     }
-    println!("{target}: {executions} cases without a finding");
+    say(format_args!(
+        "{target}: {executions} cases without a finding"
+    ));
     executions
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "scripts/fuzz says so how it runs"
+)]
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+#[expect(clippy::print_stdout, reason = "who runs a target reads it")]
+fn say(what: std::fmt::Arguments<'_>) {
+    println!("{what}");
 }
 
 /// Prints the seed of a case that panics.
@@ -50,7 +64,7 @@ struct Tell(u64);
 
 impl Drop for Tell {
     fn drop(&mut self) {
-        println!("found by SPILLWAY_FUZZ_SEED={}", self.0);
+        say(format_args!("found by SPILLWAY_FUZZ_SEED={}", self.0));
     }
 }
 
@@ -59,12 +73,14 @@ fn watch(target: &str, seed: &Arc<AtomicU64>) {
     std::thread::spawn(move || {
         let mut before = (seed.load(Ordering::Relaxed), Instant::now());
         loop {
-            std::thread::sleep(Duration::from_millis(500));
+            std::thread::park_timeout(Duration::from_millis(500));
             let now = seed.load(Ordering::Relaxed);
             if now != before.0 {
                 before = (now, Instant::now());
             } else if before.1.elapsed() > PATIENCE {
-                println!("{target}: the case of SPILLWAY_FUZZ_SEED={now} hangs");
+                say(format_args!(
+                    "{target}: the case of SPILLWAY_FUZZ_SEED={now} hangs"
+                ));
                 std::process::abort();
             }
         }

@@ -91,12 +91,9 @@ impl ObjectStore for Shallow {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let asked = options.range.clone();
         let given = self.store.get_opts(location, options).await?;
-        let Some(asked) =
-            asked.filter(|asked| may_be_metadata(asked, &given.range, given.meta.size))
-        else {
+        if !asked.is_some_and(|asked| may_be_metadata(&asked, &given.range, given.meta.size)) {
             return Ok(given);
-        };
-        drop(asked);
+        }
         let (meta, range, attributes) = (
             given.meta.clone(),
             given.range.clone(),

@@ -291,7 +291,7 @@ fn the_work_folder_is_the_executors_own_and_goes_with_it() -> anyhow::Result<()>
     assert_eq!(first.metadata()?.permissions().mode() & 0o777, 0o700);
     // One that is killed leaves it to the next.
     executor.kill()?;
-    assert_eq!(folders(), [first.clone()]);
+    assert_eq!(folders(), std::slice::from_ref(&first));
     let executor = workspace.start(arguments)?;
     wait_for("its answer", || {
         http_get(&format!("127.0.0.1:{port}"), "/healthz")
@@ -302,6 +302,6 @@ fn the_work_folder_is_the_executors_own_and_goes_with_it() -> anyhow::Result<()>
     assert_ne!(first, second);
     executor.signal("TERM")?;
     assert_eq!(executor.wait()?.code, Some(0));
-    assert_eq!(folders(), [PathBuf::new(); 0]);
+    assert_eq!(folders(), Vec::<PathBuf>::new());
     Ok(())
 }

@@ -48,7 +48,7 @@ pub enum Opened {
     /// Its rows are to be written.
     Open(Box<OpenOutput>),
     /// They were committed by a process before this one.
-    Committed(Published),
+    Committed(Box<Published>),
 }
 
 /// An output that is staged but not yet published.
@@ -213,7 +213,7 @@ pub async fn open(
     match begun {
         Begun::Committed(committed) => {
             tell_recovery(run, &location, &committed.recovery).await?;
-            Ok(Opened::Committed(Published {
+            Ok(Opened::Committed(Box::new(Published {
                 name: name(&output),
                 mode: output.options.publish.to_string(),
                 partitioned: !output.partition_by.is_empty(),
@@ -224,7 +224,7 @@ pub async fn open(
                 uncleared: None,
                 location,
                 made: Made::Before(*committed),
-            }))
+            })))
         }
         Begun::Staging(mut staging) => {
             tell_recovery(run, &location, staging.recovery()).await?;

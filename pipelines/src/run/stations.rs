@@ -68,7 +68,7 @@ pub(super) async fn execute(
             Ok(Opened::Open(open)) => opened.push((*open, plan.clone())),
             Ok(Opened::Committed(published)) => {
                 tell_committed(run, &published).await?;
-                before.push(published);
+                before.push(*published);
             }
             Err(error) => return Err(give_back(only_outputs(opened), error).await),
         }

@@ -109,7 +109,7 @@ fn tables(folder: &std::path::Path) -> SessionContext {
         spill_dir: folder.to_path_buf(),
         settings: Vec::new(),
     };
-    let context = session(&options).unwrap();
+    let context = session(&options).expect("a session");
     let text = |name: &str| Field::new(name, DataType::Utf8, true);
     let mut fields = connectors::record::schema().fields().to_vec();
     fields.extend(["kind", "who", "year"].map(text).map(Arc::new));
@@ -118,7 +118,9 @@ fn tables(folder: &std::path::Path) -> SessionContext {
     let at = DataType::Timestamp(TimeUnit::Microsecond, None);
     fields.push(Arc::new(Field::new("at", at, true)));
     let table = Arc::new(EmptyTable::new(Arc::new(Schema::new(fields))));
-    context.register_table("crawl", table).unwrap();
+    context
+        .register_table("crawl", table)
+        .expect("the table is registered");
     context
 }
 
@@ -178,7 +180,7 @@ async fn from_text_to_plans(text: &str, context: &SessionContext) -> bool {
         (String::from(name), provided)
     })
     .collect();
-    let noon = DateTime::from_timestamp(1_709_208_000, 0).unwrap();
+    let noon = DateTime::from_timestamp(1_709_208_000, 0).expect("a moment");
     match bind(&definition, &given, noon) {
         Ok(bound) => plan(&bound, context).await.is_ok(),
         Err(mistakes) => {

@@ -256,7 +256,6 @@ fn a_low_limit_of_open_files_is_raised_or_told() -> anyhow::Result<()> {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn a_low_limit_of_threads_is_told() -> anyhow::Result<()> {
     // The limit of processes does not bind root: the program is run by somebody else, who has none.
     let other = "cd /; exec setpriv --reuid=54321 --regid=54321 --clear-groups";
