@@ -46,6 +46,29 @@ pub fn append_to(path: &Path) -> io::Result<File> {
     open(options, path)
 }
 
+/// Makes a file for this user alone, or the one that is there this user's alone. That one is not opened: closing it would give
+/// back the locks that other users of the file in this process hold (fcntl(2)).
+///
+/// # Errors
+/// The system's.
+pub fn keep_file(path: &Path) -> io::Result<()> {
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(FILE)
+        .open(path);
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let found = fs::metadata(path)?;
+            if found.is_file() && found.mode() & 0o777 != FILE && found.uid() == own_user() {
+                fs::set_permissions(path, fs::Permissions::from_mode(FILE))?;
+            }
+            Ok(())
+        }
+        made => made.map(drop),
+    }
+}
+
 fn open(mut options: OpenOptions, path: &Path) -> io::Result<File> {
     let file = options.mode(FILE).open(path)?;
     let found = file.metadata()?;
@@ -168,7 +191,7 @@ mod tests {
         let file = there.join("file");
         fs::write(&file, "old").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-        drop(append_to(&file).unwrap());
+        keep_file(&file).unwrap();
         assert_eq!(
             (mode(&file), fs::read(&file).unwrap()),
             (0o600, b"old".to_vec())

@@ -146,7 +146,7 @@ async fn refuse_irregular(path: &Path) -> Result<(), StoreError> {
 /// What runs were told and what went wrong is their user's alone. SQLite gives its files beside this one the permissions that
 /// this one has. A file that cannot be opened is SQLite's to refuse.
 fn keep_private(path: &Path) {
-    if let Err(error) = engine::private::append_to(path) {
+    if let Err(error) = engine::private::keep_file(path) {
         tracing::debug!(path = %path.display(), %error, "the run store's permissions stay");
     }
 }

@@ -41,10 +41,12 @@ impl Note {
         };
         let note: Self =
             serde_json::from_str(&file.upload).map_err(|error| damaged(error.to_string()))?;
-        // They go into requests as they are.
-        let sane = |text: &String| !text.is_empty() && !text.chars().any(char::is_control);
+        // They go into requests as they are. Azure's uploads have no name of their own, so it may be empty.
+        let sane = |text: &String| !text.chars().any(char::is_control);
         match &note {
-            Self::Upload { id, parts } if !sane(id) || !parts.iter().all(sane) => {
+            Self::Upload { id, parts }
+                if !sane(id) || parts.iter().any(|part| part.is_empty() || !sane(part)) =>
+            {
                 Err(damaged("a name of it is none".to_owned()))
             }
             Self::Upload { parts, .. } if parts.len() > MAX_PARTS => {
