@@ -28,10 +28,20 @@ pub struct Place {
     pub line: usize,
     /// Column in characters (not bytes, not cells of a terminal), from 1.
     pub column: usize,
-    /// The whole line, secrets overwritten with `*`.
+    /// The line, secrets overwritten with `*`; of a very long one the part around `column`.
     pub source_line: String,
+    /// Characters of the line before that part.
+    #[serde(skip)]
+    pub(super) before: usize,
     /// How many characters from `column` on are meant; at least 1.
     pub caret_width: usize,
+}
+
+impl Place {
+    /// Characters of `source_line` before what is meant.
+    pub(super) fn offset(&self) -> usize {
+        self.column - 1 - self.before
+    }
 }
 
 /// One message about a definition.
@@ -126,7 +136,7 @@ impl fmt::Display for Diagnostic {
 /// As many blank cells as the text before the caret takes; a tab stays a tab.
 fn blank_before(place: &Place) -> String {
     let mut blank = String::new();
-    for character in place.source_line.chars().take(place.column - 1) {
+    for character in place.source_line.chars().take(place.offset()) {
         if character == '\t' {
             blank.push('\t');
         } else {
@@ -141,7 +151,7 @@ fn cells_of_caret(place: &Place) -> usize {
     let meant: String = place
         .source_line
         .chars()
-        .skip(place.column - 1)
+        .skip(place.offset())
         .take(place.caret_width)
         .collect();
     meant.width().max(1)
@@ -217,13 +227,19 @@ impl std::error::Error for Diagnostics {}
 pub(super) struct Report {
     source: Arc<SourceText>,
     found: Vec<Diagnostic>,
+    /// Mistakes beyond those that anybody would read.
+    more: usize,
 }
+
+/// Mistakes of one text that are told one by one.
+const TOLD: usize = 200;
 
 impl Report {
     pub(super) fn new(source: &Arc<SourceText>) -> Self {
         Self {
             source: Arc::clone(source),
             found: Vec::new(),
+            more: 0,
         }
     }
 
@@ -242,11 +258,20 @@ impl Report {
     }
 
     pub(super) fn push(&mut self, diagnostic: Diagnostic) {
-        self.found.push(diagnostic);
+        if self.found.len() < TOLD {
+            self.found.push(diagnostic);
+        } else {
+            self.more += 1;
+        }
     }
 
     /// The collected errors, or nothing if there are none.
-    pub(super) fn finish(self) -> Result<(), Diagnostics> {
+    pub(super) fn finish(mut self) -> Result<(), Diagnostics> {
+        if self.more > 0 {
+            let message = format!("{} more mistakes, which may follow from these", self.more);
+            let nowhere = Span::empty();
+            self.found.push(self.error_at(nowhere, message));
+        }
         if self.found.is_empty() {
             Ok(())
         } else {

@@ -6,6 +6,9 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
 use super::diagnostic::Place;
 
+/// Characters of a line that are shown; of a longer one, so many around a place.
+const LONG_LINE: usize = 1_000;
+
 /// The lines of one definition, for showing. Secrets are already overwritten with `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceText {
@@ -58,21 +61,30 @@ impl SourceText {
             return None;
         }
         let line = usize::try_from(span.start.line).ok()?;
-        let source_line = self.lines.get(line - 1).cloned().unwrap_or_default();
-        let length = source_line.chars().count();
+        let whole = self.lines.get(line - 1).map_or("", String::as_str);
+        let length = whole.chars().count();
         let column = usize::try_from(span.start.column)
             .ok()?
             .clamp(1, length + 1);
         let end = if span.end.line == span.start.line {
             usize::try_from(span.end.column).ok()?
         } else {
-            source_line.trim_end().chars().count() + 1
+            whole.trim_end().chars().count() + 1
+        };
+        let caret_width = end.min(length + 1).saturating_sub(column).max(1);
+        let (before, source_line) = if length <= LONG_LINE {
+            (0, whole.to_owned())
+        } else {
+            let before = (column - 1).saturating_sub(LONG_LINE / 4);
+            let part = whole.chars().skip(before).take(LONG_LINE);
+            (before, part.collect())
         };
         Some(Place {
             line,
             column,
-            caret_width: end.min(length + 1).saturating_sub(column).max(1),
+            caret_width: caret_width.min(LONG_LINE),
             source_line,
+            before,
         })
     }
 
@@ -84,7 +96,7 @@ impl SourceText {
         place
             .source_line
             .chars()
-            .skip(place.column - 1)
+            .skip(place.offset())
             .take(place.caret_width)
             .collect()
     }

@@ -912,3 +912,22 @@ fn what_would_be_too_deep_to_walk_is_refused() {
         assert!(told.contains("too many operators"), "{operator}");
     }
 }
+
+#[test]
+fn thousands_of_mistakes_on_one_line_are_told_in_few_words() {
+    let settings: Vec<String> = (0..3_000)
+        .map(|number| format!("SET pipeline.nothing{number} = 1;"))
+        .collect();
+    let told = mistakes_before_output(&settings.join(" "));
+    assert!(
+        told.contains("unknown option `pipeline.nothing0`"),
+        "{told}"
+    );
+    assert!(
+        told.contains("2800 more mistakes"),
+        "{}",
+        &told[told.len() - 300..]
+    );
+    // Each with a part of the line, not with all of it.
+    assert!(told.len() < 200 * 4_000, "{} bytes", told.len());
+}
