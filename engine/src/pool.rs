@@ -9,8 +9,10 @@
 //! bytes of each such operator are granted whatever the others hold: a plan of several sorts takes a few batches more than
 //! the pool then, and comes to its end.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use datafusion::common::resources_datafusion_err;
 use datafusion::error::Result;
@@ -21,6 +23,8 @@ use datafusion::execution::memory_pool::{
 /// What the engine calls the memory of such a merge. Merging what a sort holds in memory has the same name, and cannot do
 /// with less: it takes the rows over from the sort, and holds their keys as well.
 const MERGE: &str = "ExternalSorterMerge";
+/// What it calls the rows that a sort holds. Its merge has the same partition in brackets behind its name.
+const SORT: &str = "ExternalSorter[";
 /// What merges leave to each partition at least: what another sort keeps aside for its own merge, and some batches.
 const LEFT: usize = 48 << 20;
 /// What an operator that can spill is given regardless, at most: a batch or two.
@@ -34,6 +38,8 @@ pub(crate) struct HeadroomPool<P> {
     partitions: usize,
     /// Merges that are alive.
     merges: AtomicUsize,
+    /// Bytes of rows that sorts hold, by partition.
+    sorts: Mutex<HashMap<String, usize>>,
 }
 
 impl<P: MemoryPool> HeadroomPool<P> {
@@ -44,6 +50,7 @@ impl<P: MemoryPool> HeadroomPool<P> {
             bytes,
             partitions: partitions.max(1),
             merges: AtomicUsize::new(0),
+            sorts: Mutex::default(),
         }
     }
 
@@ -60,19 +67,47 @@ impl<P: MemoryPool> HeadroomPool<P> {
         self.bytes / 3 / merges.max(self.partitions)
     }
 
+    /// Whether a merge takes rows over from a sort: batch by batch it holds what the sort gives back right after, so all of it
+    /// is there twice for no more than a batch. Refused in the middle it could only fail.
+    fn takes_over(&self, merge: &MemoryConsumer) -> bool {
+        let partition = merge.name().strip_prefix(MERGE);
+        let partition = partition.and_then(|rest| rest.strip_prefix('['));
+        partition.is_some_and(|partition| self.sorts().get(partition).is_some_and(|held| *held > 0))
+    }
+
+    fn sorts(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.sorts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_growth(&self, consumer: &MemoryConsumer, bytes: usize) {
+        if let Some(partition) = sort_of(consumer) {
+            *self.sorts().entry(partition.to_owned()).or_default() += bytes;
+        }
+    }
+
     fn grow_merge(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         let wanted = reservation.size() + additional;
         if wanted <= self.least_of_a_merge() {
             self.inner.grow(reservation, additional);
             return Ok(());
         }
-        if self.inner.reserved() + additional > self.for_merges() {
+        let reserved = self.inner.reserved() + additional;
+        if self.takes_over(reservation.consumer()) && reserved <= self.bytes + self.bytes / 8 {
+            self.inner.grow(reservation, additional);
+            return Ok(());
+        }
+        if reserved > self.for_merges() {
             return Err(resources_datafusion_err!(
                 "a merge of spilled runs leaves memory for other operators: {wanted} bytes would be too many for it"
             ));
         }
         self.inner.try_grow(reservation, additional)
     }
+}
+
+/// The partition of a consumer that holds rows of a sort.
+fn sort_of(consumer: &MemoryConsumer) -> Option<&str> {
+    consumer.name().strip_prefix(SORT)
 }
 
 fn is_merge(consumer: &MemoryConsumer) -> bool {
@@ -105,10 +140,16 @@ impl<P: MemoryPool> MemoryPool for HeadroomPool<P> {
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.note_growth(reservation.consumer(), additional);
         self.inner.grow(reservation, additional);
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        if let Some(partition) = sort_of(reservation.consumer())
+            && let Some(held) = self.sorts().get_mut(partition)
+        {
+            *held = held.saturating_sub(shrink);
+        }
         self.inner.shrink(reservation, shrink);
     }
 
@@ -117,12 +158,15 @@ impl<P: MemoryPool> MemoryPool for HeadroomPool<P> {
             return self.grow_merge(reservation, additional);
         }
         let refused = match self.inner.try_grow(reservation, additional) {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                self.note_growth(reservation.consumer(), additional);
+                return Ok(());
+            }
             Err(refused) => refused,
         };
         let first = FIRST.min(self.bytes / 8);
         if reservation.consumer().can_spill() && reservation.size() + additional <= first {
-            self.inner.grow(reservation, additional);
+            self.grow(reservation, additional);
             return Ok(());
         }
         Err(refused)
@@ -204,6 +248,27 @@ mod tests {
         let all: usize = merges.iter().map(greedy).sum();
         assert!(all <= POOL / 3, "{all}");
         assert!(merges.iter().all(|merge| merge.size() > 0));
+    }
+
+    #[test]
+    fn a_merge_takes_over_all_rows_of_its_sort() {
+        const BATCH: usize = 1 << 20;
+        let pool: Arc<dyn MemoryPool> =
+            Arc::new(HeadroomPool::new(FairSpillPool::new(POOL), POOL, 2));
+        let sorter = MemoryConsumer::new("ExternalSorter[0]")
+            .with_can_spill(true)
+            .register(&pool);
+        sorter.try_grow(POOL).unwrap();
+        let merge = merge(&pool, 0);
+        while sorter.size() > 0 {
+            merge.try_grow(BATCH).unwrap();
+            sorter.shrink(BATCH);
+        }
+        assert_eq!(merge.size(), POOL);
+        assert!(
+            merge.try_grow(BATCH).is_err(),
+            "then it has to do with that"
+        );
     }
 
     #[test]
