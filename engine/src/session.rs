@@ -14,7 +14,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use tables::StorageOptions;
 
 use crate::bounded::bound_functions;
-use crate::budget::{Budget, JoinStrategy, ROW_BYTES};
+use crate::budget::{Budget, JoinStrategy, ROW_BYTES, least_partitions};
 use crate::functions::register_functions;
 use crate::json::LimitJsonDepth;
 use crate::memory::watch_pool;
@@ -42,6 +42,11 @@ pub fn session_state(options: &SessionOptions) -> Result<SessionState> {
     let budget = &options.budget;
     let mut config = configured(budget);
     set_within(&mut config, budget.most_partitions(), &options.settings)?;
+    // Whatever a pipeline asks for: joins that spill need so many.
+    let least = least_partitions(budget.join_strategy());
+    if config.target_partitions() < least {
+        config = config.with_target_partitions(least);
+    }
     let builder = builder(config, runtime(options)?)
         .with_physical_optimizer_rule(Arc::new(CutScans))
         .with_physical_optimizer_rule(Arc::new(LimitJsonDepth));
@@ -208,6 +213,15 @@ mod tests {
 
     fn function_names_of(options: &SessionOptions) -> crate::FunctionNames {
         crate::function_names(&session_state(options).unwrap())
+    }
+
+    #[tokio::test]
+    async fn joins_spill_under_a_small_budget_in_a_pipeline_that_asks_for_one_partition() {
+        let one = [("datafusion.execution.target_partitions", "1")];
+        let ctx = session(&options(&one)).unwrap();
+        let query = "EXPLAIN SELECT * FROM (VALUES (1)) a(x) JOIN (VALUES (1)) b(y) ON x = y";
+        let plan = ctx.sql(query).await.unwrap().to_string().await.unwrap();
+        assert!(plan.contains("SortMergeJoin"), "{plan}");
     }
 
     #[test]
