@@ -182,7 +182,7 @@ pub fn connector_kind(kind: SourceKind) -> Option<&'static str> {
 /// Registers every source as a table of `ctx`: extracted ones as what landed, or will, the others in place.
 ///
 /// # Errors
-/// [`RunError::Engine`] when a file source cannot be opened.
+/// [`RunError::Engine`] when a file source cannot be opened, [`RunError::Open`] when it has more columns than can be planned.
 pub async fn register(
     ctx: &SessionContext,
     sources: &[Source],
@@ -201,8 +201,28 @@ pub async fn register(
             ),
             source: Box::new(error),
         })?;
+        require_plannable(ctx, &source.name).await?;
     }
     Ok(())
+}
+
+/// Planning looks at every column once for every column, several times: 100,000 of them take hours, 10,000 some seconds.
+const MOST_COLUMNS: usize = 10_000;
+
+/// Refuses a source whose columns nobody would see planned.
+async fn require_plannable(ctx: &SessionContext, table: &str) -> Result<(), RunError> {
+    let provider = ctx.table_provider(TableReference::bare(table)).await;
+    let columns = provider.map_or(0, |provider| provider.schema().fields().len());
+    if columns <= MOST_COLUMNS {
+        return Ok(());
+    }
+    Err(RunError::Open {
+        table: table.to_owned(),
+        problem: format!(
+            "it has {columns} columns, and {MOST_COLUMNS} can be planned; declare those that are wanted behind the table's \
+             name. In JSON, keys that are values make as many columns as there are: read such an object as text"
+        ),
+    })
 }
 
 /// Landed records have one schema, so the table can be planned before the first of them arrived.

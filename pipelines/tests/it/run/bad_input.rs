@@ -267,3 +267,25 @@ fn a_table_of_another_schema_is_refused_before_the_server_is_asked() -> anyhow::
     assert_eq!(server.requests(), asked);
     assert_untouched(&workspace, &before)
 }
+
+#[test]
+fn a_file_with_more_columns_than_can_be_planned_is_refused() -> anyhow::Result<()> {
+    let workspace = workspace()?;
+    let keys: Vec<String> = (0..10_001)
+        .map(|number| format!("\"k{number}\":1"))
+        .collect();
+    workspace.write("wide.json", &format!("{{{}}}\n", keys.join(",")))?;
+    workspace.write(
+        "wide.sql",
+        "CREATE EXTERNAL TABLE f STORED AS JSON LOCATION 'wide.json';\nCREATE VIEW v AS SELECT count(*) AS n FROM f;\nCOPY v TO 'out/';\n",
+    )?;
+    workspace.run(["run", "./wide.sql"])?.expect(
+        3,
+        &[
+            "cannot open the source `f`",
+            "it has 10001 columns, and 10000 can be planned",
+            "declare those",
+        ],
+    );
+    Ok(())
+}
