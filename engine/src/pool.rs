@@ -57,7 +57,12 @@ impl<P: MemoryPool> HeadroomPool<P> {
     /// Bytes that may be reserved, by all, while a merge grows.
     fn for_merges(&self) -> usize {
         let left = self.partitions.saturating_mul(LEFT);
-        (self.bytes / 2).max(self.bytes.saturating_sub(left))
+        (self.bytes - self.bytes / 8).max(self.bytes.saturating_sub(left))
+    }
+
+    /// Bytes of rows that all sorts hold together: merging them takes their keys as well, which may be as wide.
+    fn for_sorts(&self) -> usize {
+        self.bytes / 5 * 2
     }
 
     /// Bytes up to which a merge grows regardless, even beyond the pool: two runs that are merged are progress, and nobody
@@ -77,6 +82,10 @@ impl<P: MemoryPool> HeadroomPool<P> {
 
     fn sorts(&self) -> MutexGuard<'_, HashMap<String, usize>> {
         self.sorts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sorted(&self) -> usize {
+        self.sorts().values().sum()
     }
 
     fn note_growth(&self, consumer: &MemoryConsumer, bytes: usize) {
@@ -157,7 +166,16 @@ impl<P: MemoryPool> MemoryPool for HeadroomPool<P> {
         if is_merge(reservation.consumer()) {
             return self.grow_merge(reservation, additional);
         }
-        let refused = match self.inner.try_grow(reservation, additional) {
+        let grown = if sort_of(reservation.consumer()).is_some()
+            && self.sorted() + additional > self.for_sorts()
+        {
+            Err(resources_datafusion_err!(
+                "sorts leave memory for the keys of their rows: {additional} bytes more would be too many"
+            ))
+        } else {
+            self.inner.try_grow(reservation, additional)
+        };
+        let refused = match grown {
             Ok(()) => {
                 self.note_growth(reservation.consumer(), additional);
                 return Ok(());
@@ -209,11 +227,11 @@ mod tests {
         let sorter = MemoryConsumer::new("ExternalSorter[1]")
             .with_can_spill(true)
             .register(&pool);
-        assert_eq!(greedy(&first), POOL / 2);
+        assert_eq!(greedy(&first), POOL - POOL / 8);
         // What the second sort keeps aside, and rows of its input.
         let second = merge(&pool, 1);
         second.try_grow(POOL / 24).unwrap();
-        sorter.try_grow(POOL / 4).unwrap();
+        sorter.try_grow(POOL / 8).unwrap();
         assert!(greedy(&second) > POOL / 6 - (1 << 20));
     }
 
@@ -258,17 +276,34 @@ mod tests {
         let sorter = MemoryConsumer::new("ExternalSorter[0]")
             .with_can_spill(true)
             .register(&pool);
-        sorter.try_grow(POOL).unwrap();
+        sorter.try_grow(POOL / 4).unwrap();
+        let others = MemoryConsumer::new("HashJoinInput").register(&pool);
+        others.try_grow(POOL / 4 * 3).unwrap();
         let merge = merge(&pool, 0);
         while sorter.size() > 0 {
             merge.try_grow(BATCH).unwrap();
             sorter.shrink(BATCH);
         }
-        assert_eq!(merge.size(), POOL);
+        assert_eq!(merge.size(), POOL / 4);
         assert!(
             merge.try_grow(BATCH).is_err(),
             "then it has to do with that"
         );
+    }
+
+    #[test]
+    fn sorts_leave_room_for_the_keys_of_their_rows() {
+        let pool: Arc<dyn MemoryPool> =
+            Arc::new(HeadroomPool::new(FairSpillPool::new(POOL), POOL, 2));
+        let sorter = MemoryConsumer::new("ExternalSorter[0]")
+            .with_can_spill(true)
+            .register(&pool);
+        let rows = greedy(&sorter);
+        sorter.free();
+        // The merge has the rows now, and makes keys of the same size.
+        let merge = merge(&pool, 0);
+        merge.try_grow(rows).unwrap();
+        merge.try_grow(rows).unwrap();
     }
 
     #[test]
