@@ -29,7 +29,7 @@ use clap::{Parser, Subcommand};
 use connections::Connections;
 use drain::{Signals, drain};
 use engine::cluster::{Audience, Cluster, Names, Tls, physical_codec, probe, process_config};
-use engine::memory::{Reaction, Watchdog};
+use engine::memory::Watchdog;
 use engine::private::WorkFolder;
 use engine::{Budget, SessionOptions};
 use scheduler::Scheduler;
@@ -231,10 +231,6 @@ async fn serve(arguments: Arguments, threads: Handle) -> anyhow::Result<()> {
     let (host, data, tasks) = (arguments.bind_host, arguments.port, arguments.grpc_port);
     let ports = Ports::bind(host, data, tasks, audience, names).await?;
     let works = Arc::new(Works::default());
-    let ceiling = Arc::new(Ceiling::default());
-    let most = (arguments.memory_bytes as u64).max(ceiling::SMALLEST);
-    let _watchdog = Watchdog::start(most, Arc::clone(&ceiling) as Arc<dyn Reaction>)
-        .context("cannot watch the memory of this process")?;
     let ballista = DefaultExecutionEngine::with_client_pool(Arc::new(Connections::default()));
     let members = tls.clone();
     let means = Means {
@@ -242,7 +238,7 @@ async fn serve(arguments: Arguments, threads: Handle) -> anyhow::Result<()> {
         folder: Arc::clone(&rows),
         // `work` makes a pool of ours of each part.
         vcore_bytes: options.budget.pool_bytes() / vcores,
-        engine: Arc::new(Watched::new(ballista, Arc::clone(&works), ceiling)),
+        engine: Arc::new(Watched::new(ballista, Arc::clone(&works))),
         functions: functions(&options)?,
         configuration: Arc::new(move || process_config(members.as_ref())),
         codec: BallistaCodec::new(
@@ -260,6 +256,10 @@ async fn serve(arguments: Arguments, threads: Handle) -> anyhow::Result<()> {
         scheduler: scheduler.clone(),
     };
     let tasks = Tasks::new(means, scheduler);
+    let most = (arguments.memory_bytes as u64).max(ceiling::SMALLEST);
+    let ceiling = Ceiling::new(tasks.clone(), Handle::current());
+    let _watchdog = Watchdog::start(most, Arc::new(ceiling))
+        .context("cannot watch the memory of this process")?;
     let (stop, stopped) = watch::channel(());
     let served = tokio::spawn({
         let (rows, tasks) = (Arc::clone(&rows), tasks.clone());

@@ -143,14 +143,14 @@ impl Scheduler {
         }
     }
 
-    /// Tells how a task ended. A scheduler that cannot be told notices, or its run does, that the job stands still.
-    pub(crate) async fn tell(&self, ended: TaskStatus) {
+    /// Tells how tasks ended. A scheduler that cannot be told notices, or its run does, that the job stands still.
+    pub(crate) async fn tell(&self, ended: Vec<TaskStatus>) {
         let told = UpdateTaskStatusParams {
             executor_id: self.registration.id.clone(),
-            task_status: vec![ended],
+            task_status: ended,
         };
         if let Err(error) = self.client().update_task_status(told).await {
-            tracing::error!(%error, "the scheduler does not know that a task ended");
+            tracing::error!(%error, "the scheduler does not know that tasks ended");
         }
     }
 

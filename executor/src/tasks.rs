@@ -25,6 +25,7 @@ use ballista_core::serde::protobuf::{
 use ballista_core::serde::scheduler::from_proto::get_task_definition_vec;
 use ballista_core::serde::scheduler::{TaskDefinition, TaskKey};
 use ballista_executor::execution_engine::{ExecutionEngine, QueryStageExecutor};
+use datafusion::common::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -60,11 +61,20 @@ pub(crate) struct Means {
 #[derive(Clone)]
 pub(crate) struct Tasks {
     means: Arc<Means>,
-    running: Arc<Mutex<HashMap<TaskKey, AbortHandle>>>,
+    running: Arc<Mutex<HashMap<TaskKey, Running>>>,
     /// Told when a task ended.
     ended: Arc<Notify>,
     /// Whom to tell how tasks end; there from the moment in which the first task can come.
     scheduler: watch::Receiver<Option<Arc<Scheduler>>>,
+}
+
+/// A task that runs.
+struct Running {
+    abort: AbortHandle,
+    /// What the scheduler is told of it, but for its end.
+    status: TaskStatus,
+    /// It was told of the end before the task noticed it.
+    told: bool,
 }
 
 impl Tasks {
@@ -89,7 +99,30 @@ impl Tasks {
         }
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<TaskKey, AbortHandle>> {
+    /// Ends the tasks of now because memory is exhausted, and tells the scheduler at once: this process may be over before
+    /// they notice.
+    pub(crate) async fn exhaust(&self, why: &str) {
+        let mut ended = Vec::new();
+        for task in self.running().values_mut().filter(|task| !task.told) {
+            task.told = true;
+            task.abort.abort();
+            let why = DataFusionError::ResourcesExhausted(String::from(why));
+            let error = BallistaError::DataFusionError(Box::new(why));
+            ended.push(failed(task.status.clone(), error));
+        }
+        self.tell(ended).await;
+    }
+
+    async fn tell(&self, ended: Vec<TaskStatus>) {
+        let scheduler = self.scheduler.borrow().clone();
+        if let Some(scheduler) = scheduler
+            && !ended.is_empty()
+        {
+            scheduler.tell(ended).await;
+        }
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<TaskKey, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -120,16 +153,7 @@ impl Tasks {
 
     fn begin(&self, task: TaskDefinition) {
         let (abort, registration) = AbortHandle::new_pair();
-        self.running().insert(key(&task), abort);
-        let tasks = self.clone();
-        let threads = self.means.threads.clone();
-        threads.spawn(async move { tasks.run(task, registration).await });
-    }
-
-    async fn run(&self, task: TaskDefinition, registration: AbortRegistration) {
-        let key = key(&task);
-        tracing::info!(task = name(&key), "begins");
-        let mut status = TaskStatus {
+        let status = TaskStatus {
             task_id: number(task.task_id),
             job_id: task.job_id.to_string(),
             stage_id: number(task.stage_id),
@@ -140,29 +164,36 @@ impl Tasks {
             metrics: Vec::new(),
             status: None,
         };
+        let running = Running {
+            abort,
+            status: status.clone(),
+            told: false,
+        };
+        self.running().insert(key(&task), running);
+        let tasks = self.clone();
+        let threads = self.means.threads.clone();
+        threads.spawn(async move { tasks.run(task, status, registration).await });
+    }
+
+    async fn run(&self, task: TaskDefinition, status: TaskStatus, registration: AbortRegistration) {
+        let key = key(&task);
+        tracing::info!(task = name(&key), "begins");
         let executed = AssertUnwindSafe(self.execute(task)).catch_unwind();
         let executed = match Abortable::new(executed, registration).await {
             Ok(Ok(executed)) => executed,
             Ok(Err(panic)) => Err(panicked(panic.as_ref())),
             Err(_) => Err(BallistaError::Cancelled),
         };
-        status.end_exec_time = now_millis();
         let ended = match executed {
-            Ok((stage, successful)) => {
-                let metrics = stage.collect_plan_metrics().into_iter();
-                let metrics = metrics.map(TryInto::try_into).collect::<Result<_, _>>();
-                status.metrics = metrics.unwrap_or_default();
-                task_status::Status::Successful(successful)
-            }
+            Ok((stage, successful)) => succeeded(status, stage.as_ref(), successful),
             Err(error) => {
                 tracing::warn!(task = name(&key), %error, "failed");
-                task_status::Status::Failed(FailedTask::from(error))
+                failed(status, error)
             }
         };
-        status.status = Some(ended);
-        let scheduler = self.scheduler.borrow().clone();
-        if let Some(scheduler) = scheduler {
-            scheduler.tell(status).await;
+        let told = self.running().get(&key).is_some_and(|task| task.told);
+        if !told {
+            self.tell(vec![ended]).await;
         }
         tracing::info!(task = name(&key), "ended");
         self.running().remove(&key);
@@ -226,6 +257,29 @@ fn name(key: &TaskKey) -> String {
     format!("{}/{}/{}", key.job_id, key.stage_id, key.task_id)
 }
 
+fn succeeded(
+    status: TaskStatus,
+    stage: &dyn QueryStageExecutor,
+    successful: SuccessfulTask,
+) -> TaskStatus {
+    let metrics = stage.collect_plan_metrics().into_iter();
+    let metrics = metrics.map(TryInto::try_into).collect::<Result<_, _>>();
+    TaskStatus {
+        end_exec_time: now_millis(),
+        metrics: metrics.unwrap_or_default(),
+        status: Some(task_status::Status::Successful(successful)),
+        ..status
+    }
+}
+
+fn failed(status: TaskStatus, error: BallistaError) -> TaskStatus {
+    TaskStatus {
+        end_exec_time: now_millis(),
+        status: Some(task_status::Status::Failed(FailedTask::from(error))),
+        ..status
+    }
+}
+
 /// These numbers came as such.
 fn number(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
@@ -283,7 +337,7 @@ impl ExecutorGrpc for Tasks {
                 task_id: task.task_id as usize,
             };
             if let Some(task) = self.running().get(&key) {
-                task.abort();
+                task.abort.abort();
             }
         }
         Ok(Response::new(CancelTasksResult { cancelled: true }))

@@ -23,8 +23,6 @@ use engine::cluster::{JobReport, Work};
 use engine::memory::{Executing, executing, watch_pool};
 use engine::{fair_pool, limit_json_depth};
 
-use crate::ceiling::Ceiling;
-
 /// So many jobs are remembered after their last task.
 const REMEMBERED: usize = 64;
 
@@ -138,17 +136,12 @@ fn leaves(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Arc<dyn ExecutionPlan>>
 pub(crate) struct Watched<E> {
     inner: E,
     works: Arc<Works>,
-    ceiling: Arc<Ceiling>,
 }
 
 impl<E> Watched<E> {
-    /// Notes in `works` what `inner` executes, and ends it when `ceiling` is passed.
-    pub(crate) fn new(inner: E, works: Arc<Works>, ceiling: Arc<Ceiling>) -> Self {
-        Self {
-            inner,
-            works,
-            ceiling,
-        }
+    /// Notes in `works` what `inner` executes.
+    pub(crate) fn new(inner: E, works: Arc<Works>) -> Self {
+        Self { inner, works }
     }
 }
 
@@ -188,7 +181,6 @@ impl<E: ExecutionEngine> ExecutionEngine for Watched<E> {
             partitions,
             operators,
             works: Arc::clone(&self.works),
-            ceiling: Arc::clone(&self.ceiling),
         }))
     }
 }
@@ -223,7 +215,6 @@ struct Task {
     partitions: usize,
     operators: Arc<Operators>,
     works: Arc<Works>,
-    ceiling: Arc<Ceiling>,
 }
 
 impl Drop for Task {
@@ -247,8 +238,7 @@ impl QueryStageExecutor for Task {
     ) -> Result<Vec<ShuffleWritePartition>> {
         let context = with_our_pool(&context, self.partitions)?;
         let stage = &self.operators.stage;
-        let work = stage.execute_query_stage(task_id, context);
-        self.ceiling.under(work).await
+        stage.execute_query_stage(task_id, context).await
     }
 
     fn collect_plan_metrics(&self) -> Vec<MetricsSet> {

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
@@ -19,6 +20,9 @@ use crate::private;
 /// What is given instead of an address to have a cluster started.
 pub const EMBEDDED: &str = "embedded";
 
+/// The exit code of an executor that passed its memory ceiling, as that of a run.
+pub const EXHAUSTED: i32 = 8;
+
 /// How many executors are started.
 const EXECUTORS: usize = 2;
 /// How long they may take to find each other.
@@ -29,7 +33,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct EmbeddedCluster {
     cluster: Cluster,
-    _processes: Vec<Child>,
+    _scheduler: Child,
+    executors: Mutex<Vec<Child>>,
 }
 
 impl EmbeddedCluster {
@@ -49,7 +54,8 @@ impl EmbeddedCluster {
             ("--tls", certificates.clone()),
             ("--work-dir", folder.display().to_string()),
         ];
-        let mut processes = vec![start("scheduler", folder, &arguments)?];
+        let mut scheduler = start("scheduler", folder, &arguments)?;
+        let mut executors = Vec::new();
         let executor_memory = memory / EXECUTORS;
         let deadline = Instant::now() + PATIENCE;
         let address = format!("127.0.0.1:{scheduler_port}");
@@ -59,7 +65,7 @@ impl EmbeddedCluster {
                 Err(error) if Instant::now() > deadline => return Err(error),
                 Err(_) => sleep(PAUSE).await,
             }
-            running(&mut processes, folder)?;
+            running([&mut scheduler], folder)?;
         };
         for ports in executor_ports.chunks(2) {
             let arguments = [
@@ -71,10 +77,10 @@ impl EmbeddedCluster {
                 ("--memory-bytes", executor_memory.to_string()),
                 ("--work-dir", folder.display().to_string()),
             ];
-            processes.push(start("executor", folder, &arguments)?);
+            executors.push(start("executor", folder, &arguments)?);
         }
         while cluster.executors().await?.len() < EXECUTORS {
-            running(&mut processes, folder)?;
+            running(executors.iter_mut().chain([&mut scheduler]), folder)?;
             if Instant::now() > deadline {
                 return Err(failed(format!(
                     "the executors did not find the scheduler within {} s; {} has their logs",
@@ -86,13 +92,29 @@ impl EmbeddedCluster {
         }
         Ok(Self {
             cluster,
-            _processes: processes,
+            _scheduler: scheduler,
+            executors: Mutex::new(executors),
         })
     }
 
     /// The cluster, as long as this is alive.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// Whether executors have ended since this was last asked because they passed their memory ceiling, and how many are
+    /// left. The scheduler only knows that they are silent.
+    pub fn exhausted(&self) -> Option<usize> {
+        let mut executors = self
+            .executors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let before = executors.len();
+        executors.retain_mut(|executor| {
+            let ended = executor.try_wait().ok().flatten();
+            ended.and_then(|status| status.code()) != Some(EXHAUSTED)
+        });
+        (executors.len() < before).then_some(executors.len())
     }
 }
 
@@ -142,7 +164,10 @@ fn beside(name: &str) -> Result<PathBuf, ClusterError> {
 }
 
 /// Makes sure that all of them run.
-fn running(processes: &mut [Child], folder: &Path) -> Result<(), ClusterError> {
+fn running<'a>(
+    processes: impl IntoIterator<Item = &'a mut Child>,
+    folder: &Path,
+) -> Result<(), ClusterError> {
     for process in processes {
         if let Ok(Some(status)) = process.try_wait() {
             return Err(failed(format!(

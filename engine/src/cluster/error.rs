@@ -92,6 +92,12 @@ pub enum ClusterError {
         /// How it was noticed.
         reason: String,
     },
+    /// Executors ended because they passed their memory ceiling.
+    #[error("memory is exhausted: an executor passed its ceiling and ended; {executors} are left")]
+    Exhausted {
+        /// How many are left.
+        executors: usize,
+    },
     /// Nothing of the job was at work for long although there were executors for it; it was cancelled.
     #[error(
         "job {job} stood still for {seconds} s: nothing of it was at work, and executors had nothing else to do"
@@ -134,7 +140,8 @@ impl ClusterError {
             | Self::Stalled { .. }
             | Self::Fetch { .. } => true,
             Self::JobFailed { reason, .. } => is_transient_failure(reason),
-            Self::Address { .. }
+            Self::Exhausted { .. }
+            | Self::Address { .. }
             | Self::Tls(_)
             | Self::Embedded { .. }
             | Self::Refused { .. }
@@ -147,11 +154,14 @@ impl ClusterError {
 impl ClusterError {
     /// Whether a task had not enough memory for what its operators had to hold.
     pub fn is_exhausted(&self) -> bool {
-        let Self::JobFailed { reason, .. } = self else {
-            return false;
-        };
-        // An error of the engine as its text, or as Rust shows its variants.
-        reason.contains("Resources exhausted") || reason.contains("ResourcesExhausted(")
+        match self {
+            Self::Exhausted { .. } => true,
+            // An error of the engine as its text, or as Rust shows its variants.
+            Self::JobFailed { reason, .. } => {
+                reason.contains("Resources exhausted") || reason.contains("ResourcesExhausted(")
+            }
+            _ => false,
+        }
     }
 }
 

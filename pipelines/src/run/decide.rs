@@ -89,6 +89,17 @@ impl Reached {
             Self::Embedded(embedded) => embedded.cluster(),
         }
     }
+
+    /// `error`, or its reason where executors are lost to their ceiling, which only whoever started them can see.
+    pub fn explained(&self, error: ClusterError) -> ClusterError {
+        match self {
+            Self::Embedded(embedded) => match embedded.exhausted() {
+                Some(executors) => ClusterError::Exhausted { executors },
+                None => error,
+            },
+            Self::Running(_) => error,
+        }
+    }
 }
 
 /// Finds out whether the cluster that will or may be needed can be spoken with, for before anything is extracted. One that

@@ -88,6 +88,7 @@ impl Remote {
         cluster
             .execute(physical, state.config(), job, limit, &self.progress)
             .await
+            .map_err(|error| self.reached.explained(error))
     }
 
     /// What a plan is made for, bytes: as the setting says if it is `believed`, else as the executor does.
@@ -120,6 +121,7 @@ impl Remote {
                 }
                 Err(error) => error,
             };
+            let missing = self.reached.explained(missing);
             if !missing.is_transient() || tokio::time::Instant::now() > deadline {
                 return Err(missing);
             }
@@ -185,8 +187,12 @@ impl OpenOutput {
                 Err(error) => error,
             };
             let exhausted = matches!(&error, RunError::Cluster(error) if error.is_exhausted());
+            let executors_are_left = !matches!(
+                &error,
+                RunError::Cluster(ClusterError::Exhausted { executors: 0 })
+            );
             let again = if exhausted {
-                joins.replace(JoinStrategy::SortMerge).is_none()
+                joins.replace(JoinStrategy::SortMerge).is_none() && executors_are_left
             } else {
                 may_succeed(&error)
             };

@@ -285,6 +285,34 @@ fn a_cluster_can_be_started_for_one_run_and_ends_with_it() -> anyhow::Result<()>
 }
 
 #[test]
+fn an_executor_that_ends_at_its_ceiling_leaves_a_run_that_is_out_of_memory() -> anyhow::Result<()> {
+    // Only to say whether the binaries are there.
+    if on_cluster(0)?.is_none() {
+        return Ok(());
+    }
+    let workspace = workspace()?;
+    workspace.write(
+        "p.sql",
+        "CREATE VIEW v AS SELECT i, repeat('x', 1000000) AS a FROM generate_series(1, 800) AS t(i);
+         COPY v TO 'table/';",
+    )?;
+    workspace
+        .run([
+            "run",
+            "p.sql",
+            "--mode",
+            "cluster",
+            "--cluster",
+            "embedded",
+            "--memory",
+            "256MiB",
+        ])?
+        .expect(8, &["xhausted", "--memory-bytes"]);
+    assert!(!workspace.path().join("table").exists());
+    Ok(())
+}
+
+#[test]
 fn the_state_of_a_cluster_can_be_looked_at() -> anyhow::Result<()> {
     let Some((cluster, workspace)) = on_cluster(2)? else {
         return Ok(());
