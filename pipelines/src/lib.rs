@@ -3,7 +3,6 @@
 //! The way of the data through one run is [`run`]; `ARCHITECTURE.md` tells it in the same order.
 
 pub mod cli;
-pub mod language;
 pub mod memory;
 pub mod progress;
 pub mod run;

@@ -11,7 +11,7 @@ use std::num::NonZeroU64;
 
 use serde::Serialize;
 
-use crate::language::{MemoryLimit, Mode, OptionError, PipelineOptions, Preset};
+use language::{MemoryLimit, Mode, OptionError, PipelineOptions, Preset};
 
 pub use cluster::{ClusterFlags, ClusterPlace, ClusterRunFlags, ClusterSettings};
 pub use environment::Environment;

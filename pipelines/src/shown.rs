@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-use crate::language::is_secret_parameter;
+use language::is_secret_parameter;
 
 /// What stands in place of a secret.
 const HIDDEN: &str = "***";

@@ -8,11 +8,11 @@ use super::Session;
 use super::exit::ExitStatus;
 use super::printer::{Output as Form, count};
 use super::report;
-use crate::language::{Origin, search};
 use crate::run::error::RunError;
 use crate::run::prepare::{self, Draft};
 use crate::run::{self, outputs, sources};
 use crate::settings::{RunFlags, RunSettings};
+use language::{Origin, search};
 
 /// Which pipeline to show.
 #[derive(Debug, clap::Args)]

@@ -1,7 +1,7 @@
 //! The `pipelines` command: its words, and which command does what.
 //!
 //! Owns parsing and dispatch. Settings are resolved in [`crate::settings`]; the work is done in [`crate::run`],
-//! [`crate::language`] and [`crate::store`]; each command's file holds how its result is shown.
+//! [`language`] and [`crate::store`]; each command's file holds how its result is shown.
 
 pub mod exit;
 pub mod printer;

@@ -9,13 +9,13 @@ use super::exit::ExitStatus;
 use super::printer::{Output as Form, bytes, count};
 use super::report;
 use super::run::SelectionArguments;
-use crate::language::{Output, Source};
 use crate::run::decide::decide;
 use crate::run::error::RunError;
 use crate::run::estimate::{self, Estimate};
 use crate::run::{self, Prepared, outputs, prepare, sample, sources};
 use crate::settings::RunSettings;
 use crate::store::RunMode;
+use language::{Output, Source};
 
 /// What to plan.
 #[derive(Debug, clap::Args)]

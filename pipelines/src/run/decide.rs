@@ -10,9 +10,9 @@ use super::context::RunContext;
 use super::error::RunError;
 use super::estimate::Estimate;
 use crate::cli::printer::{count, thousands};
-use crate::language::Mode;
 use crate::settings::{Origin, RunSettings};
 use crate::store::{Decision, RunMode};
+use language::Mode;
 
 /// How long a scheduler may take to answer for the first time.
 const SCHEDULER: Duration = Duration::from_secs(10);
@@ -162,8 +162,8 @@ async fn connect(run: &RunContext, address: &str) -> Result<Cluster, RunError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::language::PipelineOptions;
     use crate::settings::{Environment, RunFlags};
+    use language::PipelineOptions;
 
     fn decided(flags: &[(&str, &str)], rows: &[Option<u64>]) -> (RunMode, String) {
         let mut given = RunFlags::default();

@@ -12,10 +12,10 @@ use engine::memory::Exceeded;
 
 use super::landing::LandingError;
 use crate::cli::exit::ExitStatus;
-use crate::language::Diagnostics;
 use crate::settings::SettingError;
 use crate::signals::Signal;
 use crate::store::{ErrorClass, OwnerError, StoreError};
+use language::Diagnostics;
 
 /// Why a run did not succeed.
 #[derive(Debug, thiserror::Error)]

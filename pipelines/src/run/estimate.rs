@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::error::RunError;
 use super::sources::connector_kind;
-use crate::language::Source;
+use language::Source;
 
 /// Bytes of a row of text, where nothing but the size of the files is known.
 const BYTES_A_ROW: u64 = 100;

@@ -45,7 +45,6 @@ pub use self::prepare::{Prepared, Selection, prepare};
 use self::sources::Extracted;
 use crate::cli::exit::ExitStatus;
 use crate::cli::printer::Printer;
-use crate::language;
 use crate::memory::MemoryMonitor;
 use crate::progress::{Progress, ProgressMode};
 use crate::settings::Environment;

@@ -27,8 +27,8 @@ use tables::{
 use super::context::RunContext;
 use super::error::RunError;
 use super::sources::absolute;
-use crate::language::{self, Assert, Bound, DictionaryChoice, Output, SourceText};
 use crate::settings::RunSettings;
+use language::{self, Assert, Bound, DictionaryChoice, Output, SourceText};
 
 /// An output whose table is open and whose lease is ours.
 #[derive(Debug)]

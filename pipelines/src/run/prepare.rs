@@ -8,12 +8,12 @@ use chrono::Utc;
 use super::error::RunError;
 use super::{sample, stations};
 use crate::BUILTIN;
-use crate::language::search::SearchPath;
-use crate::language::{
-    self, Bound, Definition, Diagnostic, Diagnostics, Mode, Provided, Span, ValueOrigin,
-};
 use crate::memory::available_bytes;
 use crate::settings::{Environment, RunFlags, RunSettings};
+use language::search::SearchPath;
+use language::{
+    self, Bound, Definition, Diagnostic, Diagnostics, Mode, Provided, Span, ValueOrigin,
+};
 
 /// Which pipeline, with which values.
 #[derive(Debug, Clone)]

@@ -8,8 +8,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use standin::{Options, SAMPLE_END, SAMPLE_MEMBER, SAMPLE_START, Standin};
 
 use super::error::RunError;
-use crate::language::{Definition, Provided, SourceKind, ValueOrigin};
 use crate::settings::Environment;
+use language::{Definition, Provided, SourceKind, ValueOrigin};
 
 /// Whether a run of `definition` reads the bundled sample: it reads Launchpad, and nothing says which one.
 pub fn is_wanted(definition: &Definition, environment: &Environment) -> bool {

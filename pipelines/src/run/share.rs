@@ -14,7 +14,7 @@ use super::outputs::{self, OpenOutput};
 use super::sources::{self, Landed};
 use super::stations;
 use crate::cli::printer::{bytes, count};
-use crate::language::Bound;
+use language::Bound;
 
 /// Copies what landed into the staging area of the first output, and plans all outputs over the copies.
 ///

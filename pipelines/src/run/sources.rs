@@ -22,10 +22,10 @@ use secrecy::SecretString;
 
 use super::error::RunError;
 use super::landing;
-use crate::language::{
+use crate::settings::Environment;
+use language::{
     Bound, Definition, Diagnostic, Diagnostics, OptionValue, SecretReference, Source, SourceKind,
 };
-use crate::settings::Environment;
 
 /// A source whose records are extracted and landed before the query runs.
 #[derive(Debug, Clone)]

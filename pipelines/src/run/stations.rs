@@ -28,10 +28,10 @@ use super::share::share;
 use super::sources::{self, Extracted, Landed};
 use super::transaction::{Positions, claim};
 use crate::cli::printer::{bytes, count, thousands};
-use crate::language::{self, Bound, Planned};
 use crate::progress::Status;
 use crate::settings::RunSettings;
 use crate::store::{self, Counts, StageName};
+use language::{self, Bound, Planned};
 
 /// All stations between claim and record.
 pub(super) async fn execute(

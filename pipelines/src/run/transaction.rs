@@ -11,8 +11,8 @@ use tables::{Claim, Transaction};
 use super::context::RunContext;
 use super::error::RunError;
 use super::outputs;
-use crate::language::{Bound, Output};
 use crate::store::StageName;
+use language::{Bound, Output};
 
 /// The entry of the plan stage's detail that says where the log of each table was.
 const POSITIONS: &str = "log_positions";

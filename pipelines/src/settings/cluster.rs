@@ -8,7 +8,7 @@ use engine::cluster::{Cluster, ClusterError, EMBEDDED, Tls};
 use serde::Serialize;
 
 use super::{Environment, Origin, Setting, SettingError};
-use crate::language::{MemoryLimit, OptionError};
+use language::{MemoryLimit, OptionError};
 
 /// A job that takes longer is taken to hang when nothing is said.
 const JOB_TIMEOUT: Duration = Duration::from_hours(12);

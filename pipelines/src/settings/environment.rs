@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::{SettingError, layer};
-use crate::language::{PipelineOptions, nearest};
+use language::{PipelineOptions, nearest};
 
 /// Variables of the product, without the prefix, that are settings of the command.
 const COMMAND: &[&str] = &[

@@ -8,7 +8,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::prelude::SessionContext;
 use engine::{Budget, SessionOptions, session};
-use pipelines::language::{Origin, Provided, ValueOrigin, bind, parse, plan};
+use language::{Origin, Provided, ValueOrigin, bind, parse, plan};
 use testkit::fuzz::run;
 
 const DEFINITIONS: [&str; 4] = [

@@ -12,7 +12,6 @@ use super::{CompactArguments, ExpireArguments};
 use crate::cli::exit::ExitStatus;
 use crate::cli::printer::{Output, bytes, count, thousands};
 use crate::cli::{Session, report};
-use crate::language::PipelineOptions;
 use crate::memory::MemoryMonitor;
 use crate::run::ceiling::{self, Ceiling};
 use crate::run::compute::Compute;
@@ -21,6 +20,7 @@ use crate::run::stations;
 use crate::settings::{RunFlags, RunSettings};
 use crate::signals::Signals;
 use crate::store::RunId;
+use language::PipelineOptions;
 
 pub(super) async fn compact(
     session: &Session,

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use pipelines::language::{OUTPUT_OPTIONS, PIPELINE_OPTIONS};
+use language::{OUTPUT_OPTIONS, PIPELINE_OPTIONS};
 
-use super::read;
+use crate::read;
 
 fn guide() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/language.md");

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use insta::assert_snapshot;
-use pipelines::language::Origin;
-use pipelines::language::search::{Builtin, FindError, SearchPath, find, list};
+use language::Origin;
+use language::search::{Builtin, FindError, SearchPath, find, list};
 
 static BUILTINS: &[Builtin] = &[
     Builtin {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{BUGS, read};
+use crate::{BUGS, read};
 
 #[expect(clippy::unwrap_used, reason = "test helper")]
 fn fingerprint(text: &str) -> String {

@@ -8,9 +8,9 @@ use datafusion::datasource::{MemTable, empty::EmptyTable};
 use datafusion::execution::context::SessionContext;
 use datafusion::physical_plan::collect;
 use insta::assert_snapshot;
-use pipelines::language::{Planned, plan, plan_assert};
+use language::{Planned, plan, plan_assert};
 
-use super::{BUGS, bound};
+use crate::{BUGS, bound};
 
 const WINDOW: &[(&str, &str)] = &[
     ("member", "ada-example"),

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use super::{BUGS, mistakes_of, read};
+use crate::{BUGS, mistakes_of, read};
 
 const OUTPUT: &str = "\nCREATE VIEW v AS SELECT 1 AS a;\nCOPY v TO 'v/' STORED AS PARQUET;";
 
@@ -69,7 +69,7 @@ COPY (SELECT $last AS a) TO 'a/';",
 
 #[test]
 fn declared_columns_become_a_schema() {
-    let bound = super::bound(
+    let bound = crate::bound(
         "CREATE EXTERNAL TABLE t (id BIGINT NOT NULL, \"Day\" DATE, amount DECIMAL(10, 2), at TIMESTAMP)
          STORED AS CSV LOCATION 't/' PARTITIONED BY (year);
          COPY t TO 'copy/';",

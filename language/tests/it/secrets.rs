@@ -1,9 +1,9 @@
 //! Secrets stand in no definition and in no message.
 
 use insta::assert_snapshot;
-use pipelines::language::{OptionValue, SecretReference};
+use language::{OptionValue, SecretReference};
 
-use super::{bound, mistakes_of, read, value_mistakes};
+use crate::{bound, mistakes_of, read, value_mistakes};
 
 const OUTPUT: &str = "\nCOPY t TO 't/';";
 

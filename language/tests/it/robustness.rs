@@ -1,9 +1,9 @@
 //! Arbitrary text is answered, never crashed on.
 
-use pipelines::language::{Diagnostics, bind};
+use language::{Diagnostics, bind};
 use proptest::prelude::*;
 
-use super::{BUGS, given, noon, read};
+use crate::{BUGS, given, noon, read};
 
 /// Every message can be shown and points into the text.
 fn check(text: &str, mistakes: &Diagnostics) {

@@ -13,9 +13,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use chrono::{DateTime, TimeZone, Utc};
-use pipelines::language::{
-    Bound, Definition, Diagnostics, Origin, Provided, ValueOrigin, bind, parse,
-};
+use language::{Bound, Definition, Diagnostics, Origin, Provided, ValueOrigin, bind, parse};
 
 /// A definition in the manner of the built-in one.
 const BUGS: &str = r"-- Bug work of one Launchpad member, as standardized events.

@@ -2,13 +2,11 @@
 
 use datafusion::common::ScalarValue;
 use insta::assert_snapshot;
-use pipelines::language::{
-    MemoryLimit, Mode, OptionValue, ValueOrigin, bind, fingerprint_parameters,
-};
+use language::{MemoryLimit, Mode, OptionValue, ValueOrigin, bind, fingerprint_parameters};
 use rstest::rstest;
 use tables::PublishMode;
 
-use super::{BUGS, bound, given, noon, read, value_mistakes};
+use crate::{BUGS, bound, given, noon, read, value_mistakes};
 
 #[test]
 fn values_reach_expressions_options_and_locations() {
