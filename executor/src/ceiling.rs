@@ -42,8 +42,8 @@ impl Reaction for Ceiling {
 
     fn record(&self, _: &Exceeded) {}
 
-    fn exit_code(&self) -> i32 {
-        engine::cluster::EXHAUSTED
+    fn exit_code(&self) -> Option<i32> {
+        Some(engine::cluster::EXHAUSTED)
     }
 
     fn patience(&self) -> Duration {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use pipelines::cli::exit::ExitStatus;
 use pipelines::cli::printer::Printer;
+use pipelines::run::error::ErrorKind;
 use pipelines::settings::Environment;
 // `malloc` of the whole process, by being linked (docs/decisions.md).
 use tikv_jemallocator as _;
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
     let status = runtime.block_on(async {
         tokio::spawn(pipelines::cli::main())
             .await
-            .unwrap_or(ExitStatus::Internal)
+            .unwrap_or(ExitStatus::Error(ErrorKind::Internal))
     });
     // Threads that still encode or fetch must not hold the process back: what counts is durable already.
     runtime.shutdown_background();
@@ -36,6 +37,6 @@ fn main() -> ExitCode {
 
 /// Says why nothing can be done under this system's limits.
 fn refuse(error: &dyn std::error::Error) -> ExitCode {
-    Printer::new(&Environment::read()).error(error);
-    ExitStatus::Failed.into()
+    Printer::new(&Environment::from_iter(std::env::vars_os())).error(error);
+    ExitStatus::Error(ErrorKind::Failed).into()
 }

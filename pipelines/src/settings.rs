@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use language::{MemoryLimit, Mode, OptionError, PipelineOptions, Preset};
 
-pub use cluster::{ClusterFlags, ClusterPlace, ClusterRunFlags, ClusterSettings};
+pub use cluster::{ClusterOverrides, ClusterPlace, ClusterSettings};
 pub use environment::Environment;
 
 /// Where a value came from, strongest first.
@@ -67,65 +67,20 @@ fn knobs(preset: Preset) -> PipelineOptions {
     }
 }
 
-/// The settings that the command line may give; the same names as variables and `SET pipeline.…`.
-#[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Memory and streaming")]
-pub struct RunFlags {
-    /// Ceiling on resident memory: `512MiB`, or a share of what the process may use: `50%`
-    #[arg(long, value_name = "AMOUNT")]
-    pub memory: Option<String>,
-    /// Preset of the streaming knobs: low-memory, default or high-performance
-    #[arg(long, value_name = "PRESET")]
-    pub preset: Option<String>,
-    /// Items (bugs, …) of one landed chunk
-    #[arg(long, value_name = "ITEMS")]
-    pub extract_chunk_size: Option<String>,
-    /// Rows of one batch of the query
-    #[arg(long, value_name = "ROWS")]
-    pub transform_batch_size: Option<String>,
-    /// Rows of one row group of a written file
-    #[arg(long, value_name = "ROWS")]
-    pub load_batch_size: Option<String>,
-    /// Chunks that are encoded and written at once
-    #[arg(long, value_name = "CHUNKS")]
-    pub max_concurrent_chunks: Option<String>,
-    /// Resident memory above which extraction waits: `300MiB`, or a share of the ceiling: `75%`
-    #[arg(long, value_name = "AMOUNT")]
-    pub memory_threshold: Option<String>,
-    /// Where the query runs: local, cluster, or auto, which chooses by the number of rows
-    #[arg(long, value_name = "MODE", help_heading = "Cluster")]
-    pub mode: Option<String>,
-    /// Rows above which `auto` goes to the cluster
-    #[arg(long, value_name = "ROWS", help_heading = "Cluster")]
-    pub threshold_rows: Option<String>,
+/// What whoever asks for a run says of its settings: the strongest layer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// Options that a definition may give too.
+    pub options: PipelineOptions,
     /// How the cluster is used.
-    #[command(flatten)]
-    pub cluster: ClusterRunFlags,
-}
-
-impl RunFlags {
-    /// The flags that were given, as options.
-    fn options(&self) -> Result<PipelineOptions, SettingError> {
-        let given = [
-            ("memory", &self.memory),
-            ("preset", &self.preset),
-            ("extract_chunk_size", &self.extract_chunk_size),
-            ("transform_batch_size", &self.transform_batch_size),
-            ("load_batch_size", &self.load_batch_size),
-            ("max_concurrent_chunks", &self.max_concurrent_chunks),
-            ("memory_threshold", &self.memory_threshold),
-            ("mode", &self.mode),
-            ("threshold_rows", &self.threshold_rows),
-        ];
-        let given = given
-            .into_iter()
-            .filter_map(|(name, text)| Some((name, text.as_deref()?)));
-        layer(given, |name| format!("--{}", name.replace('_', "-")))
-    }
+    pub cluster: ClusterOverrides,
 }
 
 /// Options from texts; `spelled` is how the person wrote the name of one.
-fn layer<'a>(
+///
+/// # Errors
+/// Names the first one that cannot be read, as it was spelt.
+pub fn layer<'a>(
     given: impl IntoIterator<Item = (&'static str, &'a str)>,
     spelled: impl Fn(&str) -> String,
 ) -> Result<PipelineOptions, SettingError> {
@@ -182,15 +137,15 @@ impl RunSettings {
     /// # Errors
     /// Names the setting, where it was given, and what it should look like.
     pub fn resolve(
-        flags: &RunFlags,
+        overrides: &Overrides,
         environment: &Environment,
         definition: &PipelineOptions,
         available: u64,
     ) -> Result<Self, SettingError> {
-        let cluster = ClusterSettings::resolve(&flags.cluster, environment)?;
-        let (flags, variables) = (flags.options()?, environment.options()?);
+        let cluster = ClusterSettings::resolve(&overrides.cluster, environment)?;
+        let variables = environment.options()?;
         let asked = [
-            (&flags, Origin::Flag),
+            (&overrides.options, Origin::Flag),
             (&variables, Origin::Environment),
             (definition, Origin::Definition),
         ];
@@ -287,6 +242,12 @@ pub enum SettingError {
         /// The nearest one that exists.
         suggestion: Option<String>,
     },
+    /// A variable of the product, or one that is needed, whose value is no text.
+    #[error("the environment variable {name} has a value that is not Unicode")]
+    NotUnicode {
+        /// The variable.
+        name: String,
+    },
     /// A value that cannot be read.
     #[error("{name} is wrong")]
     Value {
@@ -329,17 +290,24 @@ mod tests {
             .collect()
     }
 
+    fn given(options: PipelineOptions) -> Overrides {
+        Overrides {
+            options,
+            ..Overrides::default()
+        }
+    }
+
     fn resolve(
-        flags: &RunFlags,
+        overrides: &Overrides,
         variables: &[(&str, &str)],
         options: &PipelineOptions,
     ) -> Result<RunSettings, SettingError> {
-        RunSettings::resolve(flags, &environment(variables), options, 8 * GIB)
+        RunSettings::resolve(overrides, &environment(variables), options, 8 * GIB)
     }
 
     #[test]
     fn a_flag_beats_the_environment_beats_the_definition_beats_the_preset() {
-        let mut flags = RunFlags::default();
+        let mut flags = Overrides::default();
         let mut options = PipelineOptions {
             load_batch_size: NonZeroU64::new(7),
             ..PipelineOptions::default()
@@ -370,7 +338,7 @@ mod tests {
                 origin: Origin::Environment
             }
         );
-        flags.load_batch_size = Some(String::from("9"));
+        flags.options.load_batch_size = NonZeroU64::new(9);
         assert_eq!(
             resolve(&flags, &variables, &options)
                 .unwrap()
@@ -382,7 +350,7 @@ mod tests {
         );
         options.load_batch_size = None;
         assert_eq!(
-            resolve(&RunFlags::default(), &[], &options)
+            resolve(&Overrides::default(), &[], &options)
                 .unwrap()
                 .load_batch_size
                 .origin,
@@ -392,11 +360,11 @@ mod tests {
 
     #[test]
     fn shares_refer_to_the_available_memory_and_to_the_ceiling() {
-        let flags = RunFlags {
-            memory: Some("25%".into()),
-            memory_threshold: Some("50%".into()),
-            ..RunFlags::default()
-        };
+        let flags = given(PipelineOptions {
+            memory: Some(MemoryLimit::Percent(25)),
+            memory_threshold: Some(MemoryLimit::Percent(50)),
+            ..PipelineOptions::default()
+        });
         let settings = resolve(&flags, &[], &PipelineOptions::default()).unwrap();
         assert_eq!(settings.memory.value, 2 * GIB);
         assert_eq!(settings.memory_threshold.value, GIB);
@@ -404,14 +372,10 @@ mod tests {
 
     #[test]
     fn a_wrong_value_is_named_as_the_person_spelt_it() {
-        let flags = RunFlags {
-            memory: Some("lots".into()),
-            ..RunFlags::default()
-        };
-        let error = resolve(&flags, &[], &PipelineOptions::default()).unwrap_err();
+        let error = layer([("memory", "lots")], |name| format!("--{name}")).unwrap_err();
         assert_eq!(error.to_string(), "--memory is wrong");
         let error = resolve(
-            &RunFlags::default(),
+            &Overrides::default(),
             &[("PIPELINES_LOAD_BATCH_SIZE", "0")],
             &PipelineOptions::default(),
         );
@@ -423,10 +387,10 @@ mod tests {
 
     #[test]
     fn the_cluster_cannot_be_asked_for_without_a_scheduler() {
-        let mut flags = RunFlags {
-            mode: Some("cluster".into()),
-            ..RunFlags::default()
-        };
+        let mut flags = given(PipelineOptions {
+            mode: Some(Mode::Cluster),
+            ..PipelineOptions::default()
+        });
         let options = PipelineOptions::default();
         assert_eq!(
             resolve(&flags, &[], &options),
@@ -438,7 +402,7 @@ mod tests {
             settings.cluster.place.scheduler.unwrap().value,
             "there:50050"
         );
-        flags.cluster.cluster.cluster = Some("here:50050".into());
+        flags.cluster.scheduler = Some("here:50050".into());
         let settings = resolve(&flags, &variables, &options).unwrap();
         assert_eq!(
             settings.cluster.place.scheduler.unwrap().value,
@@ -448,10 +412,10 @@ mod tests {
 
     #[test]
     fn a_ceiling_below_the_program_itself_is_refused() {
-        let flags = RunFlags {
-            memory: Some("1MiB".into()),
-            ..RunFlags::default()
-        };
+        let flags = given(PipelineOptions {
+            memory: Some(MemoryLimit::Bytes(1 << 20)),
+            ..PipelineOptions::default()
+        });
         assert!(matches!(
             resolve(&flags, &[], &PipelineOptions::default()),
             Err(SettingError::MemoryTooSmall { .. })

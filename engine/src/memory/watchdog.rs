@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! below ──► above: stop() ──► below again: as before
-//!                         └─► still above after its patience, or much above: say(), record(), and the process is over
+//!                         └─► still above after its patience, or much above: say(), record(), and the process is over,
+//!                             if it may be ended
 //! ```
 
 use std::collections::BTreeSet;
@@ -94,8 +95,8 @@ pub trait Reaction: Send + Sync + 'static {
     /// Then records why. It has some tens of milliseconds, less if memory goes on growing.
     fn record(&self, exceeded: &Exceeded);
 
-    /// The exit code then.
-    fn exit_code(&self) -> i32;
+    /// The exit code then; `None` if the process must not be ended, because it is not this work's alone.
+    fn exit_code(&self) -> Option<i32>;
 
     /// How long the process may stay a little above its ceiling after it was asked to stop.
     fn patience(&self) -> Duration;
@@ -121,10 +122,16 @@ impl Watchdog {
         let (stop, stopped) = mpsc::channel();
         thread::Builder::new()
             .name(String::from("memory-watchdog"))
-            .spawn(move || watch(ceiling, &measured, &reaction, &stopped))?;
-        CEILING.store(ceiling, Ordering::Relaxed);
+            .spawn(move || watch(&measured, &reaction, &stopped))?;
         CLAIMED.store(0, Ordering::Relaxed);
-        Ok(Some(Self { _stop: stop }))
+        let watchdog = Self { _stop: stop };
+        watchdog.set(ceiling);
+        Ok(Some(watchdog))
+    }
+
+    /// From now on the ceiling is `ceiling` bytes.
+    pub fn set(&self, ceiling: u64) {
+        CEILING.store(ceiling, Ordering::Relaxed);
     }
 }
 
@@ -134,10 +141,14 @@ impl Drop for Watchdog {
     }
 }
 
-fn watch(ceiling: u64, measured: &Resident, reaction: &Arc<dyn Reaction>, stopped: &Receiver<()>) {
+fn watch(measured: &Resident, reaction: &Arc<dyn Reaction>, stopped: &Receiver<()>) {
     let mut state = State::Below;
     let mut growth = Growth::default();
     loop {
+        let ceiling = match CEILING.load(Ordering::Relaxed) {
+            0 => u64::MAX,
+            ceiling => ceiling,
+        };
         let resident = measured.bytes().unwrap_or_default();
         let now = Instant::now();
         let soon = growth.soon(resident, now);
@@ -156,12 +167,16 @@ fn watch(ceiling: u64, measured: &Resident, reaction: &Arc<dyn Reaction>, stoppe
                     exceeded: Some(exceeded),
                 }
             }
-            (State::Over(exceeded), _) => return end(measured, reaction, &exceeded),
+            (State::Over(exceeded), _) => match reaction.exit_code() {
+                Some(code) => return end(measured, reaction, &exceeded, code),
+                None => State::Refrained,
+            },
             (state, _) => state,
         };
         let pause = match state {
             State::Above { .. } if soon > much(ceiling) => Duration::ZERO,
             State::Below => pause(ceiling.saturating_sub(resident)),
+            State::Refrained => LONGEST,
             _ => NEAR,
         };
         match stopped.recv_timeout(pause) {
@@ -195,6 +210,8 @@ enum State {
     },
     /// To be ended.
     Over(Exceeded),
+    /// Above, and not to be ended.
+    Refrained,
 }
 
 impl State {
@@ -223,7 +240,7 @@ impl State {
                 };
                 (above, true)
             }
-            above @ Self::Above { .. } => (above, false),
+            above @ (Self::Above { .. } | Self::Refrained) => (above, false),
         }
     }
 }
@@ -257,7 +274,7 @@ fn pause(left: u64) -> Duration {
     clippy::exit,
     reason = "threads that do not yield hold the memory: only the end of the process frees it"
 )]
-fn end(measured: &Resident, reaction: &Arc<dyn Reaction>, exceeded: &Exceeded) {
+fn end(measured: &Resident, reaction: &Arc<dyn Reaction>, exceeded: &Exceeded, code: i32) {
     let most = much(exceeded.ceiling);
     let begun = Instant::now();
     let (done, waits) = mpsc::channel();
@@ -277,7 +294,7 @@ fn end(measured: &Resident, reaction: &Arc<dyn Reaction>, exceeded: &Exceeded) {
             }
         }
     }
-    std::process::exit(reaction.exit_code());
+    std::process::exit(code);
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ use tokio::time::{Instant, sleep};
 
 use super::Session;
 use super::exit::ExitStatus;
-use super::printer::count;
-use crate::run::error::RunError;
-use crate::settings::{ClusterFlags, ClusterPlace};
+use super::flags::ClusterFlags;
+use crate::run::error::{ErrorKind, RunError};
+use crate::run::quantity::count;
+use crate::settings::ClusterPlace;
 use crate::store::{
     Claim, Counts, Outcome, Owner, Processes, Run, RunEnd, RunId, RunState, RunStore,
     SqliteRunStore, StoreError,
@@ -64,7 +65,7 @@ pub(super) async fn cancel(
                 run.id,
                 PATIENCE.as_secs()
             ));
-            Ok(ExitStatus::Transient)
+            Ok(ExitStatus::Error(ErrorKind::Transient))
         }
         state => {
             session
@@ -72,7 +73,7 @@ pub(super) async fn cancel(
                 .say(format_args!("run {} is {state}", run.id));
             Ok(match state {
                 RunState::Cancelled => ExitStatus::Success,
-                _ => ExitStatus::Failed,
+                _ => ExitStatus::Error(ErrorKind::Failed),
             })
         }
     }
@@ -108,7 +109,7 @@ async fn end_for_the_dead(
     let end = RunEnd {
         outcome: Outcome::Cancelled,
         at: Utc::now(),
-        exit_code: i32::from(ExitStatus::Terminated.code()),
+        exit_code: i32::from(ErrorKind::Terminated.code()),
         error: None,
         counts: Counts::default(),
         bytes_read: 0,
@@ -124,7 +125,7 @@ async fn cancel_jobs(
     arguments: &CancelArguments,
     run: RunId,
 ) -> Result<(), RunError> {
-    let place = ClusterPlace::resolve(&arguments.cluster, &session.environment);
+    let place = ClusterPlace::resolve(&arguments.cluster.overrides(), &session.environment);
     let Some(address) = place.running() else {
         return Ok(());
     };

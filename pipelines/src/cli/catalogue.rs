@@ -6,12 +6,14 @@ use serde::Serialize;
 
 use super::Session;
 use super::exit::ExitStatus;
-use super::printer::{Output as Form, count};
+use super::printer::Output as Form;
 use super::report;
 use crate::run::error::RunError;
+use crate::run::memory::available_bytes;
 use crate::run::prepare::{self, Draft};
+use crate::run::quantity::count;
 use crate::run::{self, outputs, sources};
-use crate::settings::{RunFlags, RunSettings};
+use crate::settings::{Overrides, RunSettings};
 use language::{Origin, search};
 
 /// Which pipeline to show.
@@ -136,7 +138,7 @@ pub(super) async fn validate(
             )),
             Err(error) => {
                 super::complain(session.printer, &error);
-                status = error.exit_status();
+                status = error.kind().into();
             }
         }
     }
@@ -148,10 +150,10 @@ async fn describe(session: &Session, name: &str) -> Result<Description, RunError
     let Draft { definition, bound } =
         prepare::draft(name, &session.definitions(), &session.environment)?;
     let settings = RunSettings::resolve(
-        &RunFlags::default(),
+        &Overrides::default(),
         &session.environment,
         &bound.options,
-        crate::memory::available_bytes(),
+        available_bytes(),
     )?;
     let nowhere =
         sources::Landed::in_folder(&PathBuf::from(".pipelines").join("runs").join("none"));

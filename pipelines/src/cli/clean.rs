@@ -12,10 +12,11 @@ use tables::{Leftovers, Recovery, Table};
 
 use super::Session;
 use super::exit::ExitStatus;
-use super::printer::{Output, bytes, count};
+use super::printer::Output;
 use super::report;
 use super::tables::leftovers;
 use crate::run::error::RunError;
+use crate::run::quantity::{bytes, count};
 use crate::store::{Owner, Processes, RunId, RunState, RunStore, SqliteRunStore, StoreError};
 
 /// What to clean.
@@ -45,7 +46,7 @@ pub(super) async fn clean(
             Err(error) => {
                 super::complain(session.printer, &error);
                 if status == ExitStatus::Success {
-                    status = error.exit_status();
+                    status = error.kind().into();
                 }
             }
         }

@@ -6,10 +6,12 @@ use serde::Serialize;
 
 use super::Session;
 use super::exit::ExitStatus;
-use super::printer::{Output, bytes, count};
+use super::flags::ClusterFlags;
+use super::printer::Output;
 use super::report;
 use crate::run::error::RunError;
-use crate::settings::{ClusterFlags, ClusterPlace, SettingError};
+use crate::run::quantity::{bytes, count};
+use crate::settings::{ClusterPlace, SettingError};
 
 /// Which cluster, and what of it.
 #[derive(Debug, clap::Args)]
@@ -63,7 +65,7 @@ pub(super) async fn cluster(
     arguments: &ClusterArguments,
 ) -> Result<ExitStatus, RunError> {
     let ClusterCommand::Status(flags) = &arguments.command;
-    let place = ClusterPlace::resolve(flags, &session.environment);
+    let place = ClusterPlace::resolve(&flags.overrides(), &session.environment);
     let address = place.running().ok_or(SettingError::NoAddress)?;
     let cluster = place.connect(address).await?;
     let listed = cluster.executors().await?;

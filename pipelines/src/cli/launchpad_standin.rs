@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use standin::{Drift, Faults, OAuthRule, Options, RetryAfter, Standin};
-use tokio_util::sync::CancellationToken;
 
 use super::Session;
 use super::exit::ExitStatus;
 use crate::run::error::RunError;
-use crate::signals::Signals;
+use crate::run::stop::Stop;
+use crate::signals;
 
 /// What the look-alike serves and how it misbehaves.
 #[derive(Debug, clap::Args)]
@@ -141,12 +141,8 @@ pub(super) async fn serve(
     session: &Session,
     arguments: &StandinArguments,
 ) -> Result<ExitStatus, RunError> {
-    let stop = CancellationToken::new();
-    Signals::listen(stop.clone(), session.printer).map_err(|source| RunError::Io {
-        action: "listen for signals in",
-        path: PathBuf::from("this process"),
-        source,
-    })?;
+    let stop = Stop::default();
+    signals::listen(&stop, session.printer)?;
     let address = SocketAddr::new(arguments.bind, arguments.port);
     let standin = Standin::start(arguments.options(), address)
         .await
@@ -155,7 +151,7 @@ pub(super) async fn serve(
     session.printer.say(
         "Launchpad look-alike; read it with LP_WEB_ROOT set to this address, end it with Ctrl-C",
     );
-    stop.cancelled().await;
+    stop.asked().await;
     standin.shutdown().await;
     Ok(ExitStatus::Success)
 }

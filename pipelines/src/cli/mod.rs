@@ -8,8 +8,10 @@ pub mod printer;
 
 mod cancel;
 mod catalogue;
+mod ceiling;
 mod clean;
 mod cluster;
+mod flags;
 mod launchpad_standin;
 mod logging;
 mod plan;
@@ -26,7 +28,7 @@ use clap_complete::Shell;
 use self::exit::ExitStatus;
 use self::logging::LogFormat;
 use self::printer::{Output, Printer};
-use crate::run::error::{RunError, chain};
+use crate::run::error::{ErrorKind, RunError, chain};
 use crate::settings::Environment;
 
 /// SQL pipelines that run on a laptop and overflow onto a cluster
@@ -138,11 +140,11 @@ pub async fn main() -> ExitStatus {
             return status;
         }
     };
-    let environment = Environment::read();
+    let environment = Environment::from_iter(std::env::vars_os());
     let printer = Printer::new(&environment);
     if let Err(error) = environment.check() {
         printer.error(&error);
-        return ExitStatus::Definition;
+        return ExitStatus::Error(ErrorKind::Definition);
     }
     if let Err(problem) = logging::start(&cli.global, &environment) {
         printer.error(problem);
@@ -150,7 +152,7 @@ pub async fn main() -> ExitStatus {
     }
     if let Err(error) = engine::raise_open_files() {
         printer.error(error);
-        return ExitStatus::Failed;
+        return ExitStatus::Error(ErrorKind::Failed);
     }
     let session = Session {
         environment,
@@ -183,7 +185,7 @@ pub async fn main() -> ExitStatus {
     };
     outcome.unwrap_or_else(|error| {
         complain(printer, &error);
-        error.exit_status()
+        error.kind().into()
     })
 }
 

@@ -6,12 +6,13 @@ use tables::Table;
 
 use super::Session;
 use super::exit::ExitStatus;
-use super::printer::{Output as Form, bytes, count};
+use super::printer::Output as Form;
 use super::report;
 use super::run::SelectionArguments;
 use crate::run::decide::decide;
 use crate::run::error::RunError;
 use crate::run::estimate::{self, Estimate};
+use crate::run::quantity::{bytes, count};
 use crate::run::{self, Prepared, outputs, prepare, sample, sources};
 use crate::settings::RunSettings;
 use crate::store::RunMode;
@@ -92,7 +93,7 @@ pub(super) async fn show(
     session: &Session,
     selection: &SelectionArguments,
 ) -> Result<ExitStatus, RunError> {
-    let prepared = prepare(&selection.selection(session), &session.environment)?;
+    let prepared = prepare(&selection.selection(session)?, &session.environment)?;
     let sample = match prepared.sample {
         true => Some(sample::start().await?),
         false => None,

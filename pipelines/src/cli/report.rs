@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use super::printer::{Printer, bytes, count, thousands};
-use crate::run::Finished;
+use super::printer::Printer;
+use crate::run::Report;
 use crate::run::error::RunError;
 use crate::run::outputs::{Made, Published};
+use crate::run::quantity::{bytes, count, thousands};
 
 /// Writes a JSON document to standard output.
 pub(super) fn json(printer: Printer, document: &impl Serialize) -> Result<(), RunError> {
@@ -15,18 +16,18 @@ pub(super) fn json(printer: Printer, document: &impl Serialize) -> Result<(), Ru
 }
 
 /// Says what the run did, on standard error.
-pub(super) fn summary(printer: Printer, finished: &Finished) {
-    let run = &finished.document.run;
-    let changed = finished
+pub(super) fn summary(printer: Printer, report: &Report) {
+    let run = &report.document.run;
+    let changed = report
         .outputs
         .iter()
         .any(|output| matches!(&output.made, Made::Now(change) if !change.is_empty()));
-    let committed_before = finished
+    let committed_before = report
         .outputs
         .iter()
         .all(|output| matches!(output.made, Made::Before(_)));
     let elapsed = humantime::format_duration(std::time::Duration::from_millis(
-        finished.elapsed_milliseconds,
+        report.elapsed_milliseconds,
     ));
     if changed {
         printer.success(format_args!(
@@ -63,7 +64,7 @@ pub(super) fn summary(printer: Printer, finished: &Finished) {
         );
     }
     printer.say(format_args!("  read         {read}"));
-    for output in &finished.outputs {
+    for output in &report.outputs {
         written(printer, output);
         printer.say(format_args!(
             "  table        {} in {} of {}, {}, commit {}",
@@ -80,7 +81,7 @@ pub(super) fn summary(printer: Printer, finished: &Finished) {
             ));
         }
     }
-    for bucket in &finished.storage {
+    for bucket in &report.storage {
         let traffic = &bucket.traffic;
         let mut line = format!(
             "{} to {} ({} reads, {} writes, {} lists, {} deletes), {} sent, {} received",
@@ -112,10 +113,10 @@ pub(super) fn summary(printer: Printer, finished: &Finished) {
         printer.say(format_args!(
             "  memory       peak {} of {}",
             bytes(peak),
-            bytes(finished.ceiling)
+            bytes(report.ceiling)
         ));
     }
-    for output in &finished.outputs {
+    for output in &report.outputs {
         let (folder, hive) = (
             output.location.trim_end_matches('/'),
             if output.partitioned {

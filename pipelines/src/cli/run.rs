@@ -1,14 +1,20 @@
 //! `pipelines run`.
 
+use std::sync::Arc;
+
 use super::Session;
+use super::ceiling::EndOfProcess;
 use super::exit::ExitStatus;
+use super::flags::RunFlags;
 use super::printer::Output;
 use super::report;
-use crate::progress::ProgressMode;
 use crate::run::claim::Resume;
 use crate::run::error::RunError;
-use crate::run::{self, Invocation, Selection};
-use crate::settings::RunFlags;
+use crate::run::memory::ProcessMemory;
+use crate::run::stop::Stop;
+use crate::run::{Request, Runner, Selection, Services};
+use crate::signals;
+use crate::terminal::{ProgressMode, Terminal};
 
 /// Which pipeline, with which values.
 #[derive(Debug, Clone, clap::Args)]
@@ -30,15 +36,17 @@ pub(super) struct SelectionArguments {
 }
 
 impl SelectionArguments {
-    pub(super) fn selection(&self, session: &Session) -> Selection {
-        Selection {
+    /// # Errors
+    /// When a flag has a value that cannot be read.
+    pub(super) fn selection(&self, session: &Session) -> Result<Selection, RunError> {
+        Ok(Selection {
             name: self.name.clone(),
             definitions: session.definitions(),
             set: self.set.clone(),
             from: self.from.clone(),
             to: self.to.clone(),
-            flags: self.flags.clone(),
-        }
+            overrides: self.flags.overrides()?,
+        })
     }
 }
 
@@ -87,20 +95,27 @@ pub(super) async fn run(
         Some(run) if !run.is_empty() => Resume::Run(run.clone()),
         _ => Resume::Auto,
     };
-    let finished = run::run(Invocation {
-        selection: arguments.selection.selection(session),
-        environment: &session.environment,
-        printer: session.printer,
-        state_dir: session.state_dir(),
+    let request = Request {
+        selection: arguments.selection.selection(session)?,
         resume,
         keep_landing: arguments.keep_landing,
-        progress: arguments.progress,
-    })
-    .await?;
+    };
+    let runner = Runner::new(Services {
+        state_dir: session.state_dir(),
+        environment: session.environment.clone(),
+        memory: ProcessMemory::of_command(EndOfProcess(session.printer)),
+    });
+    let stop = Stop::default();
+    signals::listen(&stop, session.printer)?;
+    let terminal = Terminal::new(arguments.progress, session.printer, &session.environment);
+    let report = runner.run(&request, Arc::new(terminal), &stop).await?;
     match session.global.output {
-        Output::Json => report::json(session.printer, &finished.document)
-            .map_err(|error| error.after(&finished.commits()))?,
-        Output::Text => report::summary(session.printer, &finished),
+        Output::Json => report::json(session.printer, &report.document)
+            .map_err(|error| error.after(&report.commits()))?,
+        Output::Text => report::summary(session.printer, &report),
     }
-    Ok(finished.status())
+    Ok(match report.is_partial() {
+        true => ExitStatus::Partial,
+        false => ExitStatus::Success,
+    })
 }

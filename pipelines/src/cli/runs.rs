@@ -4,9 +4,10 @@ use clap::Subcommand;
 
 use super::Session;
 use super::exit::ExitStatus;
-use super::printer::{Output, bytes, count, thousands};
+use super::printer::Output;
 use super::report;
 use crate::run::error::RunError;
+use crate::run::quantity::{bytes, count, thousands};
 use crate::store::{
     Owner, Processes, Run, RunDocument, RunFilter, RunState, RunStore, SqliteRunStore, StoreError,
 };

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use chrono::Utc;
 use engine::private::make_folder;
-use tokio_util::sync::CancellationToken;
 
 use super::error::RunError;
+use super::stop::{Stop, StopReason};
 use crate::settings::RunSettings;
-use crate::signals::Signals;
 use crate::store::{
     Claim, HEARTBEAT_INTERVAL, NewRun, Owner, Processes, Run, RunAttempt, RunId, RunIdentity,
     RunMode, RunStore, Setting, SqliteRunStore, StoreError,
@@ -124,12 +123,7 @@ pub struct Heartbeat(tokio::task::JoinHandle<()>);
 
 impl Heartbeat {
     /// Begins.
-    pub fn start(
-        store: Arc<dyn RunStore>,
-        attempt: RunAttempt,
-        signals: Signals,
-        cancel: CancellationToken,
-    ) -> Self {
+    pub fn start(store: Arc<dyn RunStore>, attempt: RunAttempt, stop: Stop) -> Self {
         Self(tokio::spawn(async move {
             let mut beats = tokio::time::interval(HEARTBEAT_INTERVAL);
             let mut looks = tokio::time::interval(LOOK);
@@ -138,10 +132,7 @@ impl Heartbeat {
                     _ = beats.tick() => {}
                     _ = looks.tick() => {
                         match store.cancel_requested(attempt).await {
-                            Ok(true) => {
-                                signals.cancel_requested();
-                                cancel.cancel();
-                            }
+                            Ok(true) => stop.ask(StopReason::Cancelled),
                             Ok(false) => {}
                             Err(error) => tracing::warn!(%attempt, %error, "cannot tell whether the run shall stop"),
                         }
@@ -151,7 +142,7 @@ impl Heartbeat {
                 match store.heartbeat(attempt, Utc::now()).await {
                     Err(StoreError::Superseded { .. } | StoreError::NotRunning { .. }) => {
                         tracing::warn!(%attempt, "the run belongs to another process now");
-                        cancel.cancel();
+                        stop.ask(StopReason::Superseded);
                         return;
                     }
                     Err(error) => tracing::warn!(%attempt, %error, "heartbeat failed"),

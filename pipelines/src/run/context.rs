@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
-use super::ceiling::Ceiling;
 use super::compute::Compute;
 use super::error::RunError;
-use crate::memory::MemoryMonitor;
-use crate::progress::Progress;
+use super::event::{RunEvent, RunObserver, StageProgress, Status};
+use super::memory::{MemoryMonitor, Share};
+use super::stop::{Stop, StopReason};
 use crate::settings::RunSettings;
-use crate::signals::Signals;
 use crate::store::{
     MemorySnapshot, RunAttempt, RunIdentity, RunStore, StageEnd, StageName, Warning,
 };
@@ -35,16 +33,14 @@ pub struct RunContext {
     pub settings: RunSettings,
     /// Measures this process.
     pub memory: Arc<MemoryMonitor>,
-    /// Stops the run that passes its ceiling.
-    pub ceiling: Ceiling,
+    /// Its share of the process's memory.
+    pub share: Share,
     /// Where queries are planned and executed.
     pub compute: Compute,
-    /// Shows what happens.
-    pub progress: Arc<Progress>,
-    /// Set when the run has to stop: by a signal, or because another process took it over.
-    pub cancel: CancellationToken,
-    /// Which signal came.
-    pub signals: Signals,
+    /// Is told what happens.
+    pub observer: Arc<dyn RunObserver>,
+    /// Whether and why the run has to stop.
+    pub stop: Stop,
 }
 
 /// What a stage that ended has to tell.
@@ -62,6 +58,19 @@ impl RunContext {
     /// Folder for the engine's spill files.
     pub fn spill_dir(&self) -> PathBuf {
         self.work_dir.join("spill")
+    }
+
+    /// Tells the observer.
+    pub fn tell(&self, event: &RunEvent<'_>) {
+        self.observer.observe(event);
+    }
+
+    /// Tells the observer how it learns how far a stage is.
+    pub fn show(&self, stage: StageName, status: impl Fn() -> Status + Send + Sync + 'static) {
+        self.tell(&RunEvent::Progress {
+            stage,
+            progress: StageProgress::new(status),
+        });
     }
 
     /// Notes that a stage begins.
@@ -116,7 +125,7 @@ impl RunContext {
     /// # Errors
     /// As [`RunContext::begin`].
     pub async fn warn(&self, message: String) -> Result<(), RunError> {
-        self.progress.warn(&message);
+        self.tell(&RunEvent::Warning(&message));
         self.store
             .add_warning(
                 self.attempt,
@@ -134,7 +143,7 @@ impl RunContext {
     /// # Errors
     /// [`RunError::Interrupted`].
     pub fn check_cancelled(&self) -> Result<(), RunError> {
-        if self.cancel.is_cancelled() {
+        if self.stop.is_asked() {
             Err(self.interrupted())
         } else {
             Ok(())
@@ -151,21 +160,21 @@ impl RunContext {
     ) -> Result<T, RunError> {
         tokio::select! {
             biased;
-            () = self.cancel.cancelled() => Err(self.interrupted()),
+            () = self.stop.asked() => Err(self.interrupted()),
             done = self.compute.run(work) => done.map_err(|_| self.interrupted()),
         }
     }
 
     /// Why the run stops, once it was cancelled.
     pub fn interrupted(&self) -> RunError {
-        if let Some(exceeded) = self.ceiling.exceeded() {
-            return RunError::Memory {
+        match self.stop.reason() {
+            Some(StopReason::OutOfMemory(exceeded)) => RunError::Memory {
                 source: exceeded.clone(),
-            };
-        }
-        match self.signals.received() {
-            Some(signal) => RunError::Interrupted { signal },
-            None => RunError::Superseded,
+            },
+            Some(StopReason::Superseded) | None => RunError::Superseded,
+            Some(reason) => RunError::Interrupted {
+                reason: reason.clone(),
+            },
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::context::RunContext;
 use super::error::RunError;
 use super::estimate::Estimate;
-use crate::cli::printer::{count, thousands};
+use super::quantity::{count, thousands};
 use crate::settings::{Origin, RunSettings};
 use crate::store::{Decision, RunMode};
 use language::Mode;
@@ -153,7 +153,7 @@ async fn connect(run: &RunContext, address: &str) -> Result<Cluster, RunError> {
                 .await?;
         }
         tokio::select! {
-            () = run.cancel.cancelled() => return Err(run.interrupted()),
+            () = run.stop.asked() => return Err(run.interrupted()),
             () = sleep(PAUSE) => {}
         }
     }
@@ -162,20 +162,18 @@ async fn connect(run: &RunContext, address: &str) -> Result<Cluster, RunError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Environment, RunFlags};
+    use crate::settings::{Environment, Overrides};
     use language::PipelineOptions;
 
     fn decided(flags: &[(&str, &str)], rows: &[Option<u64>]) -> (RunMode, String) {
-        let mut given = RunFlags::default();
+        let mut given = Overrides::default();
         for (name, value) in flags {
-            let value = Some(String::from(*value));
             match *name {
-                "mode" => given.mode = value,
-                "cluster" => given.cluster.cluster.cluster = value,
-                _ => given.threshold_rows = value,
+                "cluster" => given.cluster.scheduler = Some(String::from(*value)),
+                name => given.options.set(name, value).unwrap(),
             }
         }
-        let environment = Environment::from_iter([]);
+        let environment = Environment::default();
         let options = PipelineOptions::default();
         let settings = RunSettings::resolve(&given, &environment, &options, 8 << 30).unwrap();
         let estimates: Vec<Estimate> = rows
@@ -206,7 +204,7 @@ mod tests {
         let (mode, reason) = decided(&[], &[Some(2_000_000)]);
         assert_eq!(mode, RunMode::Local);
         assert!(reason.contains("no scheduler"), "{reason}");
-        let (mode, _) = decided(&[cluster, ("threshold", "10")], &[Some(11)]);
+        let (mode, _) = decided(&[cluster, ("threshold_rows", "10")], &[Some(11)]);
         assert_eq!(mode, RunMode::Cluster);
     }
 

@@ -11,11 +11,54 @@ use engine::cluster::ClusterError;
 use engine::memory::Exceeded;
 
 use super::landing::LandingError;
-use crate::cli::exit::ExitStatus;
+use super::memory::ShareRefused;
+use super::stop::StopReason;
 use crate::settings::SettingError;
-use crate::signals::Signal;
 use crate::store::{ErrorClass, OwnerError, StoreError};
 use language::Diagnostics;
+
+/// What kind of error it is: what whoever asked for the run can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// A permanent error; nothing was published.
+    Failed,
+    /// A pipeline definition, a parameter or a setting is wrong.
+    Definition,
+    /// An `ASSERT` does not hold; nothing was published.
+    Check,
+    /// A transient error outlasted its retries; the same request may be made again as it is.
+    Transient,
+    /// Another run of the pipeline, or another writer of the table, is at work.
+    Busy,
+    /// The memory or disk budget is exhausted; nothing was published.
+    Budget,
+    /// A commit stands, or may stand, and something failed at or after its decision; the message says what.
+    Unfinished,
+    /// A mistake of the program itself.
+    Internal,
+    /// Stopped cleanly by a person at the terminal; the run can be resumed.
+    Interrupted,
+    /// Stopped cleanly by someone else; the run can be resumed.
+    Terminated,
+}
+
+impl ErrorKind {
+    /// The number under which the run store keeps it, with which the command line ends too (docs/exit-codes.md).
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Definition => 3,
+            Self::Check => 4,
+            Self::Transient => 6,
+            Self::Busy => 7,
+            Self::Budget => 8,
+            Self::Unfinished => 9,
+            Self::Internal => 70,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+}
 
 /// Why a run did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -158,19 +201,19 @@ pub enum RunError {
         source: serde_json::Error,
     },
     /// The run was asked to stop and did.
-    #[error("stopped {signal}")]
+    #[error("stopped {reason}")]
     Interrupted {
-        /// Which.
-        signal: Signal,
+        /// Why.
+        reason: StopReason,
     },
     /// A table that is looked at, or looked after, by its location is the cause.
     #[error(transparent)]
     Care(Box<tables::Error>),
     /// Care of a table was asked to stop and did.
-    #[error("stopped {signal}")]
+    #[error("stopped {reason}")]
     Stopped {
-        /// Which.
-        signal: Signal,
+        /// Why.
+        reason: StopReason,
     },
     /// The process passed its ceiling on resident memory.
     #[error("memory is exhausted")]
@@ -179,6 +222,9 @@ pub enum RunError {
         #[source]
         source: Exceeded,
     },
+    /// The memory of the process has no share for the run.
+    #[error("the run cannot have its memory")]
+    Share(#[from] ShareRefused),
     /// Another process took the run over.
     #[error("another process took this run over")]
     Superseded,
@@ -223,48 +269,51 @@ impl RunError {
         }
     }
 
-    /// The exit code of a command that ended with this error.
-    pub fn exit_status(&self) -> ExitStatus {
+    /// What kind of error it is.
+    pub fn kind(&self) -> ErrorKind {
         match self {
             // Whatever the cause: that nothing was published would be wrong.
-            _ if self.leaves_commit() => ExitStatus::Unfinished,
-            _ if self.is_budget() => ExitStatus::Budget,
+            _ if self.leaves_commit() => ErrorKind::Unfinished,
+            _ if self.is_budget() => ErrorKind::Budget,
             Self::Definition(_)
             | Self::NotFound { .. }
             | Self::Setting(_)
             | Self::Secret { .. }
             | Self::Open { .. }
-            | Self::OtherRequest { .. } => ExitStatus::Definition,
+            | Self::OtherRequest { .. } => ErrorKind::Definition,
             Self::Extract { source, .. } => match source.class() {
-                SourceClass::Transient => ExitStatus::Transient,
-                _ => ExitStatus::Failed,
+                SourceClass::Transient => ErrorKind::Transient,
+                _ => ErrorKind::Failed,
             },
             Self::Cluster(ClusterError::Address { .. } | ClusterError::Tls(_)) => {
-                ExitStatus::Definition
+                ErrorKind::Definition
             }
-            Self::Cluster(error) if error.is_transient() => ExitStatus::Transient,
-            Self::Checks { .. } => ExitStatus::Check,
-            Self::Standstill { .. } => ExitStatus::Internal,
-            Self::Table { source, .. } if source.is_busy() => ExitStatus::Busy,
-            Self::Store(StoreError::AlreadyRunning { .. }) | Self::Superseded => ExitStatus::Busy,
-            Self::Store(StoreError::Busy { .. }) => ExitStatus::Transient,
-            Self::Interrupted { signal } | Self::Stopped { signal } => signal.exit_status(),
-            Self::Care(source) => care_status(source),
-            _ if tables::Error::is_transient(self) => ExitStatus::Transient,
-            _ => ExitStatus::Failed,
+            Self::Cluster(error) if error.is_transient() => ErrorKind::Transient,
+            Self::Checks { .. } => ErrorKind::Check,
+            Self::Standstill { .. } => ErrorKind::Internal,
+            Self::Table { source, .. } if source.is_busy() => ErrorKind::Busy,
+            Self::Store(StoreError::AlreadyRunning { .. }) | Self::Superseded => ErrorKind::Busy,
+            Self::Store(StoreError::Busy { .. }) => ErrorKind::Transient,
+            Self::Interrupted { reason } | Self::Stopped { reason } => match reason {
+                StopReason::Interrupted => ErrorKind::Interrupted,
+                _ => ErrorKind::Terminated,
+            },
+            Self::Care(source) => care_kind(source),
+            _ if tables::Error::is_transient(self) => ErrorKind::Transient,
+            _ => ErrorKind::Failed,
         }
     }
 
     /// Who can do something about it, for the run's record.
     pub fn class(&self) -> ErrorClass {
-        match self.exit_status() {
-            ExitStatus::Transient
-            | ExitStatus::Busy
-            | ExitStatus::Unfinished
-            | ExitStatus::Interrupted
-            | ExitStatus::Terminated => ErrorClass::Transient,
-            ExitStatus::Definition | ExitStatus::Check | ExitStatus::Usage => ErrorClass::User,
-            ExitStatus::Internal => ErrorClass::Internal,
+        match self.kind() {
+            ErrorKind::Transient
+            | ErrorKind::Busy
+            | ErrorKind::Unfinished
+            | ErrorKind::Interrupted
+            | ErrorKind::Terminated => ErrorClass::Transient,
+            ErrorKind::Definition | ErrorKind::Check => ErrorClass::User,
+            ErrorKind::Internal => ErrorClass::Internal,
             _ => ErrorClass::Permanent,
         }
     }
@@ -310,7 +359,10 @@ impl RunError {
 
     fn is_budget(&self) -> bool {
         self.is_disk_full()
-            || matches!(self, Self::Memory { .. })
+            || matches!(
+                self,
+                Self::Memory { .. } | Self::Share(ShareRefused::NotLeft { .. })
+            )
             || matches!(self, Self::Cluster(error) if error.is_exhausted())
             || self
                 .causes()
@@ -349,16 +401,16 @@ fn engine_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a DataFusionEr
     boxed.map(Box::as_ref).or(cause.downcast_ref())
 }
 
-fn care_status(error: &tables::Error) -> ExitStatus {
+fn care_kind(error: &tables::Error) -> ErrorKind {
     match error {
-        error if error.is_busy() => ExitStatus::Busy,
+        error if error.is_busy() => ErrorKind::Busy,
         tables::Error::NoTable { .. }
         | tables::Error::NoDate { .. }
         | tables::Error::WouldBeEmpty { .. }
         | tables::Error::Options { .. }
-        | tables::Error::UnsupportedLocation { .. } => ExitStatus::Definition,
-        error if tables::Error::is_transient(error) => ExitStatus::Transient,
-        _ => ExitStatus::Failed,
+        | tables::Error::UnsupportedLocation { .. } => ErrorKind::Definition,
+        error if tables::Error::is_transient(error) => ErrorKind::Transient,
+        _ => ErrorKind::Failed,
     }
 }
 

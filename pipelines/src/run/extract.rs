@@ -109,14 +109,14 @@ async fn land_all(
     extract: Arc<dyn Extract>,
     control: Control,
     landing: &mut Landing,
-    gate: &crate::memory::MemoryGate,
+    gate: &super::memory::MemoryGate,
     measured: &mut u64,
 ) -> Result<(), RunError> {
     let mut units = extract.units(control);
     loop {
         let unit = tokio::select! {
             biased;
-            () = run.cancel.cancelled() => return Err(run.interrupted()),
+            () = run.stop.asked() => return Err(run.interrupted()),
             () = gate.flush_wanted() => {
                 landing.finish().await?;
                 continue;

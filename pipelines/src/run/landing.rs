@@ -28,7 +28,7 @@ use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
-use crate::memory::MemoryGate;
+use super::memory::MemoryGate;
 use crate::store::{Chunk, RunAttempt, RunStore, StoreError, read_ledger};
 
 /// The metadata key under which a chunk lists the keys of its units.

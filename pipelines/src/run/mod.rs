@@ -8,209 +8,231 @@
 //! [`prepare`](self::prepare()), [`claim`], [`sources`], [`extract`], [`decide`], [`outputs`], [`remote`]. Nothing is visible to a reader of an
 //! output before `commit`; whatever stops a run before leaves its landed records for the next attempt.
 
-pub mod ceiling;
 pub mod claim;
 pub mod compute;
 pub mod context;
 pub mod decide;
 pub mod error;
 pub mod estimate;
+pub mod event;
 pub mod extract;
 pub mod landing;
+pub mod memory;
 pub mod outputs;
 pub mod prepare;
+pub mod quantity;
 pub mod remote;
 pub mod sample;
 pub mod share;
 pub mod sources;
 pub mod stations;
+pub mod stop;
 pub mod traffic;
 pub mod transaction;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use chrono::Utc;
-use tokio_util::sync::CancellationToken;
 
-use self::ceiling::Ceiling;
-use self::claim::{Heartbeat, Request, Resume};
+use self::claim::{Heartbeat, Resume};
 use self::compute::Compute;
 use self::context::RunContext;
 use self::error::{RunError, chain};
+use self::event::{RunEvent, RunObserver};
+use self::memory::{MemoryMonitor, ProcessMemory, Record};
 use self::outputs::Published;
 pub use self::prepare::{Prepared, Selection, prepare};
 use self::sources::Extracted;
-use crate::cli::exit::ExitStatus;
-use crate::cli::printer::Printer;
-use crate::memory::MemoryMonitor;
-use crate::progress::{Progress, ProgressMode};
+use self::stop::Stop;
 use crate::settings::Environment;
-use crate::signals::Signals;
 use crate::store::{
     self, Counts, Outcome, Run, RunDocument, RunEnd, RunFilter, RunState, RunStore,
 };
 
+/// With what the store says that a run published and has items in quarantine.
+pub const PARTIAL_CODE: u8 = 5;
+
+/// What runs are given by the process that they are in.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// The folder of the run store and of unfinished runs.
+    pub state_dir: PathBuf,
+    /// The variables that definitions, settings and sources may refer to.
+    pub environment: Environment,
+    /// What all runs of the process may hold.
+    pub memory: Arc<ProcessMemory>,
+}
+
 /// A request to run a pipeline.
-#[derive(Debug)]
-pub struct Invocation<'a> {
+#[derive(Debug, Clone)]
+pub struct Request {
     /// Which pipeline, with which values.
     pub selection: Selection,
-    /// The process's environment.
-    pub environment: &'a Environment,
-    /// Where words go.
-    pub printer: Printer,
-    /// The folder of the product's state.
-    pub state_dir: PathBuf,
     /// What was said about unfinished runs.
     pub resume: Resume,
     /// Keep the landed records after publishing.
     pub keep_landing: bool,
-    /// How progress is shown.
-    pub progress: ProgressMode,
 }
 
 /// A run that published.
 #[derive(Debug)]
-pub struct Finished {
+pub struct Report {
     /// The run's record.
     pub document: RunDocument,
     /// What was published.
     pub outputs: Vec<Published>,
     /// The ceiling on resident memory, bytes.
     pub ceiling: u64,
-    /// From the command to the end of the run.
+    /// From the request to the end of the run.
     pub elapsed_milliseconds: u64,
     /// The requests to object stores, by bucket.
     pub storage: Vec<tables::storage::BucketTraffic>,
 }
 
-impl Finished {
+impl Report {
     /// The commits that have its rows, with their tables.
     pub fn commits(&self) -> Vec<String> {
         commits(&self.outputs)
     }
 
-    /// How the command ends.
-    pub fn status(&self) -> ExitStatus {
-        if self.document.run.state == RunState::Partial {
-            ExitStatus::Partial
-        } else {
-            ExitStatus::Success
-        }
+    /// Whether some items are in quarantine.
+    pub fn is_partial(&self) -> bool {
+        self.document.run.state == RunState::Partial
     }
 }
 
-/// Runs a pipeline to its end.
-///
-/// Asked for again after it was stopped, it goes on from the last landed chunk. A first signal stops it cleanly.
-///
-/// # Errors
-/// [`RunError`]; nothing was published then, except for [`RunError::Unfinished`] and [`RunError::Committed`], whose
-/// message names the commits.
-pub async fn run(invocation: Invocation<'_>) -> Result<Finished, RunError> {
-    let started = Instant::now();
-    let requests_before = tables::storage::traffic();
-    let prepared = prepare(&invocation.selection, invocation.environment)?;
-    let printer = invocation.printer;
-    for warning in &prepared.definition.warnings {
-        printer.say(warning);
-    }
-    let sample = match prepared.sample {
-        true => Some(sample::start().await?),
-        false => None,
-    };
-    let root = sample.as_ref().map(standin::Standin::root);
-    let extracted = sources::open_extracted(
-        &prepared.bound.sources,
-        invocation.environment,
-        root.as_ref(),
-    )?;
-    let store = claim::open_store(&invocation.state_dir).await?;
-    let claimed = claim::claim(
-        store.as_ref(),
-        Request {
-            pipeline: &prepared.definition.name,
-            fingerprint: prepared.definition.fingerprint.clone(),
-            parameters: identity_parameters(&prepared, invocation.environment),
-            settings: claim::recorded(&prepared.settings),
-            resume: invocation.resume.clone(),
-            state_dir: &invocation.state_dir,
-        },
-    )
-    .await?;
-    announce(printer, &prepared, &claimed, root.as_ref());
+/// Runs pipelines, several at the same time if asked to.
+#[derive(Debug, Clone)]
+pub struct Runner {
+    services: Services,
+}
 
-    let cancel = CancellationToken::new();
-    let signals = Signals::listen(cancel.clone(), printer).map_err(|source| RunError::Io {
-        action: "listen for signals in",
-        path: PathBuf::from("this process"),
-        source,
-    })?;
-    let attempt = claimed.current_attempt();
-    let memory = Arc::new(MemoryMonitor::start());
-    let no_threads = |source| RunError::Io {
-        action: "start threads in",
-        path: PathBuf::from("this process"),
-        source,
-    };
-    let ceiling = Ceiling::watch(
-        prepared.settings.memory.value,
-        cancel.clone(),
-        printer,
-        last_record(&store, attempt, &memory),
-    )
-    .map_err(no_threads)?;
-    let context = RunContext {
-        attempt,
-        pipeline: claimed.pipeline.clone(),
-        identity: claimed.identity.clone(),
-        work_dir: PathBuf::from(&claimed.work_dir),
-        settings: prepared.settings.clone(),
-        memory,
-        ceiling,
-        compute: Compute::start().map_err(no_threads)?,
-        progress: Arc::new(Progress::start(
-            invocation.progress,
-            printer,
-            invocation.environment,
-        )),
-        cancel: cancel.clone(),
-        signals: signals.clone(),
-        store: Arc::clone(&store),
-    };
-    let heartbeat = Heartbeat::start(Arc::clone(&store), context.attempt, signals, cancel);
-    let mut counts = Counts::default();
-    let outcome = stations::execute(&context, &prepared, &extracted, &mut counts).await;
-    context.progress.finish();
-    drop(heartbeat);
-    let storage = traffic::since(&requests_before);
-    traffic::record(&mut counts.other, &storage);
-    let ended = conclude(&context, outcome, counts, &extracted).await;
-    if ended.is_ok() {
-        remove_abandoned(store.as_ref(), &claimed).await;
-        if !invocation.keep_landing {
-            remove_work_dir(&context.work_dir);
+impl Runner {
+    /// With these services.
+    pub fn new(services: Services) -> Self {
+        Self { services }
+    }
+
+    /// Runs a pipeline to its end.
+    ///
+    /// Asked for again after it was stopped, it goes on from the last landed chunk. When `stop` is asked, the run stops
+    /// cleanly; when the future is dropped instead, the run is left as if its process had been killed.
+    ///
+    /// # Errors
+    /// [`RunError`]; nothing was published then, except for [`RunError::Unfinished`] and [`RunError::Committed`], whose
+    /// message names the commits.
+    pub async fn run(
+        &self,
+        request: &Request,
+        observer: Arc<dyn RunObserver>,
+        stop: &Stop,
+    ) -> Result<Report, RunError> {
+        let outcome = self.run_observed(request, &observer, stop).await;
+        observer.observe(&RunEvent::Ended);
+        outcome
+    }
+
+    async fn run_observed(
+        &self,
+        request: &Request,
+        observer: &Arc<dyn RunObserver>,
+        stop: &Stop,
+    ) -> Result<Report, RunError> {
+        let started = Instant::now();
+        let Services {
+            state_dir,
+            environment,
+            memory: process,
+        } = &self.services;
+        let requests_before = tables::storage::traffic();
+        let prepared = prepare(&request.selection, environment)?;
+        for remark in &prepared.definition.warnings {
+            observer.observe(&RunEvent::Remark(remark));
         }
+        let sample = match prepared.sample {
+            true => Some(sample::start().await?),
+            false => None,
+        };
+        let root = sample.as_ref().map(standin::Standin::root);
+        let extracted =
+            sources::open_extracted(&prepared.bound.sources, environment, root.as_ref())?;
+        let memory = Arc::new(MemoryMonitor::start());
+        let ours = Arc::new(OnceLock::new());
+        let share = process.share(
+            prepared.settings.memory.value,
+            stop,
+            last_record(&ours, &memory),
+        )?;
+        let store = claim::open_store(state_dir).await?;
+        let claimed = claim::claim(
+            store.as_ref(),
+            claim::Request {
+                pipeline: &prepared.definition.name,
+                fingerprint: prepared.definition.fingerprint.clone(),
+                parameters: identity_parameters(&prepared, environment),
+                settings: claim::recorded(&prepared.settings),
+                resume: request.resume.clone(),
+                state_dir,
+            },
+        )
+        .await?;
+        observer.observe(&RunEvent::Claimed {
+            run: &claimed,
+            prepared: &prepared,
+            sample: root.as_ref(),
+        });
+        let attempt = claimed.current_attempt();
+        ours.get_or_init(|| (Arc::clone(&store), attempt));
+        let context = RunContext {
+            attempt,
+            pipeline: claimed.pipeline.clone(),
+            identity: claimed.identity.clone(),
+            work_dir: PathBuf::from(&claimed.work_dir),
+            settings: prepared.settings.clone(),
+            memory,
+            share,
+            compute: Compute::start().map_err(|source| RunError::Io {
+                action: "start threads in",
+                path: PathBuf::from("this process"),
+                source,
+            })?,
+            observer: Arc::clone(observer),
+            stop: stop.clone(),
+            store: Arc::clone(&store),
+        };
+        let heartbeat = Heartbeat::start(Arc::clone(&store), context.attempt, stop.clone());
+        let mut counts = Counts::default();
+        let outcome = stations::execute(&context, &prepared, &extracted, &mut counts).await;
+        drop(heartbeat);
+        let storage = traffic::since(&requests_before);
+        traffic::record(&mut counts.other, &storage);
+        let ended = conclude(&context, outcome, counts, &extracted).await;
+        if ended.is_ok() {
+            remove_abandoned(store.as_ref(), &claimed).await;
+            if !request.keep_landing {
+                remove_work_dir(&context.work_dir);
+            }
+        }
+        if let Some(sample) = sample {
+            sample.shutdown().await;
+        }
+        let outputs = ended?;
+        let document = store
+            .document(context.attempt.run)
+            .await
+            .map_err(|error| RunError::from(error).after(&commits(&outputs)))?;
+        store.close().await;
+        Ok(Report {
+            document,
+            outputs,
+            ceiling: prepared.settings.memory.value,
+            elapsed_milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            storage,
+        })
     }
-    if let Some(sample) = sample {
-        sample.shutdown().await;
-    }
-    let outputs = ended?;
-    let document = store
-        .document(context.attempt.run)
-        .await
-        .map_err(|error| RunError::from(error).after(&commits(&outputs)))?;
-    store.close().await;
-    Ok(Finished {
-        document,
-        outputs,
-        ceiling: prepared.settings.memory.value,
-        elapsed_milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        storage,
-    })
 }
 
 /// The parameters that make two requests the same one: those of the pipeline, and which Launchpad is read.
@@ -245,35 +267,6 @@ fn identity_parameters(prepared: &Prepared, environment: &Environment) -> BTreeM
     parameters
 }
 
-fn announce(printer: Printer, prepared: &Prepared, run: &Run, sample: Option<&url::Url>) {
-    printer.say(format_args!("run {}  {}", run.id, run.pipeline));
-    if let Some(root) = sample {
-        printer.say(format_args!(
-            "  reading the bundled sample of Launchpad, served at {root}; for the live service set LP_WEB_ROOT=production \
-             and give --set member=…, --from and --to"
-        ));
-    }
-    if run.attempt > 1 {
-        printer.say(format_args!(
-            "  going on with this unfinished run, attempt {}; --restart would begin anew",
-            run.attempt
-        ));
-    }
-    let values = &prepared.bound.parameters;
-    let declared = prepared
-        .definition
-        .parameters
-        .iter()
-        .map(|parameter| &parameter.name);
-    for (name, value) in declared.filter_map(|name| Some((name, values.get(name)?))) {
-        printer.say(format_args!(
-            "  ${name} = {}  ({})",
-            value.text().unwrap_or_else(|| String::from("NULL")),
-            value.origin
-        ));
-    }
-}
-
 /// Records how the attempt ended.
 async fn conclude(
     run: &RunContext,
@@ -286,19 +279,19 @@ async fn conclude(
         .quarantined(run.attempt.run, 0, 0)
         .await
         .map_or(0, |summary| summary.total);
-    let (state, status, error) = match &outcome {
-        Ok(_) if counts.quarantined > 0 => (Outcome::Partial, ExitStatus::Partial, None),
-        Ok(_) => (Outcome::Succeeded, ExitStatus::Success, None),
+    let (state, code, error) = match &outcome {
+        Ok(_) if counts.quarantined > 0 => (Outcome::Partial, PARTIAL_CODE, None),
+        Ok(_) => (Outcome::Succeeded, 0, None),
         Err(RunError::Superseded) => return outcome,
         Err(error @ RunError::Interrupted { .. }) => {
-            (Outcome::Cancelled, error.exit_status(), Some(error))
+            (Outcome::Cancelled, error.kind().code(), Some(error))
         }
-        Err(error) => (Outcome::Failed, error.exit_status(), Some(error)),
+        Err(error) => (Outcome::Failed, error.kind().code(), Some(error)),
     };
     let end = RunEnd {
         outcome: state,
         at: Utc::now(),
-        exit_code: i32::from(status.code()),
+        exit_code: i32::from(code),
         error: error.map(recorded),
         counts,
         bytes_read: extracted
@@ -321,27 +314,28 @@ async fn conclude(
     }
 }
 
+/// The run in the store, once it is ours.
+type Ours = Arc<OnceLock<(Arc<dyn RunStore>, store::RunAttempt)>>;
+
 /// The end of a run whose process ends with it: what [`conclude`] records, without what is only known at a clean end.
-fn last_record(
-    store: &Arc<dyn RunStore>,
-    attempt: store::RunAttempt,
-    memory: &Arc<MemoryMonitor>,
-) -> ceiling::Record {
-    let (store, memory) = (Arc::clone(store), Arc::clone(memory));
+fn last_record(ours: &Ours, memory: &Arc<MemoryMonitor>) -> Record {
+    let (ours, memory) = (Arc::clone(ours), Arc::clone(memory));
     Box::new(move |error| {
         let end = RunEnd {
             outcome: Outcome::Failed,
             at: Utc::now(),
-            exit_code: i32::from(error.exit_status().code()),
+            exit_code: i32::from(error.kind().code()),
             error: Some(recorded(error)),
             counts: Counts::default(),
             bytes_read: 0,
             bytes_written: 0,
             peak_memory_bytes: Some(memory.report().peak),
         };
-        let store = Arc::clone(&store);
+        let ours = ours.get().cloned();
         Box::pin(async move {
-            if let Err(error) = store.finish_run(attempt, &end).await {
+            if let Some((store, attempt)) = ours
+                && let Err(error) = store.finish_run(attempt, &end).await
+            {
                 tracing::error!(error = %chain(&error), "the end of the run could not be recorded");
             }
         })

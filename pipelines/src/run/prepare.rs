@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use chrono::Utc;
 
 use super::error::RunError;
+use super::memory::available_bytes;
 use super::{sample, stations};
 use crate::BUILTIN;
-use crate::memory::available_bytes;
-use crate::settings::{Environment, RunFlags, RunSettings};
+use crate::settings::{Environment, Overrides, RunSettings};
 use language::search::SearchPath;
 use language::{
     self, Bound, Definition, Diagnostic, Diagnostics, Mode, Provided, Span, ValueOrigin,
@@ -28,8 +28,8 @@ pub struct Selection {
     pub from: Option<String>,
     /// `--to`.
     pub to: Option<String>,
-    /// Settings from flags.
-    pub flags: RunFlags,
+    /// What is said of its settings.
+    pub overrides: Overrides,
 }
 
 /// A pipeline that could be run.
@@ -82,7 +82,7 @@ pub fn prepare(selection: &Selection, environment: &Environment) -> Result<Prepa
     let bound = language::bind(&definition, &values, Utc::now()).map_err(RunError::Definition)?;
     super::sources::check(&definition, &bound, sample, environment)?;
     let settings = RunSettings::resolve(
-        &selection.flags,
+        &selection.overrides,
         environment,
         &bound.options,
         available_bytes(),

@@ -179,7 +179,7 @@ impl OpenOutput {
         for number in 1.. {
             let tried = tokio::select! {
                 biased;
-                () = run.cancel.cancelled() => return Err(run.interrupted()),
+                () = run.stop.asked() => return Err(run.interrupted()),
                 tried = self.one_try(run, remote, plan, joins, number) => tried,
             };
             let error = match tried {

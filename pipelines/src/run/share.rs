@@ -9,11 +9,11 @@ use engine::Budget;
 
 use super::context::RunContext;
 use super::error::RunError;
+use super::event::RunEvent;
 use super::landing;
 use super::outputs::{self, OpenOutput};
 use super::sources::{self, Landed};
 use super::stations;
-use crate::cli::printer::{bytes, count};
 use language::Bound;
 
 /// Copies what landed into the staging area of the first output, and plans all outputs over the copies.
@@ -67,7 +67,7 @@ async fn plans(
         let folder = format!("landed/{}", source.name);
         let brought = tokio::select! {
             biased;
-            () = run.cancel.cancelled() => return Err(run.interrupted()),
+            () = run.stop.asked() => return Err(run.interrupted()),
             brought = first.staging.bring(&folder, &chunks, ctx) => brought,
         }
         .map_err(|error| first.table_failed(error))?;
@@ -78,12 +78,11 @@ async fn plans(
     if files == 0 {
         return Ok(None);
     }
-    run.progress.say(format_args!(
-        "  copied {} of landed records ({}) to where executors read them, beside {}",
-        count(files, "file"),
-        bytes(size),
-        first.location
-    ));
+    run.tell(&RunEvent::InputsStaged {
+        files,
+        bytes: size,
+        location: &first.location,
+    });
     let (_, planned) = stations::plan_in(run, bound, landed, budget).await?;
     let named = planned
         .outputs

@@ -355,7 +355,10 @@ fn read_secret(
         SecretReference::Environment(name) => environment
             .get(name)
             .map(SecretString::from)
-            .ok_or_else(|| format!("the environment variable {name} is not set")),
+            .ok_or_else(|| match environment.is_unreadable(name) {
+                true => format!("the environment variable {name} has a value that is not Unicode"),
+                false => format!("the environment variable {name} is not set"),
+            }),
         SecretReference::File(path) => connectors::regular::read_text(path)
             .map(|text| SecretString::from(text.trim_end_matches(['\r', '\n'])))
             .map_err(|error| format!("cannot read {}: {error}", path.display())),

@@ -20,15 +20,15 @@ use super::context::{RunContext, StageReport};
 use super::decide::{self, decide};
 use super::error::{RunError, chain};
 use super::estimate;
+use super::event::{RunEvent, Status};
 use super::extract;
 use super::outputs::{self, Made, OpenOutput, Opened, PreparedOutput, Published, StagedOutput};
 use super::prepare::Prepared;
+use super::quantity::{bytes, count, thousands};
 use super::remote::Remote;
 use super::share::share;
 use super::sources::{self, Extracted, Landed};
 use super::transaction::{Positions, claim};
-use crate::cli::printer::{bytes, count, thousands};
-use crate::progress::Status;
 use crate::settings::RunSettings;
 use crate::store::{self, Counts, StageName};
 use language::{self, Bound, Planned};
@@ -227,7 +227,7 @@ async fn extract_all(
         let metrics = Arc::clone(&source.metrics);
         let memory = Arc::clone(&run.memory);
         let ceiling = run.settings.memory.value;
-        run.progress.stage("extract", move || {
+        run.show(StageName::Extract, move || {
             let seen = metrics.snapshot();
             Status {
                 done: seen.units_done + seen.units_skipped,
@@ -292,8 +292,10 @@ async fn place(
         estimates.push(estimate::of_table(ctx, source).await?);
     }
     let (mode, decision) = decide(&run.settings, &estimates);
-    run.progress
-        .say(format_args!("  {mode} ({})", decision.reason));
+    run.tell(&RunEvent::Decided {
+        mode,
+        decision: &decision,
+    });
     run.store
         .record_decision(run.attempt, mode, &decision)
         .await?;
@@ -334,7 +336,7 @@ async fn write_all(
     run.snapshot("write start").await?;
     match remote {
         Some(remote) => show_job(run, remote.progress.clone()),
-        None => show_memory(run, "write"),
+        None => show_memory(run, StageName::Write),
     }
     let mut staged: Vec<StagedOutput> = Vec::new();
     let mut waiting = opened.into_iter();
@@ -399,9 +401,9 @@ fn exhausted(error: &RunError) -> bool {
     matches!(error, RunError::Engine { source, .. } if matches!(source.find_root(), DataFusionError::ResourcesExhausted(_)))
 }
 
-fn show_memory(run: &RunContext, stage: &'static str) {
+fn show_memory(run: &RunContext, stage: StageName) {
     let (memory, ceiling) = (Arc::clone(&run.memory), run.settings.memory.value);
-    run.progress.stage(stage, move || Status {
+    run.show(stage, move || Status {
         detail: format!(
             "RSS {} of {}",
             bytes(memory.report().now.resident),
@@ -412,7 +414,7 @@ fn show_memory(run: &RunContext, stage: &'static str) {
 }
 
 fn show_job(run: &RunContext, progress: JobProgress) {
-    run.progress.stage("write", move || {
+    run.show(StageName::Write, move || {
         let seen = progress.snapshot();
         Status {
             done: seen.stages_done as u64,
@@ -529,7 +531,7 @@ async fn begin_commit(run: &RunContext) -> Result<(), RunError> {
     run.check_cancelled()?;
     run.begin(StageName::Commit).await?;
     run.snapshot("commit start").await?;
-    show_memory(run, "commit");
+    show_memory(run, StageName::Commit);
     Ok(())
 }
 

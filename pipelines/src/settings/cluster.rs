@@ -1,5 +1,5 @@
-//! Settings of the cluster: facts of the place where a command runs, so a definition cannot give them. Owns their flags, which
-//! several commands share, and the variables that say the same.
+//! Settings of the cluster: facts of the place where a command runs, so a definition cannot give them. Owns what may be said of
+//! them, and the variables that say the same.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,30 +13,16 @@ use language::{MemoryLimit, OptionError};
 /// A job that takes longer is taken to hang when nothing is said.
 const JOB_TIMEOUT: Duration = Duration::from_hours(12);
 
-/// Which cluster.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct ClusterFlags {
-    /// Address of the cluster's scheduler, such as `http://host:50050`; for `run` also `embedded`, which starts a cluster on
-    /// this machine for this run [env: PIPELINES_SCHEDULER]
-    #[arg(long, value_name = "ADDRESS", help_heading = "Cluster")]
-    pub cluster: Option<String>,
-    /// Folder with ca.crt, tls.crt and tls.key, by which this process and the cluster know each other
-    /// [env: PIPELINES_CLUSTER_TLS]
-    #[arg(long, value_name = "FOLDER", help_heading = "Cluster")]
+/// What is said of the cluster, as it was spelt; the strongest layer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClusterOverrides {
+    /// Address of its scheduler, or [`EMBEDDED`].
+    pub scheduler: Option<String>,
+    /// Folder of certificates.
     pub cluster_tls: Option<PathBuf>,
-}
-
-/// How a run uses a cluster.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct ClusterRunFlags {
-    /// Which cluster.
-    #[command(flatten)]
-    pub cluster: ClusterFlags,
-    /// Memory of an executor by which joins are planned, if not what the executors say [env: PIPELINES_EXECUTOR_MEMORY]
-    #[arg(long, value_name = "AMOUNT", help_heading = "Cluster")]
+    /// Memory of an executor by which joins are planned, if not what the executors say.
     pub executor_memory: Option<String>,
-    /// How long a job on the cluster may take before it is cancelled and tried again: `12h` [env: PIPELINES_JOB_TIMEOUT]
-    #[arg(long, value_name = "DURATION", help_heading = "Cluster")]
+    /// How long a job may take before it is cancelled and tried again.
     pub job_timeout: Option<String>,
 }
 
@@ -53,8 +39,8 @@ pub struct ClusterPlace {
 
 impl ClusterPlace {
     /// As flags say, else the environment.
-    pub fn resolve(flags: &ClusterFlags, environment: &Environment) -> Self {
-        let scheduler = given(flags.cluster.as_deref(), environment.own("SCHEDULER"));
+    pub fn resolve(flags: &ClusterOverrides, environment: &Environment) -> Self {
+        let scheduler = given(flags.scheduler.as_deref(), environment.own("SCHEDULER"));
         let tls = environment.own("CLUSTER_TLS").map(PathBuf::from);
         Self {
             scheduler: scheduler
@@ -109,11 +95,11 @@ pub struct ClusterSettings {
 impl ClusterSettings {
     /// As flags say, else the environment.
     pub(super) fn resolve(
-        flags: &ClusterRunFlags,
+        flags: &ClusterOverrides,
         environment: &Environment,
     ) -> Result<Self, SettingError> {
         Ok(Self {
-            place: ClusterPlace::resolve(&flags.cluster, environment),
+            place: ClusterPlace::resolve(flags, environment),
             executor_memory: executor_memory(flags, environment)?,
             job_timeout: job_timeout(flags, environment)?,
         })
@@ -128,7 +114,7 @@ fn given<T>(flag: Option<T>, variable: Option<T>) -> Option<Setting<T>> {
 }
 
 fn executor_memory(
-    flags: &ClusterRunFlags,
+    flags: &ClusterOverrides,
     environment: &Environment,
 ) -> Result<Option<Setting<u64>>, SettingError> {
     let flag = flags.executor_memory.as_deref();
@@ -147,7 +133,7 @@ fn executor_memory(
 }
 
 fn job_timeout(
-    flags: &ClusterRunFlags,
+    flags: &ClusterOverrides,
     environment: &Environment,
 ) -> Result<Setting<Duration>, SettingError> {
     let flag = flags.job_timeout.as_deref();

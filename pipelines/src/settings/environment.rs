@@ -1,6 +1,8 @@
-//! The environment as the product reads it: once, here. Owns which variables there are; what they mean is for others.
+//! The environment, as data: whoever starts runs reads it, once, and gives it to them. Owns which variables there are; what
+//! they mean is for others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -45,6 +47,8 @@ const PARAMETER: &str = "SET__";
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
+    /// Names of those whose values are not Unicode: an error where one is used.
+    unreadable: BTreeSet<String>,
 }
 
 impl fmt::Debug for Environment {
@@ -57,11 +61,9 @@ impl fmt::Debug for Environment {
 }
 
 impl Environment {
-    /// Reads the process's environment. Values that are not Unicode are left out.
-    pub fn read() -> Self {
-        std::env::vars_os()
-            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-            .collect()
+    /// Whether the variable has a value that is not Unicode.
+    pub fn is_unreadable(&self, name: &str) -> bool {
+        self.unreadable.contains(name)
     }
 
     /// The value of any variable.
@@ -110,6 +112,13 @@ impl Environment {
     /// # Errors
     /// Names the first such variable, and the nearest one that exists.
     pub fn check(&self) -> Result<(), SettingError> {
+        if let Some(name) = self
+            .unreadable
+            .iter()
+            .find(|name| name.starts_with(PREFIX) || name.starts_with("LP_"))
+        {
+            return Err(SettingError::NotUnicode { name: name.clone() });
+        }
         let settings = SETTINGS.iter().map(|name| name.to_ascii_uppercase());
         let known: Vec<String> = COMMAND
             .iter()
@@ -137,7 +146,25 @@ impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
         Self {
             variables: variables.into_iter().collect(),
+            unreadable: BTreeSet::new(),
         }
+    }
+}
+
+impl FromIterator<(OsString, OsString)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (OsString, OsString)>>(variables: I) -> Self {
+        let mut environment = Self::default();
+        for (name, value) in variables {
+            // Nothing is called so that is not Unicode.
+            let Ok(name) = name.into_string() else {
+                continue;
+            };
+            match value.into_string() {
+                Ok(value) => drop(environment.variables.insert(name, value)),
+                Err(_) => drop(environment.unreadable.insert(name)),
+            }
+        }
+        environment
     }
 }
 

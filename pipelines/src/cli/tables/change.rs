@@ -4,21 +4,22 @@ use chrono::Utc;
 use engine::SessionOptions;
 use serde_json::{Value, json};
 use tables::{CompactOptions, Compaction, ExpireOptions, Expiry, Table};
-use tokio_util::sync::CancellationToken;
 
 use super::look::named;
 use super::scratch::Scratch;
 use super::{CompactArguments, ExpireArguments};
+use crate::cli::ceiling::EndOfProcess;
 use crate::cli::exit::ExitStatus;
-use crate::cli::printer::{Output, bytes, count, thousands};
+use crate::cli::printer::Output;
 use crate::cli::{Session, report};
-use crate::memory::MemoryMonitor;
-use crate::run::ceiling::{self, Ceiling};
 use crate::run::compute::Compute;
 use crate::run::error::RunError;
+use crate::run::memory::{MemoryMonitor, ProcessMemory, Record, available_bytes};
+use crate::run::quantity::{bytes, count, thousands};
 use crate::run::stations;
-use crate::settings::{RunFlags, RunSettings};
-use crate::signals::Signals;
+use crate::run::stop::{Stop, StopReason};
+use crate::settings::{Overrides, RunSettings, layer};
+use crate::signals;
 use crate::store::RunId;
 use language::PipelineOptions;
 
@@ -37,15 +38,16 @@ pub(super) async fn compact(
         tell_compaction(session, &table, &plan, None)?;
         return Ok(ExitStatus::Success);
     }
-    let flags = RunFlags {
-        memory: arguments.memory.clone(),
-        ..RunFlags::default()
+    let memory = arguments.memory.as_deref().map(|text| ("memory", text));
+    let overrides = Overrides {
+        options: layer(memory, |name| format!("--{name}"))?,
+        ..Overrides::default()
     };
     let settings = RunSettings::resolve(
-        &flags,
+        &overrides,
         &session.environment,
         &PipelineOptions::default(),
-        crate::memory::available_bytes(),
+        available_bytes(),
     )?;
     let memory = MemoryMonitor::start();
     let run = RunId::mint(Utc::now());
@@ -59,39 +61,31 @@ pub(super) async fn compact(
         doing: String::from("building the session"),
         source: Box::new(source),
     })?;
-    let cancel = CancellationToken::new();
-    let signals =
-        Signals::listen(cancel.clone(), session.printer).map_err(|source| RunError::Io {
-            action: "listen for signals in",
-            path: "this process".into(),
-            source,
-        })?;
-    let unrecorded: ceiling::Record = Box::new(|_| Box::pin(std::future::ready(())));
-    let ceiling = Ceiling::watch(
-        settings.memory.value,
-        cancel.clone(),
-        session.printer,
-        unrecorded,
-    )
-    .map_err(no_threads)?;
+    let stop = Stop::default();
+    signals::listen(&stop, session.printer)?;
+    let unrecorded: Record = Box::new(|_| Box::pin(std::future::ready(())));
+    let process = ProcessMemory::of_command(EndOfProcess(session.printer));
+    let _share = process.share(settings.memory.value, &stop, unrecorded)?;
     let compute = Compute::start().map_err(no_threads)?;
-    let stop = cancel.cancelled_owned();
+    let stopped = stop.token().cancelled_owned();
     let merged = table.clone();
     let merging = compute.run(async move {
         let run = run.to_string();
-        merged.compact(&run, &ctx, &options, stop).await
+        merged.compact(&run, &ctx, &options, stopped).await
     });
     let merging = merging.await.map_err(|error| no_threads(error.into()))?;
-    let done = match merging {
-        Err(tables::Error::Stopped { .. }) if let Some(exceeded) = ceiling.exceeded() => {
+    let done = match (merging, stop.reason()) {
+        (Err(tables::Error::Stopped { .. }), Some(StopReason::OutOfMemory(exceeded))) => {
             return Err(RunError::Memory {
                 source: exceeded.clone(),
             });
         }
-        Err(tables::Error::Stopped { .. }) if let Some(signal) = signals.received() => {
-            return Err(RunError::Stopped { signal });
+        (Err(tables::Error::Stopped { .. }), Some(reason)) => {
+            return Err(RunError::Stopped {
+                reason: reason.clone(),
+            });
         }
-        done => done?,
+        (done, _) => done?,
     };
     let peak = memory.report().peak;
     tell_compaction(session, &table, &done, Some((peak, settings.memory.value)))?;

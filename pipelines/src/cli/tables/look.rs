@@ -7,9 +7,10 @@ use tables::{Commit, CommitSummary, DataFile, RecordedOptions, Table, Totals, Ve
 
 use super::{FilesArguments, Location, LogArguments, VerifyArguments};
 use crate::cli::exit::ExitStatus;
-use crate::cli::printer::{Output, bytes, count, thousands};
+use crate::cli::printer::Output;
 use crate::cli::{Session, report};
-use crate::run::error::RunError;
+use crate::run::error::{ErrorKind, RunError};
+use crate::run::quantity::{bytes, count, thousands};
 
 /// Partitions that `show` lists for a person; all of them are in the JSON document and in `files`.
 const SHOWN_PARTITIONS: usize = 40;
@@ -344,7 +345,7 @@ pub(super) async fn verify(
     Ok(if found.is_clean() {
         ExitStatus::Success
     } else {
-        ExitStatus::Check
+        ExitStatus::Error(ErrorKind::Check)
     })
 }
 

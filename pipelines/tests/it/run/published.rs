@@ -107,5 +107,5 @@ pub(super) fn assert_same(
 
 /// A number as the program writes it: `1,234`.
 pub(super) fn thousands(number: usize) -> String {
-    pipelines::cli::printer::thousands(number as u64)
+    pipelines::run::quantity::thousands(number as u64)
 }

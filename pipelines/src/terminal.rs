@@ -1,7 +1,7 @@
-//! The live line of a run.
+//! A run as a terminal shows it: lines for what happens, and a live one for how far it is.
 //!
-//! Owns how progress is shown: a line redrawn ten times a second on a terminal, plain lines elsewhere, or nothing. What
-//! there is to show comes from a closure, so that the line never waits for data.
+//! Owns how the events of a run are told: progress as a line redrawn ten times a second on a terminal, as plain lines
+//! elsewhere, or not at all; warnings in any case. What there is to show comes from the run ([`crate::run::event`]).
 
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +10,12 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::printer::Printer;
+use crate::run::Prepared;
+use crate::run::event::{RunEvent, RunObserver, StageProgress, Status};
+use crate::run::quantity::{bytes, count};
 use crate::settings::Environment;
 use crate::shown;
+use crate::store::{Run, StageName};
 
 /// How often the live line is redrawn.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -47,22 +51,9 @@ impl ProgressMode {
     }
 }
 
-/// What a stage has to show at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Status {
-    /// Done so far, in the stage's own unit.
-    pub done: u64,
-    /// How much there is, when that is known.
-    pub total: Option<u64>,
-    /// The rest of the line.
-    pub detail: String,
-}
-
-type Source = Arc<dyn Fn() -> Status + Send + Sync>;
-
-/// Shows the stages of one run, one after the other.
+/// Shows one run.
 #[derive(Debug)]
-pub struct Progress {
+pub struct Terminal {
     printer: Printer,
     mode: ProgressMode,
     stage: Arc<Mutex<Option<Stage>>>,
@@ -70,26 +61,19 @@ pub struct Progress {
     bar: ProgressBar,
 }
 
+#[derive(Debug)]
 struct Stage {
-    name: &'static str,
+    name: StageName,
     since: Instant,
     said: Instant,
     /// Whether the line drawn last had a total; `None` before the first.
     measured: Option<bool>,
-    source: Source,
+    progress: StageProgress,
 }
 
-impl std::fmt::Debug for Stage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stage")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Progress {
-    /// Begins to show progress.
-    pub fn start(mode: ProgressMode, printer: Printer, environment: &Environment) -> Self {
+impl Terminal {
+    /// Shows what it is told from now on.
+    pub fn new(mode: ProgressMode, printer: Printer, environment: &Environment) -> Self {
         let mode = mode.resolved(environment);
         let target = if mode == ProgressMode::Bar {
             ProgressDrawTarget::stderr()
@@ -123,39 +107,91 @@ impl Progress {
         }
     }
 
-    /// The stage `name` begins; `status` tells at any moment how far it is.
-    pub fn stage(&self, name: &'static str, status: impl Fn() -> Status + Send + Sync + 'static) {
-        self.bar.set_prefix(name);
+    fn stage(&self, name: StageName, progress: &StageProgress) {
+        self.bar.set_prefix(name.to_string());
         let now = Instant::now();
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = Some(Stage {
             name,
             since: now,
             said: now,
             measured: None,
-            source: Arc::new(status),
+            progress: progress.clone(),
         });
     }
 
     /// Says one line without disturbing the live one, if progress is shown.
-    pub fn say(&self, line: impl std::fmt::Display) {
+    fn say(&self, line: impl std::fmt::Display) {
         if self.mode != ProgressMode::None {
             self.bar.suspend(|| self.printer.say(line));
         }
     }
 
-    /// Says what must not be missed, whether or not progress is shown.
-    pub fn warn(&self, warning: &str) {
-        self.bar.suspend(|| self.printer.warning(warning));
-    }
-
     /// Ends the display and wipes the live line.
-    pub fn finish(&self) {
+    fn finish(&self) {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.bar.finish_and_clear();
     }
 }
 
-impl Drop for Progress {
+impl RunObserver for Terminal {
+    fn observe(&self, event: &RunEvent<'_>) {
+        match event {
+            RunEvent::Remark(remark) => self.printer.say(remark),
+            RunEvent::Claimed {
+                run,
+                prepared,
+                sample,
+            } => announce(self.printer, run, prepared, *sample),
+            RunEvent::Progress { stage, progress } => self.stage(*stage, progress),
+            RunEvent::Decided { mode, decision } => {
+                self.say(format_args!("  {mode} ({})", decision.reason));
+            }
+            RunEvent::InputsStaged {
+                files,
+                bytes: size,
+                location,
+            } => self.say(format_args!(
+                "  copied {} of landed records ({}) to where executors read them, beside {location}",
+                count(*files, "file"),
+                bytes(*size),
+            )),
+            RunEvent::Warning(warning) => self.bar.suspend(|| self.printer.warning(warning)),
+            RunEvent::Ended => self.finish(),
+        }
+    }
+}
+
+/// Says which run this is, and with which values.
+fn announce(printer: Printer, run: &Run, prepared: &Prepared, sample: Option<&url::Url>) {
+    printer.say(format_args!("run {}  {}", run.id, run.pipeline));
+    if let Some(root) = sample {
+        printer.say(format_args!(
+            "  reading the bundled sample of Launchpad, served at {root}; for the live service set LP_WEB_ROOT=production \
+             and give --set member=…, --from and --to"
+        ));
+    }
+    if run.attempt > 1 {
+        printer.say(format_args!(
+            "  going on with this unfinished run, attempt {}; --restart would begin anew",
+            run.attempt
+        ));
+    }
+    let values = &prepared.bound.parameters;
+    let declared = prepared
+        .definition
+        .parameters
+        .iter()
+        .map(|parameter| &parameter.name);
+    for (name, value) in declared.filter_map(|name| Some((name, values.get(name)?))) {
+        printer.say(format_args!(
+            "  ${name} = {}  ({})",
+            value.text().unwrap_or_else(|| String::from("NULL")),
+            value.origin
+        ));
+    }
+}
+
+impl Drop for Terminal {
     fn drop(&mut self) {
         if let Some(ticker) = &self.ticker {
             ticker.abort();
@@ -165,7 +201,7 @@ impl Drop for Progress {
 }
 
 fn draw(stage: &mut Stage, mode: ProgressMode, bar: &ProgressBar, printer: Printer) {
-    let status = (stage.source)();
+    let status = stage.progress.now();
     let elapsed = stage.since.elapsed();
     let line = match (status.total, eta(&status, elapsed)) {
         (Some(_), Some(eta)) => format!("{}   ETA {eta}", status.detail),
