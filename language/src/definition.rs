@@ -35,12 +35,15 @@ pub enum Origin {
     Builtin,
     /// A file.
     File(PathBuf),
+    /// The text itself was given.
+    Given,
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Builtin => formatter.write_str("built-in"),
+            Self::Given => formatter.write_str("given"),
             Self::File(path) => path.display().fmt(formatter),
         }
     }
@@ -132,7 +135,7 @@ impl Definition {
 /// the others, and names that it would have declared are not reported as missing.
 pub fn parse(origin: Origin, name: &str, text: &str) -> Result<Definition, Diagnostics> {
     let file = match &origin {
-        Origin::Builtin => format!("{name}.sql"),
+        Origin::Builtin | Origin::Given => format!("{name}.sql"),
         Origin::File(path) => path.display().to_string(),
     };
     let split = split(text);

@@ -1,13 +1,10 @@
-//! The pipelines product: definitions, parameters, runs, run store, command line.
+//! The `pipelines` command: its words, the terminal, signals and exit codes.
 //!
-//! The way of the data through one run is [`run`]; `ARCHITECTURE.md` tells it in the same order.
+//! The way of the data through one run is `runner`'s; `ARCHITECTURE.md` tells it in the same order.
 
 pub mod cli;
-pub mod run;
-pub mod settings;
 pub mod shown;
 pub mod signals;
-pub mod store;
 pub mod terminal;
 
 /// The pipelines that come with the product.

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use pipelines::cli::exit::ExitStatus;
 use pipelines::cli::printer::Printer;
-use pipelines::run::error::ErrorKind;
-use pipelines::settings::Environment;
+use runner::error::ErrorKind;
+use runner::settings::Environment;
 // `malloc` of the whole process, by being linked (docs/decisions.md).
 use tikv_jemallocator as _;
 

@@ -5,8 +5,8 @@ use std::process;
 
 use crate::cli::exit::ExitStatus;
 use crate::cli::printer::Printer;
-use crate::run::error::{ErrorKind, RunError};
-use crate::run::stop::{Stop, StopReason};
+use runner::error::{ErrorKind, RunError};
+use runner::stop::{Stop, StopReason};
 
 /// Listens from now on, and asks `stop` to stop.
 ///

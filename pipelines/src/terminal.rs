@@ -1,7 +1,7 @@
 //! A run as a terminal shows it: lines for what happens, and a live one for how far it is.
 //!
 //! Owns how the events of a run are told: progress as a line redrawn ten times a second on a terminal, as plain lines
-//! elsewhere, or not at all; warnings in any case. What there is to show comes from the run ([`crate::run::event`]).
+//! elsewhere, or not at all; warnings in any case. What there is to show comes from the run ([`runner::event`]).
 
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::printer::Printer;
-use crate::run::Prepared;
-use crate::run::event::{RunEvent, RunObserver, StageProgress, Status};
-use crate::run::quantity::{bytes, count};
-use crate::settings::Environment;
 use crate::shown;
-use crate::store::{Run, StageName};
+use runner::Prepared;
+use runner::event::{RunEvent, RunObserver, StageProgress, Status};
+use runner::quantity::{bytes, count};
+use runner::settings::Environment;
+use runner::store::{Run, StageName};
 
 /// How often the live line is redrawn.
 const REDRAW: Duration = Duration::from_millis(100);

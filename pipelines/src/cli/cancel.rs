@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep};
 use super::Session;
 use super::exit::ExitStatus;
 use super::flags::ClusterFlags;
-use crate::run::error::{ErrorKind, RunError};
-use crate::run::quantity::count;
-use crate::settings::ClusterPlace;
-use crate::store::{
+use runner::error::{ErrorKind, RunError};
+use runner::quantity::count;
+use runner::settings::ClusterPlace;
+use runner::store::{
     Claim, Counts, Outcome, Owner, Processes, Run, RunEnd, RunId, RunState, RunStore,
     SqliteRunStore, StoreError,
 };

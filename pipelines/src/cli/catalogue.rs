@@ -8,13 +8,13 @@ use super::Session;
 use super::exit::ExitStatus;
 use super::printer::Output as Form;
 use super::report;
-use crate::run::error::RunError;
-use crate::run::memory::available_bytes;
-use crate::run::prepare::{self, Draft};
-use crate::run::quantity::count;
-use crate::run::{self, outputs, sources};
-use crate::settings::{Overrides, RunSettings};
 use language::{Origin, search};
+use runner::error::RunError;
+use runner::memory::available_bytes;
+use runner::prepare::{self, Draft};
+use runner::quantity::count;
+use runner::settings::{Overrides, RunSettings};
+use runner::{outputs, sources};
 
 /// Which pipeline to show.
 #[derive(Debug, clap::Args)]
@@ -86,7 +86,7 @@ struct OutputDescription {
 }
 
 pub(super) fn list(session: &Session) -> Result<ExitStatus, RunError> {
-    let listed = search::list(&prepare::search_path(&session.definitions()));
+    let listed = search::list(&session.search_path());
     if session.global.output == Form::Json {
         report::json(session.printer, &listed)?;
         return Ok(ExitStatus::Success);
@@ -148,7 +148,7 @@ pub(super) async fn validate(
 /// Reads a definition, plans it with NULL for parameters that nobody gave, and tells what it is.
 async fn describe(session: &Session, name: &str) -> Result<Description, RunError> {
     let Draft { definition, bound } =
-        prepare::draft(name, &session.definitions(), &session.environment)?;
+        prepare::draft(&session.pipeline(name), &session.environment)?;
     let settings = RunSettings::resolve(
         &Overrides::default(),
         &session.environment,
@@ -157,11 +157,11 @@ async fn describe(session: &Session, name: &str) -> Result<Description, RunError
     )?;
     let nowhere =
         sources::Landed::in_folder(&PathBuf::from(".pipelines").join("runs").join("none"));
-    let (_, planned) = run::stations::plan(
+    let (_, planned) = runner::stations::plan(
         &bound,
         &nowhere,
         &std::env::temp_dir(),
-        &run::stations::budget(&settings),
+        &runner::stations::budget(&settings),
     )
     .await?;
     for warning in &definition.warnings {

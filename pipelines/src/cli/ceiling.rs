@@ -2,8 +2,8 @@
 
 use super::exit::ExitStatus;
 use super::printer::Printer;
-use crate::run::error::{ErrorKind, RunError, chain};
-use crate::run::memory::LastWords;
+use runner::error::{ErrorKind, RunError, chain};
+use runner::memory::LastWords;
 
 /// The end of a process that its command did not reach.
 #[derive(Debug)]

@@ -15,9 +15,9 @@ use super::exit::ExitStatus;
 use super::printer::Output;
 use super::report;
 use super::tables::leftovers;
-use crate::run::error::RunError;
-use crate::run::quantity::{bytes, count};
-use crate::store::{Owner, Processes, RunId, RunState, RunStore, SqliteRunStore, StoreError};
+use runner::error::RunError;
+use runner::quantity::{bytes, count};
+use runner::store::{Owner, Processes, RunId, RunState, RunStore, SqliteRunStore, StoreError};
 
 /// What to clean.
 #[derive(Debug, clap::Args)]

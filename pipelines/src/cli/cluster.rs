@@ -9,9 +9,9 @@ use super::exit::ExitStatus;
 use super::flags::ClusterFlags;
 use super::printer::Output;
 use super::report;
-use crate::run::error::RunError;
-use crate::run::quantity::{bytes, count};
-use crate::settings::{ClusterPlace, SettingError};
+use runner::error::RunError;
+use runner::quantity::{bytes, count};
+use runner::settings::{ClusterPlace, SettingError};
 
 /// Which cluster, and what of it.
 #[derive(Debug, clap::Args)]

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use crate::run::PARTIAL_CODE;
-use crate::run::error::ErrorKind;
+use runner::PARTIAL_CODE;
+use runner::error::ErrorKind;
 
 /// How a command ended, as its process tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! The flags of settings, as the command line has them. Owns their words and help; what they mean is
-//! [`crate::settings`]'.
+//! [`runner::settings`]'.
 
 use std::path::PathBuf;
 
-use crate::settings::{ClusterOverrides, Overrides, SettingError, layer};
+use runner::settings::{ClusterOverrides, Overrides, SettingError, layer};
 
 /// Which cluster.
 #[derive(Debug, Clone, Default, clap::Args)]

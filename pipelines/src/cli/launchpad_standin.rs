@@ -9,9 +9,9 @@ use standin::{Drift, Faults, OAuthRule, Options, RetryAfter, Standin};
 
 use super::Session;
 use super::exit::ExitStatus;
-use crate::run::error::RunError;
-use crate::run::stop::Stop;
 use crate::signals;
+use runner::error::RunError;
+use runner::stop::Stop;
 
 /// What the look-alike serves and how it misbehaves.
 #[derive(Debug, clap::Args)]

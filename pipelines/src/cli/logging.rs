@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
 
 use super::Global;
-use crate::settings::Environment;
-use crate::shown::redacted;
+use runner::redact::redacted;
+use runner::settings::Environment;
 
 /// Form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -27,8 +27,8 @@ pub(crate) fn start(global: &Global, environment: &Environment) -> Result<(), St
             EnvFilter::try_new(filter).map_err(|error| format!("PIPELINES_LOG: {error}"))?
         }
         (0, None) => EnvFilter::new("error"),
-        (1, _) => EnvFilter::new("warn,pipelines=info,connectors=info,tables=info,engine=info"),
-        (2, _) => EnvFilter::new("info,pipelines=debug,connectors=debug,tables=debug,engine=debug"),
+        (1, _) => EnvFilter::new("warn,pipelines=info,runner=info,connectors=info,tables=info,engine=info"),
+        (2, _) => EnvFilter::new("info,pipelines=debug,runner=debug,connectors=debug,tables=debug,engine=debug"),
         _ => EnvFilter::new("debug"),
     };
     let format = match (global.log_format, environment.own("LOG_FORMAT")) {

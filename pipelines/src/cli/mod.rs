@@ -1,7 +1,7 @@
 //! The `pipelines` command: its words, and which command does what.
 //!
-//! Owns parsing and dispatch. Settings are resolved in [`crate::settings`]; the work is done in [`crate::run`],
-//! [`language`] and [`crate::store`]; each command's file holds how its result is shown.
+//! Owns parsing and dispatch. Settings are resolved in [`runner::settings`]; the work is done in [`runner`],
+//! [`language`] and [`runner::store`]; each command's file holds how its result is shown.
 
 pub mod exit;
 pub mod printer;
@@ -24,12 +24,15 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use language::search::SearchPath;
+use runner::Pipeline;
 
 use self::exit::ExitStatus;
 use self::logging::LogFormat;
 use self::printer::{Output, Printer};
-use crate::run::error::{ErrorKind, RunError, chain};
-use crate::settings::Environment;
+use crate::BUILTIN;
+use runner::error::{ErrorKind, RunError, chain};
+use runner::settings::Environment;
 
 /// SQL pipelines that run on a laptop and overflow onto a cluster
 #[derive(Debug, Parser)]
@@ -106,6 +109,24 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// Where definitions are looked for.
+    fn search_path(&self) -> SearchPath {
+        let mut directories = self.definitions();
+        directories.push(PathBuf::from("pipelines.d"));
+        SearchPath {
+            directories,
+            builtins: BUILTIN,
+        }
+    }
+
+    /// The pipeline of this name, or in this file.
+    fn pipeline(&self, name: &str) -> Pipeline {
+        Pipeline::Named {
+            name: String::from(name),
+            search: self.search_path(),
+        }
+    }
+
     /// Folders that the person named to look for definitions in.
     fn definitions(&self) -> Vec<PathBuf> {
         if self.global.definitions.is_empty() {

@@ -9,14 +9,14 @@ use super::exit::ExitStatus;
 use super::printer::Output as Form;
 use super::report;
 use super::run::SelectionArguments;
-use crate::run::decide::decide;
-use crate::run::error::RunError;
-use crate::run::estimate::{self, Estimate};
-use crate::run::quantity::{bytes, count};
-use crate::run::{self, Prepared, outputs, prepare, sample, sources};
-use crate::settings::RunSettings;
-use crate::store::RunMode;
 use language::{Output, Source};
+use runner::decide::decide;
+use runner::error::RunError;
+use runner::estimate::{self, Estimate};
+use runner::quantity::{bytes, count};
+use runner::settings::RunSettings;
+use runner::store::RunMode;
+use runner::{Prepared, outputs, prepare, sample, sources};
 
 /// What to plan.
 #[derive(Debug, clap::Args)]
@@ -121,11 +121,11 @@ async fn preview(
     sample: Option<url::Url>,
 ) -> Result<Preview, RunError> {
     let bound = &prepared.bound;
-    let budget = run::stations::budget(&prepared.settings);
+    let budget = runner::stations::budget(&prepared.settings);
     // Nothing is landed there: the folder gives the plan a schema and no rows.
     let nowhere = sources::Landed::in_folder(&session.state_dir().join("runs").join("plan"));
     let (ctx, planned) =
-        run::stations::plan(bound, &nowhere, &std::env::temp_dir(), &budget).await?;
+        runner::stations::plan(bound, &nowhere, &std::env::temp_dir(), &budget).await?;
     let extracted = sources::open_extracted(&bound.sources, &session.environment, sample.as_ref())?;
     let (mut previews, mut estimates) = (Vec::new(), Vec::new());
     for source in &bound.sources {

@@ -9,8 +9,8 @@ use std::io::{IsTerminal, Write};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use crate::settings::Environment;
 use crate::shown;
+use runner::settings::Environment;
 
 /// What begins every line of a message but the first.
 const INDENT: &str = "  ";

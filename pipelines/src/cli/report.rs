@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::printer::Printer;
-use crate::run::Report;
-use crate::run::error::RunError;
-use crate::run::outputs::{Made, Published};
-use crate::run::quantity::{bytes, count, thousands};
+use runner::Report;
+use runner::error::RunError;
+use runner::outputs::{Made, Published};
+use runner::quantity::{bytes, count, thousands};
 
 /// Writes a JSON document to standard output.
 pub(super) fn json(printer: Printer, document: &impl Serialize) -> Result<(), RunError> {

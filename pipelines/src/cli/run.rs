@@ -8,13 +8,13 @@ use super::exit::ExitStatus;
 use super::flags::RunFlags;
 use super::printer::Output;
 use super::report;
-use crate::run::claim::Resume;
-use crate::run::error::RunError;
-use crate::run::memory::ProcessMemory;
-use crate::run::stop::Stop;
-use crate::run::{Request, Runner, Selection, Services};
 use crate::signals;
 use crate::terminal::{ProgressMode, Terminal};
+use runner::claim::Resume;
+use runner::error::RunError;
+use runner::memory::ProcessMemory;
+use runner::stop::Stop;
+use runner::{Request, Runner, Selection, Services};
 
 /// Which pipeline, with which values.
 #[derive(Debug, Clone, clap::Args)]
@@ -40,8 +40,7 @@ impl SelectionArguments {
     /// When a flag has a value that cannot be read.
     pub(super) fn selection(&self, session: &Session) -> Result<Selection, RunError> {
         Ok(Selection {
-            name: self.name.clone(),
-            definitions: session.definitions(),
+            pipeline: session.pipeline(&self.name),
             set: self.set.clone(),
             from: self.from.clone(),
             to: self.to.clone(),

@@ -6,9 +6,9 @@ use super::Session;
 use super::exit::ExitStatus;
 use super::printer::Output;
 use super::report;
-use crate::run::error::RunError;
-use crate::run::quantity::{bytes, count, thousands};
-use crate::store::{
+use runner::error::RunError;
+use runner::quantity::{bytes, count, thousands};
+use runner::store::{
     Owner, Processes, Run, RunDocument, RunFilter, RunState, RunStore, SqliteRunStore, StoreError,
 };
 

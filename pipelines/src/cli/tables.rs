@@ -16,7 +16,7 @@ use tables::{DateUnit, PartitionFilter, Retention, Table};
 
 use super::Session;
 use super::exit::ExitStatus;
-use crate::run::error::RunError;
+use runner::error::RunError;
 
 pub(super) use scratch::leftovers;
 

@@ -2,4 +2,3 @@
 
 mod fuzz;
 mod run;
-mod store;

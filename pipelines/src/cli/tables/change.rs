@@ -12,16 +12,16 @@ use crate::cli::ceiling::EndOfProcess;
 use crate::cli::exit::ExitStatus;
 use crate::cli::printer::Output;
 use crate::cli::{Session, report};
-use crate::run::compute::Compute;
-use crate::run::error::RunError;
-use crate::run::memory::{MemoryMonitor, ProcessMemory, Record, available_bytes};
-use crate::run::quantity::{bytes, count, thousands};
-use crate::run::stations;
-use crate::run::stop::{Stop, StopReason};
-use crate::settings::{Overrides, RunSettings, layer};
 use crate::signals;
-use crate::store::RunId;
 use language::PipelineOptions;
+use runner::compute::Compute;
+use runner::error::RunError;
+use runner::memory::{MemoryMonitor, ProcessMemory, Record, available_bytes};
+use runner::quantity::{bytes, count, thousands};
+use runner::settings::{Overrides, RunSettings, layer};
+use runner::stations;
+use runner::stop::{Stop, StopReason};
+use runner::store::RunId;
 
 pub(super) async fn compact(
     session: &Session,

@@ -9,8 +9,8 @@ use super::{FilesArguments, Location, LogArguments, VerifyArguments};
 use crate::cli::exit::ExitStatus;
 use crate::cli::printer::Output;
 use crate::cli::{Session, report};
-use crate::run::error::{ErrorKind, RunError};
-use crate::run::quantity::{bytes, count, thousands};
+use runner::error::{ErrorKind, RunError};
+use runner::quantity::{bytes, count, thousands};
 
 /// Partitions that `show` lists for a person; all of them are in the JSON document and in `files`.
 const SHOWN_PARTITIONS: usize = 40;

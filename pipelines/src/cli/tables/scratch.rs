@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use engine::private::{create_file, make_folder};
 
-use crate::run::error::RunError;
-use crate::store::RunId;
+use runner::error::RunError;
+use runner::store::RunId;
 
 const LOCK: &str = "lock";
 

@@ -107,5 +107,5 @@ pub(super) fn assert_same(
 
 /// A number as the program writes it: `1,234`.
 pub(super) fn thousands(number: usize) -> String {
-    pipelines::run::quantity::thousands(number as u64)
+    runner::quantity::thousands(number as u64)
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::panic, reason = "test code outside #[test] functions")]
 
-use pipelines::store::{Outcome, RunFilter, RunIdentity, RunState, StoreError};
+use runner::store::{Outcome, RunFilter, RunIdentity, RunState, StoreError};
 
 use super::{Fixture, at, claim, end, everyone_lives, new_run, nobody_lives, parameters};
 

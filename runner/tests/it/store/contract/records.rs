@@ -1,6 +1,6 @@
 //! Stages, quarantine, outputs, and the document that holds everything.
 
-use pipelines::store::{
+use runner::store::{
     MemorySnapshot, Outcome, Output, Quarantined, RunDocument, RunId, SCHEMA_VERSION, StageEnd,
     StageName, StoreError, Warning,
 };

@@ -13,8 +13,8 @@ use engine::memory::{Exceeded, Reaction, Watchdog};
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 
-use crate::run::error::RunError;
-use crate::run::stop::{Stop, StopReason};
+use crate::error::RunError;
+use crate::stop::{Stop, StopReason};
 
 /// How long runs may take to end by themselves.
 const PATIENCE: Duration = Duration::from_millis(50);

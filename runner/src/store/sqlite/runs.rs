@@ -8,7 +8,7 @@ use sqlx::types::Json;
 
 use super::rows::{RunRow, select_runs};
 use super::{SqliteRunStore, instant, integer};
-use crate::shown::redacted;
+use crate::redact::redacted;
 use crate::store::error::StoreError;
 use crate::store::identity::{RunAttempt, RunId, RunIdentity};
 use crate::store::owner::OwnerAlive;

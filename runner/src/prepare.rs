@@ -1,27 +1,42 @@
 //! From a name on the command line to a pipeline with values: find, read, bind, settle. Nothing is run or written.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use chrono::Utc;
 
 use super::error::RunError;
 use super::memory::available_bytes;
 use super::{sample, stations};
-use crate::BUILTIN;
 use crate::settings::{Environment, Overrides, RunSettings};
 use language::search::SearchPath;
 use language::{
-    self, Bound, Definition, Diagnostic, Diagnostics, Mode, Provided, Span, ValueOrigin,
+    self, Bound, Definition, Diagnostic, Diagnostics, Mode, Origin, Provided, Span, ValueOrigin,
 };
+
+/// Where the text of a pipeline comes from.
+#[derive(Debug, Clone)]
+pub enum Pipeline {
+    /// It is found.
+    Named {
+        /// Its name, or the path of its file.
+        name: String,
+        /// Where a name is looked for.
+        search: SearchPath,
+    },
+    /// It is given.
+    Text {
+        /// Its name, under which its runs are recorded.
+        name: String,
+        /// The definition.
+        text: String,
+    },
+}
 
 /// Which pipeline, with which values.
 #[derive(Debug, Clone)]
 pub struct Selection {
-    /// Its name, or the path of its file.
-    pub name: String,
-    /// Folders to look for definitions in.
-    pub definitions: Vec<PathBuf>,
+    /// The pipeline.
+    pub pipeline: Pipeline,
     /// Parameters from `--set`.
     pub set: Vec<(String, String)>,
     /// `--from`.
@@ -45,27 +60,22 @@ pub struct Prepared {
     pub sample: bool,
 }
 
-/// Where definitions are looked for.
-pub fn search_path(definitions: &[PathBuf]) -> SearchPath {
-    let mut directories = definitions.to_vec();
-    directories.push(PathBuf::from("pipelines.d"));
-    SearchPath {
-        directories,
-        builtins: BUILTIN,
-    }
-}
-
 /// Finds and reads a definition.
 ///
 /// # Errors
 /// [`RunError::NotFound`] with what is near, [`RunError::Definition`] with all mistakes of the file.
-pub fn read(name: &str, definitions: &[PathBuf]) -> Result<Definition, RunError> {
-    let found = language::search::find(name, &search_path(definitions)).map_err(|error| {
-        RunError::NotFound {
-            message: super::error::chain(&error),
+pub fn read(pipeline: &Pipeline) -> Result<Definition, RunError> {
+    let (origin, name, text) = match pipeline {
+        Pipeline::Named { name, search } => {
+            let found =
+                language::search::find(name, search).map_err(|error| RunError::NotFound {
+                    message: crate::error::chain(&error),
+                })?;
+            (found.origin, found.name, found.text)
         }
-    })?;
-    language::parse(found.origin, &found.name, &found.text).map_err(RunError::Definition)
+        Pipeline::Text { name, text } => (Origin::Given, name.clone(), text.clone()),
+    };
+    language::parse(origin, &name, &text).map_err(RunError::Definition)
 }
 
 /// Prepares a run: definition, values, settings.
@@ -73,7 +83,7 @@ pub fn read(name: &str, definitions: &[PathBuf]) -> Result<Definition, RunError>
 /// # Errors
 /// As [`read`], and for a parameter or a setting that is wrong.
 pub fn prepare(selection: &Selection, environment: &Environment) -> Result<Prepared, RunError> {
-    let definition = read(&selection.name, &selection.definitions)?;
+    let definition = read(&selection.pipeline)?;
     let sample = sample::is_wanted(&definition, environment);
     let mut values = provided(&definition, selection, environment);
     if sample {
@@ -136,12 +146,8 @@ pub struct Draft {
 ///
 /// # Errors
 /// As [`read`].
-pub fn draft(
-    name: &str,
-    definitions: &[PathBuf],
-    environment: &Environment,
-) -> Result<Draft, RunError> {
-    let definition = read(name, definitions)?;
+pub fn draft(pipeline: &Pipeline, environment: &Environment) -> Result<Draft, RunError> {
+    let definition = read(pipeline)?;
     let bound = language::bind_draft(&definition, Utc::now()).map_err(RunError::Definition)?;
     super::sources::check(
         &definition,

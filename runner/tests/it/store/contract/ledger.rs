@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use pipelines::store::{Chunk, LedgerTotals, StoreError, read_ledger};
+use runner::store::{Chunk, LedgerTotals, StoreError, read_ledger};
 use tokio::time::timeout;
 
 use super::{Fixture, at, chunk, claim, nobody_lives, running};

@@ -1,4 +1,9 @@
-//! One run of a pipeline, station by station.
+//! Runs of pipelines, as a library: [`Runner::run`] takes a pipeline from its text to published tables.
+//!
+//! It neither prints, nor listens for signals, nor reads the environment, nor ends the process: what happens is told to a
+//! [`RunObserver`](event::RunObserver), who asks a run to stop has a [`Stop`], and the rest comes with [`Services`].
+//!
+//! One run, station by station:
 //!
 //! ```text
 //! prepare ─► claim ─► plan ─► open outputs ─► extract ─► decide ─► write ─► check ─► commit ─► record
@@ -21,12 +26,15 @@ pub mod memory;
 pub mod outputs;
 pub mod prepare;
 pub mod quantity;
+pub mod redact;
 pub mod remote;
 pub mod sample;
+pub mod settings;
 pub mod share;
 pub mod sources;
 pub mod stations;
 pub mod stop;
+pub mod store;
 pub mod traffic;
 pub mod transaction;
 
@@ -44,13 +52,11 @@ use self::error::{RunError, chain};
 use self::event::{RunEvent, RunObserver};
 use self::memory::{MemoryMonitor, ProcessMemory, Record};
 use self::outputs::Published;
-pub use self::prepare::{Prepared, Selection, prepare};
+pub use self::prepare::{Pipeline, Prepared, Selection, prepare};
+use self::settings::Environment;
 use self::sources::Extracted;
 use self::stop::Stop;
-use crate::settings::Environment;
-use crate::store::{
-    self, Counts, Outcome, Run, RunDocument, RunEnd, RunFilter, RunState, RunStore,
-};
+use self::store::{Counts, Outcome, Run, RunDocument, RunEnd, RunFilter, RunState, RunStore};
 
 /// With what the store says that a run published and has items in quarantine.
 pub const PARTIAL_CODE: u8 = 5;

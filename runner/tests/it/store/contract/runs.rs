@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pipelines::store::{
+use runner::store::{
     Counts, Decision, ErrorClass, Outcome, RunEnd, RunError, RunFilter, RunId, RunMode, RunState,
     StoreError,
 };

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipelines::store::{RunFilter, RunStore, SqliteRunStore, StoreError};
+use runner::store::{RunFilter, RunStore, SqliteRunStore, StoreError};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 
@@ -66,7 +66,7 @@ async fn everything_is_there_after_reopening() {
     let store = SqliteRunStore::open(&path).await.unwrap();
     assert_eq!(store.document(run.id).await.unwrap(), before);
     store
-        .finish_run(attempt, &end(pipelines::store::Outcome::Succeeded, 9))
+        .finish_run(attempt, &end(runner::store::Outcome::Succeeded, 9))
         .await
         .unwrap();
     let before = store.document(run.id).await.unwrap();

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt;
-use pipelines::store::{Chunk, RunFilter, RunStore, SqliteRunStore, StoreError, read_ledger};
+use runner::store::{Chunk, RunFilter, RunStore, SqliteRunStore, StoreError, read_ledger};
 use sqlx::Connection;
 
 use super::stranger;
 use crate::store::contract::{chunk, running};
 
 /// A closed store with enough in it to fill many pages.
-async fn filled(path: &Path) -> pipelines::store::RunId {
+async fn filled(path: &Path) -> runner::store::RunId {
     let store = SqliteRunStore::open(path).await.unwrap();
     let (run, attempt) = running(&store, "bugs").await;
     let chunks: Vec<Chunk> = (0..2_000).map(|sequence| chunk("bugs", sequence)).collect();

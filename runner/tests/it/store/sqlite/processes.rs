@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use chrono::Utc;
-use pipelines::store::{
+use runner::store::{
     Claim, NewRun, Outcome, Processes, RunAttempt, RunEnd, RunId, RunMode, RunState, RunStore,
     SqliteRunStore, StoreError,
 };
@@ -125,7 +125,7 @@ async fn of_several_processes_one_wins_and_a_killed_one_is_taken_over() {
 
     // While it lives it cannot be robbed of its run.
     let processes = Processes::of_this_machine().unwrap();
-    let alive = |owner: &pipelines::store::Owner| processes.is_alive(owner, Utc::now());
+    let alive = |owner: &runner::store::Owner| processes.is_alive(owner, Utc::now());
     let store = SqliteRunStore::open(&home.join("state.db")).await.unwrap();
     let identity = own_run().identity();
     let run = store.find_resumable(&identity).await.unwrap().unwrap();

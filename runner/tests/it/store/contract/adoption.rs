@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pipelines::store::{
+use runner::store::{
     Counts, Decision, ErrorClass, MemorySnapshot, Outcome, Output, Quarantined, RunAttempt,
     RunError, RunId, RunMode, RunState, RunStore, StageEnd, StageName, StoreError, Warning,
 };

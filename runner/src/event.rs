@@ -15,7 +15,6 @@ use crate::store::{Decision, Run, RunMode, StageName};
 
 /// Something happened.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum RunEvent<'a> {
     /// The definition deserves a word, and nothing is wrong with it.
     Remark(&'a Diagnostic),

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use pipelines::store::{
+use runner::store::{
     Chunk, Claim, Counts, NewRun, Outcome, Owner, Run, RunAttempt, RunEnd, RunId, RunMode,
     RunStore, Setting,
 };

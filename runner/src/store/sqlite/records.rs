@@ -8,7 +8,7 @@ use sqlx::types::Json;
 
 use super::rows::{OutputRow, QuarantinedRow, SnapshotRow, StageRow, WarningRow};
 use super::{SqliteRunStore, instant, integer};
-use crate::shown::redacted;
+use crate::redact::redacted;
 use crate::store::document::QuarantineSummary;
 use crate::store::error::StoreError;
 use crate::store::identity::{RunAttempt, RunId};
