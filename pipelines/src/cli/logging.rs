@@ -27,8 +27,12 @@ pub(crate) fn start(global: &Global, environment: &Environment) -> Result<(), St
             EnvFilter::try_new(filter).map_err(|error| format!("PIPELINES_LOG: {error}"))?
         }
         (0, None) => EnvFilter::new("error"),
-        (1, _) => EnvFilter::new("warn,pipelines=info,runner=info,connectors=info,tables=info,engine=info"),
-        (2, _) => EnvFilter::new("info,pipelines=debug,runner=debug,connectors=debug,tables=debug,engine=debug"),
+        (1, _) => EnvFilter::new(
+            "warn,pipelines=info,runner=info,connectors=info,tables=info,engine=info",
+        ),
+        (2, _) => EnvFilter::new(
+            "info,pipelines=debug,runner=debug,connectors=debug,tables=debug,engine=debug",
+        ),
         _ => EnvFilter::new("debug"),
     };
     let format = match (global.log_format, environment.own("LOG_FORMAT")) {

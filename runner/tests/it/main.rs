@@ -1,3 +1,4 @@
 //! Integration tests of the `runner` crate.
 
+mod library;
 mod store;
