@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use crate::care;
+use crate::commit::CommitMode;
 use crate::contract::SchemaChange;
 use crate::error::Result;
 use crate::log::{self, Interval, Record, Totals};
-use crate::mode::CommitMode;
+use crate::maintenance;
 use crate::table::Table;
 
 /// One commit, without the names of its files.
@@ -53,7 +53,7 @@ impl Table {
     /// that cannot be used.
     pub async fn history(&self, limit: usize) -> Result<Vec<CommitSummary>> {
         let store = self.store.as_ref();
-        let newest = care::current(self).await?.number;
+        let newest = maintenance::current(self).await?.number;
         let done = log::newest(store).await?;
         let mut summaries = Vec::new();
         let mut next = Some(log::read_record(store, newest).await?);

@@ -23,25 +23,20 @@
 //!
 //! What a user sees of it is in `docs/tables.md`.
 
-mod bring;
-mod care;
-mod compact;
+mod commit;
 mod contract;
 mod error;
-mod expire;
 mod history;
 pub mod layout;
 mod lease;
 mod leftovers;
 mod log;
+mod maintenance;
 mod merge;
-mod mode;
 mod options;
 mod parse;
-mod publish;
 mod recorded;
 mod recover;
-mod remote;
 mod retention;
 mod scan;
 mod schema;
@@ -54,28 +49,26 @@ mod transaction;
 mod verify;
 mod write;
 
-pub use bring::Brought;
-pub use care::PartitionFilter;
-pub use compact::{CompactOptions, CompactedPartition, Compaction};
+pub use commit::{
+    CommitMode, CompactOptions, CompactedPartition, Compaction, ExpireOptions, ExpiredPartition,
+    Expiry,
+};
 pub use contract::{Contract, SchemaChange};
 pub use error::{Error, Result};
-pub use expire::{ExpireOptions, ExpiredPartition, Expiry};
 pub use history::CommitSummary;
 pub use lease::LeaseHolder;
 pub use leftovers::{LeftRun, Leftovers};
 pub use log::{Commit, DataFile, Interval, Totals};
-pub use mode::CommitMode;
+pub use maintenance::PartitionFilter;
 pub use options::{
     Compression, Dictionary, KeyScope, OptionProblem, PublishMode, SortKey, Statistics,
     TableOptions,
 };
-pub use publish::{Change, CommitInfo, MergeCounts};
 pub use recorded::{RecordedOptions, RecordedSortKey};
 pub use recover::Recovery;
-pub use remote::RemoteAttempt;
 pub use retention::{DateUnit, Retention};
 pub use schema::{SchemaDifference, TableSchema};
-pub use staging::{Staged, Staging};
+pub use staging::{Brought, Change, CommitInfo, MergeCounts, RemoteAttempt, Staged, Staging};
 pub use storage::{Provider, StorageOptions, StorageTraffic};
 pub use store::StoreError;
 pub use table::{Begun, Table};

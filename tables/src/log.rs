@@ -13,10 +13,10 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::commit::CommitMode;
 use crate::contract::SchemaChange;
 use crate::error::{Error, Result};
 use crate::layout;
-use crate::mode::CommitMode;
 use crate::parse;
 use crate::recorded::RecordedOptions;
 use crate::schema::{ColumnRecord, TableSchema};

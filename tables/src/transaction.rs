@@ -9,9 +9,9 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
+use crate::commit::CommitMode;
 use crate::error::{Error, Result};
 use crate::log::{self, Commit, Interval, Record, Totals};
-use crate::mode::CommitMode;
 use crate::options::PublishMode;
 use crate::parse;
 use crate::recover::Recovery;

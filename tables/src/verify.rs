@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::care;
 use crate::error::Result;
 use crate::log::{self, DataFile};
+use crate::maintenance;
 use crate::table::Table;
 
 /// How often a look that a commit overtook is taken again.
@@ -76,7 +76,7 @@ impl Table {
     }
 
     async fn compare(&self, digests: bool) -> Result<Verification> {
-        let commit = care::current(self).await?;
+        let commit = maintenance::current(self).await?;
         let mut there: BTreeMap<String, u64> = self
             .store
             .list_published()

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
-use crate::care;
+use crate::commit::CommitMode;
 use crate::error::{Error, Result};
 use crate::log::{Commit, DataFile};
-use crate::mode::CommitMode;
-use crate::publish::Change;
+use crate::maintenance;
 use crate::retention::DateUnit;
 use crate::span::DateColumns;
+use crate::staging::Change;
 use crate::table::Table;
 
 /// What to drop.
@@ -80,7 +80,7 @@ impl Table {
     /// # Errors
     /// [`Error::NoTable`], [`Error::NoDate`], those of [`Table::current`].
     pub async fn plan_expiry(&self, options: &ExpireOptions) -> Result<Expiry> {
-        let commit = care::current(self).await?;
+        let commit = maintenance::current(self).await?;
         Ok(plan(self, &commit, options)?.0)
     }
 
@@ -94,11 +94,11 @@ impl Table {
     pub async fn expire(&self, run_id: &str, options: &ExpireOptions) -> Result<Expiry> {
         let planned = self.plan_expiry(options).await?;
         if planned.expired.is_empty() {
-            care::bring_to_rest(self).await?;
+            maintenance::bring_to_rest(self).await?;
             return Ok(planned);
         }
         refuse_to_empty(self, &planned, options)?;
-        let (staging, base) = care::begin(self, run_id, CommitMode::Expire).await?;
+        let (staging, base) = maintenance::begin(self, run_id, CommitMode::Expire).await?;
         // Worked out again: the table may be another one since it was looked at.
         let checked = plan(self, &base, options).and_then(|(expiry, removed)| {
             refuse_to_empty(self, &expiry, options)?;
@@ -116,7 +116,7 @@ impl Table {
             return Ok(expiry);
         }
         let change = Change::of(Vec::new(), removed);
-        let commit = staging.publish(change, care::carried(&base)).await?;
+        let commit = staging.publish(change, maintenance::carried(&base)).await?;
         expiry.commit = Some(commit.number);
         expiry.uncleared = commit.uncleared;
         Ok(expiry)

@@ -1,6 +1,10 @@
 //! A run that writes into the staging area of a table: it holds the lease, makes the plan that writes, and ends by
 //! publishing or abandoning. Owns the life of a run; the writing is `write`, the decision `publish`.
 
+mod inputs;
+mod publish;
+mod remote;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,19 +15,22 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use url::Url;
 
+use crate::commit::CommitMode;
 use crate::contract::Agreement;
 use crate::error::{Error, Result};
 use crate::lease::Lease;
 use crate::log::Commit;
-use crate::mode::CommitMode;
 use crate::options::{PublishMode, TableOptions};
-use crate::publish::{self, Change, CommitInfo};
 use crate::recorded::RecordedOptions;
 use crate::recover::{Recovery, clear, drop_attempt};
 use crate::schema::TableSchema;
 use crate::store::Store;
 use crate::transaction::Transaction;
 use crate::write::{self, Rows, Split, SplitKeys, StagedFile, WriteSpec};
+
+pub use inputs::Brought;
+pub use publish::{Change, CommitInfo, MergeCounts};
+pub use remote::RemoteAttempt;
 
 /// A run between [`crate::Table::begin`] and [`Staging::publish`] or [`Staging::abandon`]. Readers see nothing of it.
 ///

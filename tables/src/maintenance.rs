@@ -4,12 +4,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::commit::CommitMode;
 use crate::error::{Error, Result};
 use crate::layout;
 use crate::log::{Commit, DataFile};
-use crate::mode::CommitMode;
 use crate::options::{OptionProblem, PublishMode, TableOptions};
-use crate::publish::CommitInfo;
+use crate::staging::CommitInfo;
 use crate::staging::Staging;
 use crate::table::Table;
 

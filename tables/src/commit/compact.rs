@@ -20,13 +20,13 @@ use datafusion::prelude::SessionContext;
 use futures::future::{Either, select};
 use tracing::{info, warn};
 
-use crate::care::{self, PartitionFilter};
+use crate::commit::CommitMode;
 use crate::error::{Error, Result};
 use crate::log::{Commit, DataFile};
-use crate::mode::CommitMode;
+use crate::maintenance::{self, PartitionFilter};
 use crate::options::TableOptions;
-use crate::publish::Change;
 use crate::scan::{Files, Source};
+use crate::staging::Change;
 use crate::staging::Staging;
 use crate::table::Table;
 use crate::write::{self, StagedFile, WriteSpec};
@@ -96,8 +96,8 @@ impl Table {
     /// [`Error::NoTable`], [`Error::Options`] for a partition column that the table does not have, those of
     /// [`Table::current`].
     pub async fn plan_compaction(&self, options: &CompactOptions) -> Result<Compaction> {
-        let commit = care::current(self).await?;
-        care::check_filters(&options.partitions, &commit)?;
+        let commit = maintenance::current(self).await?;
+        maintenance::check_filters(&options.partitions, &commit)?;
         Ok(Work::of(&commit, options).into_plan(&commit))
     }
 
@@ -121,12 +121,12 @@ impl Table {
     ) -> Result<Compaction> {
         let plan = self.plan_compaction(options).await?;
         if plan.partitions.is_empty() {
-            care::bring_to_rest(self).await?;
+            maintenance::bring_to_rest(self).await?;
             return Ok(plan);
         }
-        let (staging, base) = care::begin(self, run_id, CommitMode::Compact).await?;
+        let (staging, base) = maintenance::begin(self, run_id, CommitMode::Compact).await?;
         let mut stop = pin!(stop);
-        let rewritten = match care::check_filters(&options.partitions, &base) {
+        let rewritten = match maintenance::check_filters(&options.partitions, &base) {
             Ok(()) => rewrite(&staging, &base, ctx, options, stop.as_mut()).await,
             Err(error) => Err(error),
         };
@@ -143,7 +143,7 @@ impl Table {
             staging.abandon().await?;
             return Ok(compaction);
         }
-        let commit = staging.publish(change, care::carried(&base)).await?;
+        let commit = staging.publish(change, maintenance::carried(&base)).await?;
         compaction.commit = Some(commit.number);
         compaction.uncleared = commit.uncleared;
         Ok(compaction)
@@ -159,7 +159,7 @@ struct Work {
 
 impl Work {
     fn of(commit: &Commit, options: &CompactOptions) -> Self {
-        let written = care::options_of(commit);
+        let written = maintenance::options_of(commit);
         let target_bytes = options
             .target_bytes
             .unwrap_or(written.target_file_bytes)
@@ -175,7 +175,7 @@ impl Work {
         let all = partitions.len();
         let enough = options.min_files.max(2);
         partitions.retain(|partition, small| {
-            small.len() >= enough && care::chosen(&options.partitions, partition)
+            small.len() >= enough && maintenance::chosen(&options.partitions, partition)
         });
         Self {
             target_bytes,
