@@ -50,8 +50,8 @@ mod verify;
 mod write;
 
 pub use commit::{
-    CommitMode, CompactOptions, CompactedPartition, Compaction, ExpireOptions, ExpiredPartition,
-    Expiry,
+    Change, CommitMode, CompactOptions, CompactedPartition, Compaction, ExpireOptions,
+    ExpiredPartition, Expiry, MergeCounts,
 };
 pub use contract::{Contract, SchemaChange};
 pub use error::{Error, Result};
@@ -68,7 +68,7 @@ pub use recorded::{RecordedOptions, RecordedSortKey};
 pub use recover::Recovery;
 pub use retention::{DateUnit, Retention};
 pub use schema::{SchemaDifference, TableSchema};
-pub use staging::{Brought, Change, CommitInfo, MergeCounts, RemoteAttempt, Staged, Staging};
+pub use staging::{Brought, CommitInfo, RemoteAttempt, Staged, Staging};
 pub use storage::{Provider, StorageOptions, StorageTraffic};
 pub use store::StoreError;
 pub use table::{Begun, Table};

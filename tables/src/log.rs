@@ -764,7 +764,7 @@ impl State {
             self.files
                 .insert(added.file.path.clone(), added.file.clone());
         }
-        if record.mode == CommitMode::Replace {
+        if record.mode.begins_anew() {
             self.intervals.clear();
         }
         if let Some(interval) = &record.interval

@@ -1,16 +1,19 @@
-//! What compaction and retention share: which table there is, the run that changes it, and which partitions are meant.
-//! Owns neither of the two.
+//! Looking after a table: what compaction and retention share, which is the table that there is, the run that changes it,
+//! and which partitions are meant. Owns neither of the two.
 
 use std::fmt;
+use std::pin::pin;
 use std::str::FromStr;
 
-use crate::commit::CommitMode;
+use futures::future::{Either, select};
+use tracing::warn;
+
+use crate::commit::{CommitAction, MaintenanceAction};
 use crate::error::{Error, Result};
 use crate::layout;
 use crate::log::{Commit, DataFile};
-use crate::options::{OptionProblem, PublishMode, TableOptions};
-use crate::staging::CommitInfo;
-use crate::staging::Staging;
+use crate::options::{OptionProblem, TableOptions};
+use crate::staging::{CommitInfo, Purpose, Staging};
 use crate::table::Table;
 
 /// How often a change by someone else, between reading the table and taking its lease, is followed before giving up.
@@ -47,28 +50,57 @@ pub(crate) fn options_of(commit: &Commit) -> TableOptions {
     }
 }
 
-/// Begins a run that builds on the newest commit and carries its schema and options over.
-pub(crate) async fn begin(
+/// Does to the table what `action` chooses, in one commit, unless `stop` completes before that is decided. Gives what is told
+/// of it, and the commit if anything changed.
+pub(crate) async fn carry_out<A: MaintenanceAction>(
     table: &Table,
     run_id: &str,
-    mode: CommitMode,
+    action: A,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<(A::Report, Option<Commit>)> {
+    let (run, base) = begin(table, run_id, &action).await?;
+    let prepared = match select(pin!(action.prepare(&run, &base)), pin!(stop)).await {
+        Either::Left((prepared, _)) => prepared,
+        Either::Right(((), _)) => Err(Error::Stopped {
+            table: table.location().to_owned(),
+        }),
+    };
+    let (report, change) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            if let Err(left) = run.abandon().await {
+                warn!(table = table.location(), error = %left, "staged files remain; the next run drops them");
+            }
+            return Err(error);
+        }
+    };
+    if change.is_empty() {
+        run.abandon().await?;
+        return Ok((report, None));
+    }
+    let commit = run.publish(change, carried(&base)).await?;
+    Ok((report, Some(commit)))
+}
+
+/// Begins a run that builds on the newest commit and carries its schema and options over.
+async fn begin(
+    table: &Table,
+    run_id: &str,
+    action: &dyn CommitAction,
 ) -> Result<(Staging, Commit)> {
     for _ in 0..ATTEMPTS {
         let seen = current(table).await?;
-        let mut options = options_of(&seen);
-        if options.mode != PublishMode::Merge {
-            // Of the mode only the order matters here, and `replace` would let another schema in.
-            options.mode = PublishMode::Overwrite;
-        }
-        let mut staging = table.begin(run_id, options, seen.schema.columns()).await?;
-        match staging.base() {
-            Some(base) if base.number == seen.number => {
-                staging.mode = mode;
-                staging.recorded.clone_from(&seen.options);
-                return Ok((staging, seen));
-            }
+        let purpose = Purpose {
+            run_id,
+            action,
+            options: options_of(&seen),
+            transaction: None,
+        };
+        let run = table.begin_for(purpose, seen.schema.columns()).await?;
+        match run.base() {
+            Some(base) if base.number == seen.number => return Ok((run, seen)),
             // Someone committed before the lease was ours: their schema and options count.
-            _ => staging.abandon().await?,
+            _ => run.abandon().await?,
         }
     }
     let newest = current(table).await?;
@@ -80,7 +112,7 @@ pub(crate) async fn begin(
 }
 
 /// What a commit says that read no source: everything is as the commit before said.
-pub(crate) fn carried(base: &Commit) -> CommitInfo {
+fn carried(base: &Commit) -> CommitInfo {
     CommitInfo {
         cursors: base.cursors.clone(),
         interval: None,

@@ -58,12 +58,7 @@ impl PublishMode {
 
 impl fmt::Display for PublishMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Append => "append",
-            Self::Overwrite => "overwrite",
-            Self::Replace => "replace",
-            Self::Merge => "merge",
-        })
+        self.action().mode().fmt(f)
     }
 }
 
@@ -272,7 +267,7 @@ impl TableOptions {
 
     fn validate_key(&self, names: &[String], problems: &mut Vec<OptionProblem>) {
         check_columns("key", &self.key, names, problems);
-        if self.mode == PublishMode::Merge
+        if self.mode.requirements().key
             && self
                 .key
                 .iter()
@@ -291,7 +286,7 @@ impl TableOptions {
         let reason = match self.split_rows {
             None => return,
             Some(0) => "must be at least 1",
-            Some(_) if self.mode == PublishMode::Merge => {
+            Some(_) if self.mode.requirements().key => {
                 "a merge writes each partition in one stream; leave it out"
             }
             Some(_) if self.sort.is_empty() => {

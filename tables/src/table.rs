@@ -5,18 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
-use sha2::{Digest, Sha256};
 use tracing::info;
 use url::Url;
 
+use crate::commit::Requirements;
 use crate::contract::{Agreement, Contract, agree};
 use crate::error::{Error, Result};
 use crate::lease::Lease;
-use crate::log::{self, Commit, Intent};
-use crate::options::{PublishMode, TableOptions};
+use crate::log::{self, Commit};
+use crate::options::TableOptions;
 use crate::recover::{Recovery, recover};
 use crate::schema::TableSchema;
-use crate::staging::Staging;
+use crate::staging::{AtRest, Purpose, Staging};
 use crate::storage::{self, StorageOptions};
 use crate::store::{BucketStore, LocalStore, Store, StoreError};
 use crate::transaction::{self, Claim, Committed};
@@ -138,8 +138,22 @@ impl Table {
         options: TableOptions,
         schema: &Schema,
     ) -> Result<Staging> {
-        let opened = self.open_for(run_id, &options, schema).await?;
-        self.stage_on(opened, run_id, options, schema).await
+        self.begin_for(
+            Purpose {
+                run_id,
+                action: options.mode.action(),
+                options,
+                transaction: None,
+            },
+            schema,
+        )
+        .await
+    }
+
+    /// As [`Table::begin`], for any kind of commit.
+    pub(crate) async fn begin_for(&self, purpose: Purpose<'_>, schema: &Schema) -> Result<Staging> {
+        let opened = self.open_for(&purpose, schema).await?;
+        self.stage_on(opened, purpose, schema).await
     }
 
     /// As [`Table::begin`], unless what the run is about to publish is committed already: by this very run, in a process
@@ -155,13 +169,19 @@ impl Table {
         schema: &Schema,
         claim: Claim,
     ) -> Result<Begun> {
-        let opened = self.open_for(run_id, &options, schema).await?;
+        let requirements = options.mode.requirements();
+        let purpose = Purpose {
+            run_id,
+            action: options.mode.action(),
+            options,
+            transaction: Some(claim.transaction.clone()),
+        };
+        let opened = self.open_for(&purpose, schema).await?;
         let (store, base) = (self.store.as_ref(), opened.base.as_ref());
         let newest = opened.base_number;
-        match transaction::find(store, newest, base, run_id, options.mode, &claim).await {
+        match transaction::find(store, newest, base, run_id, requirements, &claim).await {
             Ok(None) => {
-                let mut staging = self.stage_on(opened, run_id, options, schema).await?;
-                staging.transaction = Some(claim.transaction);
+                let staging = self.stage_on(opened, purpose, schema).await?;
                 Ok(Begun::Staging(Box::new(staging)))
             }
             Ok(Some(record)) => {
@@ -184,19 +204,14 @@ impl Table {
     }
 
     /// What [`Table::begin`] does first: the options are checked, the lease is taken, the table is brought to rest.
-    async fn open_for(
-        &self,
-        run_id: &str,
-        options: &TableOptions,
-        schema: &Schema,
-    ) -> Result<Opened> {
-        let problems = options.validate(schema);
+    async fn open_for(&self, purpose: &Purpose<'_>, schema: &Schema) -> Result<AtRest> {
+        let problems = purpose.options.validate(schema);
         if !problems.is_empty() {
             return Err(Error::Options { problems });
         }
         let store = &self.store;
         store.prepare().await?;
-        let (lease, newest) = Lease::acquire(store.as_ref(), run_id).await?;
+        let (lease, newest) = Lease::acquire(store.as_ref(), purpose.run_id).await?;
         let opened = async {
             let (recovery, newest) = recover(store, &lease, newest).await?;
             let base = match newest {
@@ -206,7 +221,7 @@ impl Table {
             Ok((recovery, newest.map_or(0, |newest| newest.number), base))
         };
         match opened.await {
-            Ok((recovery, base_number, base)) => Ok(Opened {
+            Ok((recovery, base_number, base)) => Ok(AtRest {
                 lease,
                 recovery,
                 base,
@@ -222,50 +237,39 @@ impl Table {
     /// What [`Table::begin`] does then: the schema is agreed on, and what is going to be staged is announced.
     async fn stage_on(
         &self,
-        opened: Opened,
-        run_id: &str,
-        options: TableOptions,
+        opened: AtRest,
+        purpose: Purpose<'_>,
         schema: &Schema,
     ) -> Result<Staging> {
         let store = &self.store;
-        let (incoming, _) = TableSchema::normalize(schema, &options.partition_by);
-        let (epoch, base_number) = (opened.lease.epoch(), opened.base_number);
-        let token = token(run_id, epoch);
+        let (incoming, _) = TableSchema::normalize(schema, &purpose.options.partition_by);
         let announced = async {
-            let agreed = self.agree(opened.base.as_ref(), &options, incoming).await?;
-            let mode = options.mode.into();
-            let intent = Intent::new(run_id, &token, epoch, base_number, mode);
-            let key = log::intent_key(&token);
-            store.put(&key, log::to_json(&key, &intent)?).await?;
-            Ok(agreed)
+            let agreed = self.agree(opened.base.as_ref(), &purpose, incoming).await?;
+            Ok((agreed, Staging::announce(store, &opened, &purpose).await?))
         };
-        let agreed = match announced.await {
-            Ok(agreed) => agreed,
+        let (agreed, token) = match announced.await {
+            Ok(announced) => announced,
             Err(error) => {
                 opened.lease.release(store.as_ref()).await;
                 return Err(error);
             }
         };
-        info!(table = self.location(), run_id, epoch, base = base_number, mode = %options.mode, "began to stage");
-        let mut staging = Staging::new(
+        let (run_id, epoch, mode) = (purpose.run_id, opened.lease.epoch(), purpose.action.mode());
+        info!(table = self.location(), run_id, epoch, base = opened.base_number, %mode, "began to stage");
+        Ok(Staging::new(
             Arc::clone(store),
-            opened.lease,
-            run_id.to_owned(),
-            token,
-            options,
+            opened,
+            purpose,
             agreed,
-            opened.base,
-            base_number,
-        );
-        staging.recovery = opened.recovery;
-        Ok(staging)
+            token,
+        ))
     }
 
     /// The schema that the run writes: the table's, as far as the contract of the run lets it change.
     async fn agree(
         &self,
         base: Option<&Commit>,
-        options: &TableOptions,
+        purpose: &Purpose<'_>,
         run: TableSchema,
     ) -> Result<Agreement> {
         let Some(base) = base else {
@@ -278,7 +282,9 @@ impl Table {
             };
         };
         let same_folders = base.schema.partition_by() == run.partition_by();
-        let replaces = options.mode == PublishMode::Replace && options.contract == Contract::Evolve;
+        let contract = purpose.options.contract;
+        let Requirements { replaces_table, .. } = purpose.action.requirements();
+        let replaces = replaces_table && contract == Contract::Evolve;
         let fits = same_folders && base.schema.differences(run.columns()).is_empty();
         if replaces && !fits {
             return Ok(Agreement::new_schema(Some(&base.schema), run));
@@ -290,13 +296,12 @@ impl Table {
                 run_columns: run.partition_by().to_vec(),
             });
         }
-        let agreed = agree(&base.schema, &run, options.contract).map_err(|differences| {
-            Error::SchemaChanged {
+        let agreed =
+            agree(&base.schema, &run, contract).map_err(|differences| Error::SchemaChanged {
                 table: self.location().to_owned(),
-                contract: options.contract,
+                contract,
                 differences,
-            }
-        })?;
+            })?;
         for change in &agreed.changes {
             info!(table = self.location(), %change, "the schema of the table is going to change");
         }
@@ -311,20 +316,4 @@ pub enum Begun {
     Staging(Box<Staging>),
     /// They are committed.
     Committed(Box<Committed>),
-}
-
-/// A table whose lease this run has, and which is at rest.
-struct Opened {
-    lease: Lease,
-    recovery: Recovery,
-    base: Option<Commit>,
-    /// The number of the newest record, which is not the base's if there are only fences; 0 without one.
-    base_number: u64,
-}
-
-/// Names an attempt: in its staging area and in its files. No name is ever used twice: not by the same run in another
-/// epoch, and not by two runs that both believe to have the same epoch.
-fn token(run_id: &str, epoch: u64) -> String {
-    let digest = Sha256::digest(format!("{run_id}\n{epoch}\n{}", uuid::Uuid::new_v4()));
-    hex::encode(&digest[..6])
 }

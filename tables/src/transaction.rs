@@ -9,10 +9,9 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use crate::commit::CommitMode;
+use crate::commit::{CommitMode, Requirements};
 use crate::error::{Error, Result};
 use crate::log::{self, Commit, Interval, Record, Totals};
-use crate::options::PublishMode;
 use crate::parse;
 use crate::recover::Recovery;
 use crate::store::Store;
@@ -108,7 +107,7 @@ pub(crate) async fn find(
     newest: u64,
     base: Option<&Commit>,
     run_id: &str,
-    mode: PublishMode,
+    requirements: Requirements,
     claim: &Claim,
 ) -> Result<Option<Record>> {
     if let Some(since) = claim.since {
@@ -123,7 +122,8 @@ pub(crate) async fn find(
             return Ok(Some(record));
         }
     }
-    let (PublishMode::Append, Some(base), Some(interval)) = (mode, base, &claim.interval) else {
+    let (true, Some(base), Some(interval)) = (requirements.new_interval, base, &claim.interval)
+    else {
         return Ok(None);
     };
     if !base.has_interval(interval) {

@@ -216,14 +216,7 @@ async fn output_preview(
     );
     let effect = match (&current, options.mode) {
         (None, _) => "makes the table",
-        (Some(_), tables::PublishMode::Append) => "adds files; replaces none",
-        (Some(_), tables::PublishMode::Overwrite) => {
-            "replaces the partitions that the run produces; others stay"
-        }
-        (Some(_), tables::PublishMode::Replace) => "replaces the whole table",
-        (Some(_), tables::PublishMode::Merge) => {
-            "rewrites the partitions that the run touches, updating rows by key; others stay"
-        }
+        (Some(_), mode) => mode.effect(),
     };
     Ok(OutputPreview {
         name: outputs::name(output),

@@ -10,26 +10,24 @@
 //! are one commit. Rows are counted: a partition that would come out with another number of them ends the run.
 
 use std::collections::BTreeMap;
-use std::pin::{Pin, pin};
+use std::fmt;
 use std::sync::Arc;
 
 use datafusion::error::{DataFusionError, Result as EngineResult};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
-use futures::future::{Either, select};
 use tracing::{info, warn};
 
-use crate::commit::CommitMode;
+use super::{Change, CommitAction, CommitMode, MaintenanceAction, Requirements};
 use crate::error::{Error, Result};
 use crate::log::{Commit, DataFile};
 use crate::maintenance::{self, PartitionFilter};
 use crate::options::TableOptions;
 use crate::scan::{Files, Source};
-use crate::staging::Change;
 use crate::staging::Staging;
 use crate::table::Table;
-use crate::write::{self, StagedFile, WriteSpec};
+use crate::write::{self, StagedFile};
 
 /// Rows in a batch, and rows in a batch when memory is short.
 const BATCH_ROWS: [usize; 2] = [8192, 1024];
@@ -124,29 +122,40 @@ impl Table {
             maintenance::bring_to_rest(self).await?;
             return Ok(plan);
         }
-        let (staging, base) = maintenance::begin(self, run_id, CommitMode::Compact).await?;
-        let mut stop = pin!(stop);
-        let rewritten = match maintenance::check_filters(&options.partitions, &base) {
-            Ok(()) => rewrite(&staging, &base, ctx, options, stop.as_mut()).await,
-            Err(error) => Err(error),
-        };
-        let (mut compaction, change) = match rewritten {
-            Ok(rewritten) => rewritten,
-            Err(error) => {
-                if let Err(left) = staging.abandon().await {
-                    warn!(table = self.location(), error = %left, "staged files remain; the next run drops them");
-                }
-                return Err(error);
-            }
-        };
-        if change.is_empty() {
-            staging.abandon().await?;
-            return Ok(compaction);
+        let action = Compact { ctx, options };
+        let (mut compaction, commit) = maintenance::carry_out(self, run_id, action, stop).await?;
+        if let Some(commit) = commit {
+            compaction.commit = Some(commit.number);
+            compaction.uncleared = commit.uncleared;
         }
-        let commit = staging.publish(change, maintenance::carried(&base)).await?;
-        compaction.commit = Some(commit.number);
-        compaction.uncleared = commit.uncleared;
         Ok(compaction)
+    }
+}
+
+/// Merging the small files of each partition.
+struct Compact<'a> {
+    ctx: &'a SessionContext,
+    options: &'a CompactOptions,
+}
+
+impl fmt::Debug for Compact<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compact")
+            .field("options", self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl CommitAction for Compact<'_> {
+    fn mode(&self) -> CommitMode {
+        CommitMode::Compact
+    }
+
+    fn requirements(&self) -> Requirements {
+        Requirements {
+            carries_options: true,
+            ..Requirements::default()
+        }
     }
 }
 
@@ -207,75 +216,67 @@ impl Work {
     }
 }
 
-/// Stages the files that replace the small ones of every partition.
-async fn rewrite(
-    staging: &Staging,
-    base: &Commit,
-    ctx: &SessionContext,
-    options: &CompactOptions,
-    mut stop: Pin<&mut (impl Future<Output = ()> + Send)>,
-) -> Result<(Compaction, Change)> {
-    staging.open_to(ctx);
-    let work = Work::of(base, options);
-    let write_options = TableOptions {
-        target_file_bytes: work.target_bytes,
-        ..staging.options.clone()
-    };
-    let mut done = Vec::new();
-    let (mut added, mut removed) = (Vec::new(), Vec::new());
-    let (target_bytes, mut untouched) = (work.target_bytes, work.untouched);
-    for (partition, small) in work.small {
-        let job = Job {
-            staging,
-            partition: &partition,
-            small: &small,
-            options: &write_options,
+impl MaintenanceAction for Compact<'_> {
+    type Report = Compaction;
+
+    /// Stages the files that replace the small ones of every partition.
+    async fn prepare(self, run: &Staging, base: &Commit) -> Result<(Compaction, Change)> {
+        maintenance::check_filters(&self.options.partitions, base)?;
+        run.open_to(self.ctx);
+        let work = Work::of(base, self.options);
+        let write_options = TableOptions {
+            target_file_bytes: work.target_bytes,
+            ..run.options().clone()
         };
-        let files = match select(pin!(job.run(ctx)), stop.as_mut()).await {
-            Either::Left((files, _)) => files?,
-            Either::Right(((), _)) => {
-                return Err(Error::Stopped {
-                    table: staging.store.location().to_owned(),
-                });
+        let mut done = Vec::new();
+        let (mut added, mut removed) = (Vec::new(), Vec::new());
+        let (target_bytes, mut untouched) = (work.target_bytes, work.untouched);
+        for (partition, small) in work.small {
+            let job = Job {
+                run,
+                partition: &partition,
+                small: &small,
+                options: &write_options,
+            };
+            let files = job.run(self.ctx).await?;
+            if files.len() >= small.len() {
+                // Nothing gained; and what is compacted again and again must come to rest.
+                untouched += 1;
+                continue;
             }
-        };
-        if files.len() >= small.len() {
-            // Nothing gained; and what is compacted again and again must come to rest.
-            untouched += 1;
-            continue;
+            info!(
+                table = run.store().location(),
+                partition,
+                files = small.len(),
+                become = files.len(),
+                "rewrote a partition"
+            );
+            done.push(CompactedPartition {
+                rows: small.iter().map(|file| file.rows).sum(),
+                files_before: small.len() as u64,
+                bytes_before: small.iter().map(|file| file.bytes).sum(),
+                files_after: Some(files.len() as u64),
+                bytes_after: Some(files.iter().map(|file| file.bytes).sum()),
+                partition,
+            });
+            added.extend(files);
+            removed.extend(small);
         }
-        info!(
-            table = staging.store.location(),
-            partition,
-            files = small.len(),
-            become = files.len(),
-            "rewrote a partition"
-        );
-        done.push(CompactedPartition {
-            rows: small.iter().map(|file| file.rows).sum(),
-            files_before: small.len() as u64,
-            bytes_before: small.iter().map(|file| file.bytes).sum(),
-            files_after: Some(files.len() as u64),
-            bytes_after: Some(files.iter().map(|file| file.bytes).sum()),
-            partition,
-        });
-        added.extend(files);
-        removed.extend(small);
+        let compaction = Compaction {
+            target_bytes,
+            partitions: done,
+            untouched,
+            options_known: base.options.is_some(),
+            commit: None,
+            uncleared: None,
+        };
+        Ok((compaction, Change::of(added, removed)))
     }
-    let compaction = Compaction {
-        target_bytes,
-        partitions: done,
-        untouched,
-        options_known: base.options.is_some(),
-        commit: None,
-        uncleared: None,
-    };
-    Ok((compaction, Change::of(added, removed)))
 }
 
 /// One partition.
 struct Job<'a> {
-    staging: &'a Staging,
+    run: &'a Staging,
     partition: &'a str,
     small: &'a [DataFile],
     options: &'a TableOptions,
@@ -291,7 +292,7 @@ impl Job<'_> {
             // In another folder: the first attempt may have begun files.
             result = self.write(ctx, "compacted-again", BATCH_ROWS[1]).await;
         }
-        let table = || self.staging.store.location().to_owned();
+        let table = || self.run.store().location().to_owned();
         let files = result.map_err(|source| Error::Compact {
             table: table(),
             partition: self.partition.to_owned(),
@@ -317,26 +318,20 @@ impl Job<'_> {
         folder: &str,
         batch_rows: usize,
     ) -> EngineResult<Vec<StagedFile>> {
-        let staging = self.staging;
-        let store = staging.store.as_ref();
+        let store = self.run.store().as_ref();
         let files: EngineResult<Vec<Source>> = self
             .small
             .iter()
             .map(|file| Source::published(store, file))
             .collect();
-        let files = Files::new(files?, staging.schema.file_schema())?;
+        let files = Files::new(files?, self.run.schema().file_schema())?;
         let ctx = one_stream(ctx, batch_rows);
         let rows = ctx.read_table(Arc::new(files))?;
         let plan = rows.create_physical_plan().await?;
-        let spec = WriteSpec::of_partition(
-            Arc::clone(&staging.store),
-            &staging.token,
-            folder,
-            self.partition,
-            &staging.schema,
-            self.options,
-        )
-        .readable(false);
+        let spec = self
+            .run
+            .spec_of_partition(folder, self.partition, self.options)
+            .readable(false);
         let batches = collect(write::plan(plan, spec, None, None)?, ctx.task_ctx()).await?;
         Ok(write::read_rows(&batches)?.files)
     }

@@ -5,16 +5,17 @@
 //! reported. Cursors and intervals stay too, so that an interval whose rows expired is not appended again by mistake.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 
 use chrono::NaiveDate;
 
-use crate::commit::CommitMode;
+use super::{Change, CommitAction, CommitMode, MaintenanceAction, Requirements};
 use crate::error::{Error, Result};
 use crate::log::{Commit, DataFile};
 use crate::maintenance;
 use crate::retention::DateUnit;
 use crate::span::DateColumns;
-use crate::staging::Change;
+use crate::staging::Staging;
 use crate::table::Table;
 
 /// What to drop.
@@ -98,28 +99,47 @@ impl Table {
             return Ok(planned);
         }
         refuse_to_empty(self, &planned, options)?;
-        let (staging, base) = maintenance::begin(self, run_id, CommitMode::Expire).await?;
-        // Worked out again: the table may be another one since it was looked at.
-        let checked = plan(self, &base, options).and_then(|(expiry, removed)| {
-            refuse_to_empty(self, &expiry, options)?;
-            Ok((expiry, removed))
-        });
-        let (mut expiry, removed) = match checked {
-            Ok(planned) => planned,
-            Err(error) => {
-                staging.abandon().await?;
-                return Err(error);
-            }
+        let action = Expire {
+            table: self,
+            options,
         };
-        if removed.is_empty() {
-            staging.abandon().await?;
-            return Ok(expiry);
+        let (mut expiry, commit) = maintenance::carry_out(self, run_id, action, pending()).await?;
+        if let Some(commit) = commit {
+            expiry.commit = Some(commit.number);
+            expiry.uncleared = commit.uncleared;
         }
-        let change = Change::of(Vec::new(), removed);
-        let commit = staging.publish(change, maintenance::carried(&base)).await?;
-        expiry.commit = Some(commit.number);
-        expiry.uncleared = commit.uncleared;
         Ok(expiry)
+    }
+}
+
+/// Dropping the partitions that are old enough.
+#[derive(Debug)]
+struct Expire<'a> {
+    table: &'a Table,
+    options: &'a ExpireOptions,
+}
+
+impl CommitAction for Expire<'_> {
+    fn mode(&self) -> CommitMode {
+        CommitMode::Expire
+    }
+
+    fn requirements(&self) -> Requirements {
+        Requirements {
+            carries_options: true,
+            ..Requirements::default()
+        }
+    }
+}
+
+impl MaintenanceAction for Expire<'_> {
+    type Report = Expiry;
+
+    /// Works out again what goes: the table may be another one since it was looked at.
+    async fn prepare(self, _run: &Staging, base: &Commit) -> Result<(Expiry, Change)> {
+        let (expiry, removed) = plan(self.table, base, self.options)?;
+        refuse_to_empty(self.table, &expiry, self.options)?;
+        Ok((expiry, Change::of(Vec::new(), removed)))
     }
 }
 

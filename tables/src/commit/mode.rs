@@ -1,5 +1,5 @@
 //! What kind of change a commit made: a publication in one of its modes, or the care of a table. Owns the names in the
-//! commit log; what each mode does is `publish`, `compact` and `expire`.
+//! commit log; what each kind does is in the file of its name.
 
 use std::fmt;
 
@@ -43,6 +43,13 @@ impl CommitMode {
     }
 }
 
+impl CommitMode {
+    /// Whether a commit of this kind begins the table anew: what was committed before does not count.
+    pub(crate) fn begins_anew(self) -> bool {
+        self == Self::Replace
+    }
+}
+
 impl fmt::Display for CommitMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -51,11 +58,6 @@ impl fmt::Display for CommitMode {
 
 impl From<PublishMode> for CommitMode {
     fn from(mode: PublishMode) -> Self {
-        match mode {
-            PublishMode::Append => Self::Append,
-            PublishMode::Overwrite => Self::Overwrite,
-            PublishMode::Replace => Self::Replace,
-            PublishMode::Merge => Self::Merge,
-        }
+        mode.action().mode()
     }
 }

@@ -230,7 +230,7 @@ pub(crate) async fn rewrite(
 
 fn failed(staging: &Staging, partition: &str, source: DataFusionError) -> Error {
     Error::Merge {
-        table: staging.store.location().to_owned(),
+        table: staging.store().location().to_owned(),
         partition: partition.to_owned(),
         source,
     }
@@ -239,7 +239,7 @@ fn failed(staging: &Staging, partition: &str, source: DataFusionError) -> Error 
 fn at_a_time(staging: &Staging, ctx: &SessionContext) -> usize {
     let room = match ctx.runtime_env().memory_pool.memory_limit() {
         MemoryLimit::Finite(bytes) => {
-            bytes / staging.options.row_group_bytes >= ROOM_FOR_ROW_GROUPS
+            bytes / staging.options().row_group_bytes >= ROOM_FOR_ROW_GROUPS
         }
         MemoryLimit::Infinite | MemoryLimit::Unknown => true,
     };

@@ -13,7 +13,6 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use super::winners::winners;
 use super::{Attempt, Merged, Work};
 use crate::log::DataFile;
-use crate::options::{PublishMode, TableOptions};
 use crate::scan::{Files, Source};
 use crate::staging::Staging;
 use crate::write::{self, StagedFile, WriteSpec};
@@ -63,14 +62,14 @@ impl<'a> Merge<'a> {
         partition: &'a str,
         attempt: Attempt,
     ) -> Self {
-        let in_files = |name: &&String| !staging.schema.is_partition(name);
-        let key = staging.options.key.iter().filter(in_files);
+        let in_files = |name: &&String| !staging.schema().is_partition(name);
+        let key = staging.options().key.iter().filter(in_files);
         Self {
             staging,
             ctx,
             partition,
             attempt,
-            schema: staging.schema.file_schema(),
+            schema: staging.schema().file_schema(),
             key: key.cloned().collect(),
         }
     }
@@ -81,19 +80,14 @@ impl<'a> Merge<'a> {
     /// and the sort of the merge then need not share the memory pool. Where memory is short the kept rows are staged
     /// for the same reason, so that the join is done before the sort begins.
     pub(super) async fn run(&self, work: &Work) -> Result<Outcome> {
-        let unordered = TableOptions {
-            sort: Vec::new(),
-            mode: PublishMode::Overwrite,
-            ..self.staging.options.clone()
-        };
         let mut arrived = work.arrived.clone();
         let unique = arrived.iter().all(|file| file.repeated_keys == Some(0));
         if !unique {
             let columns = self.schema.fields().iter();
             let columns: Vec<String> = columns.map(|field| field.name().clone()).collect();
             let rows = self.read(self.staged(&arrived)?, &self.schema)?;
-            let rows = winners(rows, &self.key, &self.staging.options, &columns)?;
-            arrived = self.write(rows, "winners", &unordered).await?;
+            let rows = winners(rows, &self.key, self.staging.options(), &columns)?;
+            arrived = self.write(rows, "winners").await?;
         }
         let keys = arrived.iter().map(|file| file.rows).sum();
         if work.published.is_empty() && unique {
@@ -110,7 +104,7 @@ impl<'a> Merge<'a> {
             if self.attempt == Attempt::Usual {
                 rows = Some(kept);
             } else {
-                staged.extend(self.write(kept, "kept", &unordered).await?);
+                staged.extend(self.write(kept, "kept").await?);
             }
         }
         if !staged.is_empty() {
@@ -140,33 +134,23 @@ impl<'a> Merge<'a> {
     }
 
     /// Stages rows that a later step reads.
-    async fn write(
-        &self,
-        rows: DataFrame,
-        folder: &str,
-        options: &TableOptions,
-    ) -> Result<Vec<StagedFile>> {
-        self.execute(rows, self.spec(folder, options)).await
+    async fn write(&self, rows: DataFrame, folder: &str) -> Result<Vec<StagedFile>> {
+        self.execute(rows, self.spec(folder).unordered()).await
     }
 
     /// Stages rows that are published next, under the name of the one file that they replace.
     async fn publishable(&self, rows: DataFrame, folder: &str) -> Result<Vec<StagedFile>> {
         let spec = self
-            .spec(folder, &self.staging.options)
+            .spec(folder)
             .readable(false)
-            .replacing(self.staging.base.as_ref(), PublishMode::Merge);
+            .replacing(self.staging.base());
         self.execute(rows, spec).await
     }
 
-    fn spec(&self, folder: &str, options: &TableOptions) -> WriteSpec {
-        WriteSpec::of_partition(
-            Arc::clone(&self.staging.store),
-            &self.staging.token,
-            &format!("{folder}{}", self.attempt.suffix()),
-            self.partition,
-            &self.staging.schema,
-            options,
-        )
+    fn spec(&self, folder: &str) -> WriteSpec {
+        let folder = format!("{folder}{}", self.attempt.suffix());
+        let staging = self.staging;
+        staging.spec_of_partition(&folder, self.partition, staging.options())
     }
 
     async fn execute(&self, rows: DataFrame, spec: WriteSpec) -> Result<Vec<StagedFile>> {
@@ -175,7 +159,7 @@ impl<'a> Merge<'a> {
     }
 
     fn published(&self, files: &[DataFile]) -> Result<Vec<Source>> {
-        let store = self.staging.store.as_ref();
+        let store = self.staging.store().as_ref();
         files
             .iter()
             .map(|file| Source::published(store, file))
@@ -183,7 +167,7 @@ impl<'a> Merge<'a> {
     }
 
     fn staged(&self, files: &[StagedFile]) -> Result<Vec<Source>> {
-        let store = self.staging.store.as_ref();
+        let store = self.staging.store().as_ref();
         files
             .iter()
             .map(|file| Source::staged(store, file))

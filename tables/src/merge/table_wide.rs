@@ -25,7 +25,6 @@ use super::winners::{are_unique, winners};
 use super::{Attempt, failed, is_exhausted, memory_given_back, with_hash_joins};
 use crate::error::Result;
 use crate::log::DataFile;
-use crate::options::{PublishMode, TableOptions};
 use crate::scan::{Files, PATH, Source};
 use crate::schema::TableSchema;
 use crate::staging::Staging;
@@ -63,7 +62,7 @@ pub(crate) async fn resolve(
         match resolving.run(&arrived, published).await {
             Ok(resolved) => return Ok(resolved),
             Err(error) if is_exhausted(&error) => {
-                warn!(table = staging.store.location(), %error, "looking for moved rows did not fit in memory");
+                warn!(table = staging.store().location(), %error, "looking for moved rows did not fit in memory");
                 last = Some(error);
                 memory_given_back(&resolving.ctx).await;
             }
@@ -98,7 +97,7 @@ impl TableWide<'_> {
         };
         let duplicates_dropped = rows(arrived).saturating_sub(rows(&winners));
         info!(
-            table = self.staging.store.location(),
+            table = self.staging.store().location(),
             moved = rows(&moved),
             duplicates_dropped,
             "looked for moved rows"
@@ -112,7 +111,8 @@ impl TableWide<'_> {
 
     /// The arrivals themselves if no key comes twice, else one row a key, written as the arrivals were.
     async fn winners(&self, arrived: &[StagedFile]) -> EngineResult<Vec<StagedFile>> {
-        let (key, schema) = (&self.staging.options.key, &self.staging.schema);
+        let options = self.staging.options();
+        let (key, schema) = (&options.key, self.staging.schema());
         if are_unique(self.staged(arrived)?, key).await? {
             return Ok(arrived.to_vec());
         }
@@ -122,9 +122,8 @@ impl TableWide<'_> {
             .iter()
             .map(|field| field.name().clone())
             .collect();
-        let rows = winners(self.staged(arrived)?, key, &self.staging.options, &columns)?;
-        self.write(rows, "winners", schema, &self.staging.options)
-            .await
+        let rows = winners(self.staged(arrived)?, key, options, &columns)?;
+        self.write(rows, "winners", self.staging.spec(schema)).await
     }
 
     async fn moved(
@@ -133,7 +132,7 @@ impl TableWide<'_> {
         published: &[&DataFile],
     ) -> EngineResult<Vec<StagedFile>> {
         const NEW_PATH: &str = "__spillway_new_partition";
-        let key = &self.staging.options.key;
+        let key = &self.staging.options().key;
         let renamed: Vec<String> = (0..key.len()).map(alias).collect();
         let aliases = key.iter().zip(&renamed);
         let mut columns: Vec<Expr> = aliases
@@ -145,12 +144,12 @@ impl TableWide<'_> {
         let schema = self.keys_schema();
         let names = schema.columns().fields().iter();
         let names: Vec<Expr> = names.map(|field| ident(field.name())).collect();
-        let store = self.staging.store.as_ref();
+        let store = self.staging.store().as_ref();
         let sources: EngineResult<Vec<Source>> = published
             .iter()
             .map(|file| Source::published(store, file))
             .collect();
-        let files = Files::of_table(sources?, &self.staging.schema)?;
+        let files = Files::of_table(sources?, self.staging.schema())?;
         let published = self
             .ctx
             .read_table(Arc::new(files))?
@@ -158,23 +157,20 @@ impl TableWide<'_> {
         let moved = join(arriving, &renamed, published, key, JoinType::Inner)?
             .filter(ident(NEW_PATH).not_eq(ident(PATH)))?
             .select(names)?;
-        let unordered = TableOptions {
-            sort: Vec::new(),
-            mode: PublishMode::Overwrite,
-            ..self.staging.options.clone()
-        };
-        self.write(moved, "moved", &schema, &unordered).await
+        self.write(moved, "moved", self.staging.spec(&schema).unordered())
+            .await
     }
 
     /// The columns of the key and those that name a partition.
     fn keys_schema(&self) -> TableSchema {
-        let schema = &self.staging.schema;
+        let schema = self.staging.schema();
         let columns: Vec<FieldRef> = schema
             .columns()
             .fields()
             .iter()
             .filter(|field| {
-                self.staging.options.key.contains(field.name()) || schema.is_partition(field.name())
+                self.staging.options().key.contains(field.name())
+                    || schema.is_partition(field.name())
             })
             .cloned()
             .collect();
@@ -182,12 +178,12 @@ impl TableWide<'_> {
     }
 
     fn staged(&self, files: &[StagedFile]) -> EngineResult<DataFrame> {
-        let store = self.staging.store.as_ref();
+        let store = self.staging.store().as_ref();
         let sources: EngineResult<Vec<Source>> = files
             .iter()
             .map(|file| Source::staged(store, file))
             .collect();
-        let files = Files::of_table(sources?, &self.staging.schema)?;
+        let files = Files::of_table(sources?, self.staging.schema())?;
         self.ctx.read_table(Arc::new(files))
     }
 
@@ -195,16 +191,9 @@ impl TableWide<'_> {
         &self,
         rows: DataFrame,
         folder: &str,
-        schema: &TableSchema,
-        options: &TableOptions,
+        spec: WriteSpec,
     ) -> EngineResult<Vec<StagedFile>> {
-        let spec = WriteSpec::new(
-            Arc::clone(&self.staging.store),
-            &self.staging.token,
-            schema,
-            options,
-        )
-        .into_folder(&format!("table-{folder}{}", self.attempt.suffix()));
+        let spec = spec.into_folder(&format!("table-{folder}{}", self.attempt.suffix()));
         let plan = write::plan(rows.create_physical_plan().await?, spec, None, None)?;
         execute(&self.ctx, plan).await
     }

@@ -8,8 +8,8 @@ use datafusion::prelude::SessionContext;
 use tokio::io::AsyncReadExt;
 use url::Url;
 
+use super::Staging;
 use crate::error::Result;
-use crate::staging::Staging;
 use crate::store::{StageTarget, StoreError};
 
 /// So much of a file is in memory at a time.

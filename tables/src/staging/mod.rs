@@ -1,5 +1,6 @@
 //! A run that writes into the staging area of a table: it holds the lease, makes the plan that writes, and ends by
-//! publishing or abandoning. Owns the life of a run; the writing is `write`, the decision `publish`.
+//! publishing or abandoning. Owns the life of a run; the writing is `write`, what becomes of
+//! published files is `commit`.
 
 mod inputs;
 mod publish;
@@ -13,14 +14,15 @@ use datafusion::common::{Column, DataFusionError};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
+use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::commit::CommitMode;
+use crate::commit::{Base, Change, CommitAction, CommitMode, Requirements};
 use crate::contract::Agreement;
 use crate::error::{Error, Result};
 use crate::lease::Lease;
-use crate::log::Commit;
-use crate::options::{PublishMode, TableOptions};
+use crate::log::{self, Commit, Intent};
+use crate::options::TableOptions;
 use crate::recorded::RecordedOptions;
 use crate::recover::{Recovery, clear, drop_attempt};
 use crate::schema::TableSchema;
@@ -29,7 +31,7 @@ use crate::transaction::Transaction;
 use crate::write::{self, Rows, Split, SplitKeys, StagedFile, WriteSpec};
 
 pub use inputs::Brought;
-pub use publish::{Change, CommitInfo, MergeCounts};
+pub use publish::CommitInfo;
 pub use remote::RemoteAttempt;
 
 /// A run between [`crate::Table::begin`] and [`Staging::publish`] or [`Staging::abandon`]. Readers see nothing of it.
@@ -37,30 +39,50 @@ pub use remote::RemoteAttempt;
 /// Dropping it gives the lease back and leaves the staged files to the next run, which drops them.
 #[derive(Debug)]
 pub struct Staging {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) lease: Lease,
-    pub(crate) run_id: String,
-    pub(crate) token: String,
-    pub(crate) options: TableOptions,
-    /// What the commit will be.
-    pub(crate) mode: CommitMode,
+    store: Arc<dyn Store>,
+    lease: Lease,
+    run_id: String,
+    token: String,
+    options: TableOptions,
+    /// What the commit will be, and what that asks for.
+    mode: CommitMode,
+    requirements: Requirements,
     /// What the commit will say about the table's options.
-    pub(crate) recorded: Option<RecordedOptions>,
-    pub(crate) schema: TableSchema,
-    pub(crate) agreed: Agreement,
-    pub(crate) base: Option<Commit>,
+    recorded: Option<RecordedOptions>,
+    agreed: Agreement,
+    base: Option<Commit>,
     /// The newest record when the run began; its own is the next.
-    pub(crate) base_number: u64,
+    base_number: u64,
     /// What the commit will say about who made it.
-    pub(crate) transaction: Option<Transaction>,
+    transaction: Option<Transaction>,
     /// What the run found when it began.
-    pub(crate) recovery: Recovery,
+    recovery: Recovery,
     /// Whether somebody reads the staged rows before they are published.
     readable: bool,
     /// The staging folder of the rows to be published.
-    pub(crate) rows: String,
+    rows: String,
     /// How the rows' partitions are split among streams, once they were sampled.
-    pub(crate) split: Option<(SplitKeys, Split)>,
+    split: Option<(SplitKeys, Split)>,
+}
+
+/// A table whose lease a run has, and which is at rest.
+#[derive(Debug)]
+pub(crate) struct AtRest {
+    pub(crate) lease: Lease,
+    pub(crate) recovery: Recovery,
+    pub(crate) base: Option<Commit>,
+    /// The number of the newest record, which is not the base's if there are only fences; 0 without one.
+    pub(crate) base_number: u64,
+}
+
+/// What a run is for.
+#[derive(Debug)]
+pub(crate) struct Purpose<'a> {
+    pub(crate) run_id: &'a str,
+    pub(crate) action: &'a dyn CommitAction,
+    pub(crate) options: TableOptions,
+    /// What the commit will say about who made it.
+    pub(crate) transaction: Option<Transaction>,
 }
 
 /// What executing the plan of [`Staging::write_plan`] staged.
@@ -85,35 +107,53 @@ impl Staged {
 }
 
 impl Staging {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one run, named at one place"
-    )]
+    /// Announces the run in the table's control folder: from now on there may be staged files of it.
+    pub(crate) async fn announce(
+        store: &Arc<dyn Store>,
+        table: &AtRest,
+        purpose: &Purpose<'_>,
+    ) -> Result<String> {
+        let token = token(purpose.run_id, table.lease.epoch());
+        let intent = Intent::new(
+            purpose.run_id,
+            &token,
+            table.lease.epoch(),
+            table.base_number,
+            purpose.action.mode(),
+        );
+        let key = log::intent_key(&token);
+        store.put(&key, log::to_json(&key, &intent)?).await?;
+        Ok(token)
+    }
+
+    /// The announced run `token`, which may stage files of the schema that was agreed on.
     pub(crate) fn new(
         store: Arc<dyn Store>,
-        lease: Lease,
-        run_id: String,
-        token: String,
-        options: TableOptions,
+        table: AtRest,
+        purpose: Purpose<'_>,
         agreed: Agreement,
-        base: Option<Commit>,
-        base_number: u64,
+        token: String,
     ) -> Self {
+        let requirements = purpose.action.requirements();
+        let recorded = match &table.base {
+            Some(base) if requirements.carries_options => base.options.clone(),
+            _ => Some(RecordedOptions::of(&purpose.options)),
+        };
         Self {
             store,
-            lease,
-            run_id,
+            lease: table.lease,
+            run_id: purpose.run_id.to_owned(),
             rows: write::rows_folder(&token, None),
             token,
-            mode: options.mode.into(),
-            recorded: Some(RecordedOptions::of(&options)),
-            options,
-            schema: agreed.schema.clone(),
+            options: purpose.options,
+            mode: purpose.action.mode(),
+            requirements,
+            recorded,
             agreed,
-            base,
-            base_number,
-            transaction: None,
-            recovery: Recovery::default(),
+            base: table.base,
+            base_number: table.base_number,
+            transaction: purpose.transaction,
+            recovery: table.recovery,
             readable: true,
             split: None,
         }
@@ -123,13 +163,29 @@ impl Staging {
     /// cannot be read, which saves it a copy of each file. A `merge` reads them itself and is not affected. To be said
     /// before [`Staging::write_plan`].
     pub fn rows_are_not_read(&mut self) {
-        self.readable = self.options.mode == PublishMode::Merge;
+        self.readable = self.requirements.key;
     }
 
     /// The schema that is written: the table's with what this run changes in it, or this run's own if the table is new
     /// or replaced with another.
     pub fn schema(&self) -> &TableSchema {
-        &self.schema
+        &self.agreed.schema
+    }
+
+    /// Whether published files hold a column in a narrower type than the schema that is written.
+    pub(crate) fn widens(&self) -> bool {
+        self.agreed.widened
+    }
+
+    /// How files are written. Of the publish mode in it only the order of the rows follows: what the commit will be is
+    /// the action's.
+    pub(crate) fn options(&self) -> &TableOptions {
+        &self.options
+    }
+
+    /// The storage of the table.
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
     }
 
     /// What was put in order before this run began: [`crate::Table::begin`] recovers first.
@@ -219,22 +275,44 @@ impl Staging {
     }
 
     fn split_keys(&self) -> Option<SplitKeys> {
-        SplitKeys::new(&self.schema, &self.options, &self.agreed.checked)
+        SplitKeys::new(self.schema(), &self.options, &self.agreed.checked)
     }
 
-    pub(crate) fn write_spec(&self) -> WriteSpec {
-        WriteSpec::new(
+    fn write_spec(&self) -> WriteSpec {
+        let spec = self
+            .spec(self.schema())
+            .discarding(&self.agreed.checked)
+            .readable(self.readable);
+        if self.requirements.replaces_files {
+            spec.replacing(self.base())
+        } else {
+            spec
+        }
+    }
+
+    /// What writes rows of all partitions into the run's staging area. `schema` is the table's or a part of it.
+    pub(crate) fn spec(&self, schema: &TableSchema) -> WriteSpec {
+        WriteSpec::new(Arc::clone(&self.store), &self.token, schema, &self.options)
+    }
+
+    /// What writes rows of one partition into `folder` of the run's staging area.
+    pub(crate) fn spec_of_partition(
+        &self,
+        folder: &str,
+        partition: &str,
+        options: &TableOptions,
+    ) -> WriteSpec {
+        WriteSpec::of_partition(
             Arc::clone(&self.store),
             &self.token,
-            &self.schema,
-            &self.options,
+            folder,
+            partition,
+            self.schema(),
+            options,
         )
-        .discarding(&self.agreed.checked)
-        .readable(self.readable)
-        .replacing(self.base.as_ref(), self.options.mode)
     }
 
-    pub(crate) fn write_error(&self, source: DataFusionError) -> Error {
+    fn write_error(&self, source: DataFusionError) -> Error {
         Error::Write {
             table: self.store.location().to_owned(),
             source,
@@ -251,13 +329,13 @@ impl Staging {
     }
 
     /// As [`Staging::staged`], of a folder of the staging area.
-    pub(crate) fn staged_in(&self, folder: &str, batches: &[RecordBatch]) -> Result<Staged> {
+    fn staged_in(&self, folder: &str, batches: &[RecordBatch]) -> Result<Staged> {
         let rows = write::read_rows(batches).map_err(|source| self.write_error(source))?;
         self.checked(folder, rows)
     }
 
     /// The files, of that folder of the staging area and each once.
-    pub(crate) fn checked(&self, folder: &str, rows: Rows) -> Result<Staged> {
+    fn checked(&self, folder: &str, rows: Rows) -> Result<Staged> {
         let folder = format!("{folder}/");
         let mut seen = HashMap::new();
         for file in &rows.files {
@@ -308,7 +386,15 @@ impl Staging {
     /// [`Error::Merge`] with the engine's error as its source.
     pub async fn prepare(&self, ctx: &SessionContext, staged: Staged) -> Result<Change> {
         self.open_to(ctx);
-        publish::prepare(self, ctx, staged).await
+        let (rows_staged, rows_discarded) = (staged.rows(), staged.rows_discarded);
+        let mut base = Base::new(self, ctx);
+        let action = self.options.mode.action();
+        let mut change = action.prepare(&mut base, staged.files).await?;
+        base.widen(&mut change).await?;
+        change.rows_staged = rows_staged;
+        change.rows_discarded = rows_discarded;
+        change.schema_changes.clone_from(&self.agreed.changes);
+        Ok(change)
     }
 
     /// Publishes the change, all or nothing, with the cursors in the same decision, and ends the run.
@@ -340,4 +426,11 @@ impl Staging {
         self.lease.release(self.store.as_ref()).await;
         Ok(dropped?)
     }
+}
+
+/// Names an attempt: in its staging area and in its files. No name is ever used twice: not by the same run in another
+/// epoch, and not by two runs that both believe to have the same epoch.
+fn token(run_id: &str, epoch: u64) -> String {
+    let digest = Sha256::digest(format!("{run_id}\n{epoch}\n{}", uuid::Uuid::new_v4()));
+    hex::encode(&digest[..6])
 }

@@ -12,9 +12,9 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 
+use super::{Staged, Staging};
 use crate::error::{Error, Result};
 use crate::log::DataFile;
-use crate::staging::{Staged, Staging};
 use crate::write::fence::Fence;
 use crate::write::parts::repeated;
 use crate::write::{self, rows_folder};

@@ -44,7 +44,7 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use crate::layout::PartitionColumns;
-use crate::options::{PublishMode, TableOptions};
+use crate::options::TableOptions;
 use crate::recorded::RecordedOptions;
 use crate::schema::{TableSchema, can_sort};
 
@@ -107,7 +107,7 @@ impl WriteSpec {
         options: &TableOptions,
     ) -> Self {
         let columns = schema.columns();
-        let watched: &[String] = if options.mode == PublishMode::Merge {
+        let watched: &[String] = if options.mode.requirements().key {
             &options.key
         } else {
             &[]
@@ -147,6 +147,13 @@ impl WriteSpec {
     /// The same, into another folder of the run's staging area: rows that are not published as they are.
     pub(crate) fn into_folder(mut self, folder: &str) -> Self {
         self.folder = format!("{}/{folder}", self.token);
+        self
+    }
+
+    /// The same in no order, and without a look at the key: rows that a later step reads.
+    pub(crate) fn unordered(mut self) -> Self {
+        self.order.clear();
+        self.watched_key.clear();
         self
     }
 
@@ -285,8 +292,8 @@ fn order(
     partition_by: &[String],
     options: &TableOptions,
 ) -> Vec<(usize, SortOptions)> {
-    let merge = options.mode == PublishMode::Merge;
-    if options.sort.is_empty() && !merge {
+    let by_key = options.mode.requirements().key;
+    if options.sort.is_empty() && !by_key {
         return Vec::new();
     }
     let declared = options.sort.iter().map(|key| {
@@ -302,7 +309,7 @@ fn order(
         descending: false,
         nulls_first: false,
     };
-    let key: &[String] = if merge { &options.key } else { &[] };
+    let key: &[String] = if by_key { &options.key } else { &[] };
     let names = partition_by
         .iter()
         .map(|name| (name, ascending))
@@ -313,7 +320,7 @@ fn order(
             schema
                 .fields()
                 .iter()
-                .filter(|_| !merge)
+                .filter(|_| !by_key)
                 .map(|field| (field.name(), ascending)),
         );
     let mut order: Vec<(usize, SortOptions)> = Vec::new();

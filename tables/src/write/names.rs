@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::WriteSpec;
 use crate::log::Commit;
-use crate::options::PublishMode;
 use crate::store::Store;
 
 impl WriteSpec {
@@ -18,10 +17,10 @@ impl WriteSpec {
 
     /// Lets the first file of a partition take the name of the only one published there, so that it replaces that file
     /// in one step, where the storage can.
-    pub(crate) fn replacing(mut self, base: Option<&Commit>, mode: PublishMode) -> Self {
+    pub(crate) fn replacing(mut self, base: Option<&Commit>) -> Self {
         let readable = self.readable;
         let in_place = |store: &Arc<dyn Store>| store.replaces_in_place(readable);
-        if mode == PublishMode::Append || !self.store.open().is_ok_and(in_place) {
+        if !self.store.open().is_ok_and(in_place) {
             return self;
         }
         let mut files: HashMap<&str, Option<&str>> = HashMap::new();
