@@ -7,6 +7,8 @@
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 
+use crate::write::format;
+
 /// The greatest number in a control file: what every reader of JSON keeps exactly. Sums of two do not overflow.
 pub(crate) const MAX_NUMBER: u64 = (1 << 53) - 1;
 /// The longest text that messages show, in bytes.
@@ -39,7 +41,8 @@ pub(crate) fn attempt_of_file(key: &str) -> Option<&str> {
     let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
     let (ordinal, token) = name
         .strip_prefix("part-")?
-        .strip_suffix(".parquet")?
+        .strip_suffix(format::of_tables().extension())?
+        .strip_suffix('.')?
         .split_once('-')?;
     let (token, suffix) = match token.split_once('-') {
         Some((token, suffix)) => (token, Some(suffix)),

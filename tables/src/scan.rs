@@ -1,4 +1,4 @@
-//! Exactly these Parquet files as a relation of the engine: never a listing, because other files may lie beside them.
+//! Exactly these files as a relation of the engine: never a listing, because other files may lie beside them.
 //! Columns that a file does not have are NULL, narrower types are widened; each row can carry its partition.
 
 use std::fmt;
@@ -10,8 +10,6 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ScalarValue, Statistics, internal_datafusion_err};
 use datafusion::datasource::TableType;
-use datafusion::datasource::file_format::FileFormat;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchema as ScanSchema;
@@ -26,7 +24,7 @@ use crate::layout;
 use crate::log::DataFile;
 use crate::schema::TableSchema;
 use crate::store::Store;
-use crate::write::StagedFile;
+use crate::write::{StagedFile, format};
 
 /// The column with the partition's path, in relations that carry it.
 pub(crate) const PATH: &str = "__spillway_partition";
@@ -162,7 +160,7 @@ impl TableProvider for Files {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let format = ParquetFormat::default();
+        let format = format::of_tables().reader();
         let streams = state.config().target_partitions();
         let rows = usize::try_from(self.rows).unwrap_or(usize::MAX);
         let statistics = Statistics::new_unknown(self.schema.table_schema())

@@ -1,5 +1,5 @@
-//! One partition's rows into Parquet files: encodes, cuts row groups and files. Owns everything that decides on the
-//! bytes but the writer properties; does not know where rows come from.
+//! One partition's rows into files: cuts chunks, row groups and files, and has them encoded. Owns everything that decides on
+//! the bytes but the format; does not know where rows come from.
 //!
 //! With [`PartitionWriter::write`] the bytes depend on the rows and their order alone. The encoder of the `parquet` crate
 //! looks at its page limits after every slice it is given, so it is given slices that are cut by row ordinals only, and
@@ -12,10 +12,9 @@ use bytes::Bytes;
 use datafusion::arrow::array::{Array, ArrayData, ArrayRef, RecordBatch, make_array};
 use datafusion::arrow::compute::concat_batches;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::file::properties::WriterProperties;
 use sha2::{Digest, Sha256};
 
+use super::format::FileEncoder;
 use super::{Ordinals, StagedFile, WriteSpec, bytes_of};
 use crate::error::Error;
 use crate::store::{StageTarget, StagedUpload, StoreError};
@@ -42,7 +41,7 @@ pub(super) struct PartitionWriter {
 }
 
 struct OpenFile {
-    writer: ArrowWriter<Vec<u8>>,
+    encoder: Box<dyn FileEncoder>,
     upload: Box<dyn StagedUpload>,
     hash: Sha256,
     bytes: u64,
@@ -73,7 +72,7 @@ impl PartitionWriter {
             parts: VecDeque::new(),
             part_rows: 0,
             part_bytes: 0,
-            expected_rows: spec.encode.row_group_rows,
+            expected_rows: spec.limits.row_group_rows,
             file: None,
             finished: Vec::new(),
         }
@@ -85,7 +84,7 @@ impl PartitionWriter {
 
     /// Tells how many rows a row group will have, if not as many as the table's options allow.
     pub(super) fn expect_rows(&mut self, rows: usize) {
-        self.expected_rows = rows.min(self.spec.encode.row_group_rows);
+        self.expected_rows = rows.min(self.spec.limits.row_group_rows);
     }
 
     /// Takes rows of the file's schema, in order.
@@ -147,17 +146,14 @@ impl PartitionWriter {
     /// Bytes of the row group being encoded: what [`Self::end_row_group`] gives back.
     pub(super) fn encoding(&self) -> usize {
         match &self.file {
-            Some(file) if file.group_rows > 0 => {
-                let columns = self.spec.file_schema.fields().len();
-                file.writer.memory_size() + columns * self.spec.encode.codec_bytes
-            }
+            Some(file) if file.group_rows > 0 => file.encoder.memory(),
             _ => 0,
         }
     }
 
     fn next_chunk_rows(&self) -> usize {
         let in_group = self.file.as_ref().map_or(0, |file| file.group_rows);
-        CHUNK_ROWS.min(self.spec.encode.row_group_rows - in_group)
+        CHUNK_ROWS.min(self.spec.limits.row_group_rows - in_group)
     }
 
     /// The first `rows` waiting rows as one batch.
@@ -192,23 +188,26 @@ impl PartitionWriter {
         let file = match &mut self.file {
             Some(file) => file,
             none => {
-                let properties = self.spec.encode.properties(chunk, self.expected_rows)?;
+                let schema = &self.spec.file_schema;
+                let encoder = self
+                    .spec
+                    .encoding
+                    .begin(schema, chunk, self.expected_rows)?;
                 let place = (self.partition.as_str(), self.range);
-                let file = OpenFile::create(&self.spec, place, &self.ordinals, properties).await?;
+                let file = OpenFile::create(&self.spec, place, &self.ordinals, encoder).await?;
                 none.insert(file)
             }
         };
-        file.writer.write(chunk)?;
+        file.encoder.write(chunk)?;
         file.rows += chunk.num_rows() as u64;
         file.group_rows += chunk.num_rows();
-        let options = &self.spec.encode;
-        if file.group_rows >= options.row_group_rows
-            || file.writer.in_progress_size() >= options.row_group_bytes
+        let limits = &self.spec.limits;
+        if file.group_rows >= limits.row_group_rows
+            || file.encoder.group_bytes() >= limits.row_group_bytes
         {
             file.end_row_group().await?;
         }
-        let size = file.writer.bytes_written() + file.writer.in_progress_size();
-        if size as u64 >= options.target_file_bytes {
+        if file.encoder.file_bytes() as u64 >= limits.target_file_bytes {
             self.end_file().await?;
         }
         Ok(())
@@ -227,7 +226,7 @@ impl OpenFile {
         spec: &WriteSpec,
         (partition, range): (&str, u32),
         ordinals: &Ordinals,
-        properties: WriterProperties,
+        encoder: Box<dyn FileEncoder>,
     ) -> Result<Self> {
         let ordinal = ordinals.next(partition, range);
         let name = spec.file_name(partition, (range, ordinal), ordinals.suffix());
@@ -240,14 +239,12 @@ impl OpenFile {
             staged: format!("{}/{published}", spec.folder),
             published,
             readable: spec.readable,
-            expected_bytes: spec.encode.target_file_bytes,
+            expected_bytes: spec.limits.target_file_bytes,
         };
         let store = spec.store.open()?;
         let upload = store.stage(&target).await.map_err(external)?;
-        let writer =
-            ArrowWriter::try_new(Vec::new(), Arc::clone(&spec.file_schema), Some(properties))?;
         Ok(Self {
-            writer,
+            encoder,
             upload,
             hash: Sha256::new(),
             bytes: 0,
@@ -260,14 +257,14 @@ impl OpenFile {
     }
 
     async fn end_row_group(&mut self) -> Result<()> {
-        self.writer.flush()?;
+        self.encoder.end_group()?;
         self.group_rows = 0;
         let encoded = self.take_encoded()?;
         self.upload.write(encoded).await.map_err(external)
     }
 
     async fn finish(mut self, partition: &str) -> Result<StagedFile> {
-        self.writer.finish()?;
+        self.encoder.finish()?;
         let rest = self.take_encoded()?;
         let upload = self.upload.finish(rest).await.map_err(external)?;
         Ok(StagedFile {
@@ -286,9 +283,7 @@ impl OpenFile {
 
     /// The encoded bytes since the last call, hashed on their way to the storage.
     fn take_encoded(&mut self) -> Result<Bytes> {
-        self.writer.sync()?;
-        // The crate warns of writing to the inner buffer; emptying it leaves its own count of bytes as it is.
-        let encoded = std::mem::take(self.writer.inner_mut());
+        let encoded = self.encoder.take_encoded()?;
         self.hash.update(&encoded);
         self.bytes += encoded.len() as u64;
         Ok(encoded.into())

@@ -1,5 +1,5 @@
-//! Writing the rows of a run into staged Parquet files. Owns the plan that writes, its operator and the encoder; does
-//! not know what is published or how it is decided.
+//! Writing the rows of a run into staged files. Owns the plan that writes, its operator, the encoder and the formats of
+//! files; does not know what is published or how it is decided.
 //!
 //! | strategy | when | open files | bytes |
 //! |---|---|---|---|
@@ -17,12 +17,12 @@ mod discard;
 mod encoder;
 mod exec;
 pub(crate) mod fence;
+pub(crate) mod format;
 mod gathered;
 mod names;
 pub(crate) mod parts;
 mod place;
 mod places;
-mod properties;
 mod rows;
 mod shared;
 mod sorted;
@@ -54,8 +54,8 @@ pub(crate) use rows::{Rows, read_rows};
 pub(crate) use split::{Split, SplitKeys};
 pub use wire::{decode_operator, encode_operator};
 
+use format::FileEncoding;
 use place::StorePlace;
-use properties::EncodeOptions;
 
 /// The staging folder of the rows that a run writes: in this process, or in others by one of several tries.
 pub(crate) fn rows_folder(token: &str, attempt: Option<u32>) -> String {
@@ -63,6 +63,14 @@ pub(crate) fn rows_folder(token: &str, attempt: Option<u32>) -> String {
         None => format!("{token}/rows"),
         Some(number) => format!("{token}/rows-{number}"),
     }
+}
+
+/// Where row groups and files are cut.
+#[derive(Debug)]
+struct Limits {
+    row_group_rows: usize,
+    row_group_bytes: usize,
+    target_file_bytes: u64,
 }
 
 /// What the operator writes, and where.
@@ -95,7 +103,8 @@ pub(crate) struct WriteSpec {
     /// What [`wire`] needs to make the same specification elsewhere.
     table_schema: TableSchema,
     recorded: RecordedOptions,
-    encode: EncodeOptions,
+    limits: Limits,
+    encoding: Box<dyn FileEncoding>,
 }
 
 impl WriteSpec {
@@ -208,7 +217,12 @@ impl WriteSpec {
             split: false,
             table_schema: schema.clone(),
             recorded: RecordedOptions::of(options),
-            encode: EncodeOptions::new(options),
+            limits: Limits {
+                row_group_rows: options.row_group_rows,
+                row_group_bytes: options.row_group_bytes,
+                target_file_bytes: options.target_file_bytes,
+            },
+            encoding: format::of_tables().encoding(options),
         }
     }
 

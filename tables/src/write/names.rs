@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::WriteSpec;
+use super::{WriteSpec, format};
 use crate::log::Commit;
 use crate::store::Store;
 
@@ -54,7 +54,10 @@ impl WriteSpec {
         };
         match self.replaced_names.get(partition) {
             Some(name) if (range, ordinal) == (0, 0) => name.clone(),
-            _ => format!("part-{number}-{}{suffix}.parquet", self.token),
+            _ => {
+                let extension = format::of_tables().extension();
+                format!("part-{number}-{}{suffix}.{extension}", self.token)
+            }
         }
     }
 }

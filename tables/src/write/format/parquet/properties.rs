@@ -29,17 +29,14 @@ const MOST_VALUES: usize = 16_384;
 
 /// The part of the options that decides on the bytes.
 #[derive(Debug)]
-pub(super) struct EncodeOptions {
-    pub(super) row_group_rows: usize,
-    pub(super) row_group_bytes: usize,
-    pub(super) target_file_bytes: u64,
+pub(super) struct ParquetEncoding {
     dictionary: Dictionary,
     builder: WriterPropertiesBuilder,
-    /// What an encoder of one column holds beside what it reports: the tables of its codec.
-    pub(super) codec_bytes: usize,
+    /// The tables of a column's codec.
+    codec_bytes: usize,
 }
 
-impl EncodeOptions {
+impl ParquetEncoding {
     /// `options` have been validated.
     pub(super) fn new(options: &TableOptions) -> Self {
         let compression = options
@@ -80,9 +77,6 @@ impl EncodeOptions {
                 .set_column_bloom_filter_max_ndv(path(column), most);
         }
         Self {
-            row_group_rows: options.row_group_rows,
-            row_group_bytes: options.row_group_bytes,
-            target_file_bytes: options.target_file_bytes,
             dictionary: options.dictionary.clone(),
             builder,
             codec_bytes: match compression {
@@ -92,6 +86,11 @@ impl EncodeOptions {
                 _ => 34 << 10,
             },
         }
+    }
+
+    /// What an encoder of one column holds beside what it reports.
+    pub(super) fn codec_bytes(&self) -> usize {
+        self.codec_bytes
     }
 
     /// The properties of a file that begins with these rows and will have about so many in a row group.
@@ -177,7 +176,7 @@ mod tests {
             ),
         ])
         .unwrap();
-        let properties = EncodeOptions::new(options)
+        let properties = ParquetEncoding::new(options)
             .properties(&batch, 65_536)
             .unwrap();
         ["few", "some", "runs", "text", "null"]
@@ -190,7 +189,7 @@ mod tests {
         let values = (0..8192_i64).map(|n| n * n * 7919 / 13 % 4001);
         let values: ArrayRef = Arc::new(values.collect::<Int64Array>());
         let batch = RecordBatch::try_from_iter([("some", values)]).unwrap();
-        let options = EncodeOptions::new(&TableOptions::default());
+        let options = ParquetEncoding::new(&TableOptions::default());
         for (rows, expected) in [(4_000, false), (40_000, true)] {
             let properties = options.properties(&batch, rows).unwrap();
             assert_eq!(properties.dictionary_enabled(&path("some")), expected);
