@@ -335,6 +335,16 @@ pub enum Error {
         /// The table's location.
         table: String,
     },
+    /// A listener cannot be told of the commits of a table.
+    #[error("listener {name:?} cannot hear of the commits of table {table}: {reason}")]
+    Listener {
+        /// The table's location.
+        table: String,
+        /// The listener's name.
+        name: String,
+        /// Why not.
+        reason: &'static str,
+    },
     /// The storage failed.
     #[error(transparent)]
     Store(#[from] StoreError),

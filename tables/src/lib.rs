@@ -30,6 +30,7 @@ mod history;
 pub mod layout;
 mod lease;
 mod leftovers;
+mod listeners;
 mod log;
 mod maintenance;
 mod merge;
@@ -58,6 +59,7 @@ pub use error::{Error, Result};
 pub use history::CommitSummary;
 pub use lease::LeaseHolder;
 pub use leftovers::{LeftRun, Leftovers};
+pub use listeners::{CommitListener, ListenerError};
 pub use log::{Commit, DataFile, Interval, Totals};
 pub use maintenance::PartitionFilter;
 pub use options::{

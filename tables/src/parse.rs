@@ -30,6 +30,12 @@ pub(crate) fn is_attempt(name: &str) -> bool {
     is_hex(name, TOKEN_DIGITS)
 }
 
+/// Whether `name` may be that of a listener, which is part of a file's name.
+pub(crate) fn is_listener(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=64).contains(&name.len()) && name.bytes().all(plain)
+}
+
 /// The attempt that an intent's file name tells; `None` for a file that is not ours.
 pub(crate) fn attempt_of_intent(name: &str) -> Option<&str> {
     name.strip_suffix(".json").filter(|name| is_attempt(name))

@@ -12,7 +12,8 @@ use crate::commit::Requirements;
 use crate::contract::{Agreement, Contract, agree};
 use crate::error::{Error, Result};
 use crate::lease::Lease;
-use crate::log::{self, Commit};
+use crate::listeners::{CommitListener, Listeners};
+use crate::log::{self, Commit, Newest};
 use crate::options::TableOptions;
 use crate::recover::{Recovery, recover};
 use crate::schema::TableSchema;
@@ -25,6 +26,7 @@ use crate::transaction::{self, Claim, Committed};
 #[derive(Debug, Clone)]
 pub struct Table {
     pub(crate) store: Arc<dyn Store>,
+    listeners: Listeners,
 }
 
 impl Table {
@@ -83,7 +85,27 @@ impl Table {
 
     /// The table on a storage of the caller's, for storages that [`Table::at`] does not know.
     pub fn with_store(store: Arc<dyn Store>) -> Self {
-        Self { store }
+        Self {
+            store,
+            listeners: Listeners::default(),
+        }
+    }
+
+    /// The same table, whose commits `listener` hears of: those of runs that begin with this value, and whatever it has not
+    /// heard when a run begins with it or it is recovered.
+    ///
+    /// # Errors
+    /// [`Error::Listener`] if its name cannot be that of a file, or another listener of the table has it.
+    pub fn with_listener(mut self, listener: Arc<dyn CommitListener>) -> Result<Self> {
+        let name = listener.name().to_owned();
+        self.listeners
+            .add(listener)
+            .map_err(|reason| Error::Listener {
+                table: self.location().to_owned(),
+                name,
+                reason,
+            })?;
+        Ok(self)
     }
 
     /// The location, for messages.
@@ -119,6 +141,9 @@ impl Table {
         self.store.prepare().await?;
         let (lease, newest) = Lease::acquire(self.store.as_ref(), "recovery").await?;
         let recovered = recover(&self.store, &lease, newest).await;
+        if let Ok((_, newest)) = &recovered {
+            self.tell(*newest).await;
+        }
         lease.release(self.store.as_ref()).await;
         Ok(recovered?.0)
     }
@@ -214,6 +239,7 @@ impl Table {
         let (lease, newest) = Lease::acquire(store.as_ref(), purpose.run_id).await?;
         let opened = async {
             let (recovery, newest) = recover(store, &lease, newest).await?;
+            self.tell(newest).await;
             let base = match newest {
                 Some(newest) => log::read_state(store.as_ref(), newest.number).await?,
                 None => None,
@@ -258,11 +284,18 @@ impl Table {
         info!(table = self.location(), run_id, epoch, base = opened.base_number, %mode, "began to stage");
         Ok(Staging::new(
             Arc::clone(store),
+            self.listeners.clone(),
             opened,
             purpose,
             agreed,
             token,
         ))
+    }
+
+    /// Tells listeners what they have not heard, up to the newest record, which has been carried out.
+    async fn tell(&self, newest: Option<Newest>) {
+        let newest = newest.map_or(0, |newest| newest.number);
+        self.listeners.tell(self.store.as_ref(), newest).await;
     }
 
     /// The schema that the run writes: the table's, as far as the contract of the run lets it change.

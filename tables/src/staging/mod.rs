@@ -21,6 +21,7 @@ use crate::commit::{Base, Change, CommitAction, CommitMode, Requirements};
 use crate::contract::Agreement;
 use crate::error::{Error, Result};
 use crate::lease::Lease;
+use crate::listeners::Listeners;
 use crate::log::{self, Commit, Intent};
 use crate::options::TableOptions;
 use crate::recorded::RecordedOptions;
@@ -40,6 +41,7 @@ pub use remote::RemoteAttempt;
 #[derive(Debug)]
 pub struct Staging {
     store: Arc<dyn Store>,
+    listeners: Listeners,
     lease: Lease,
     run_id: String,
     token: String,
@@ -129,6 +131,7 @@ impl Staging {
     /// The announced run `token`, which may stage files of the schema that was agreed on.
     pub(crate) fn new(
         store: Arc<dyn Store>,
+        listeners: Listeners,
         table: AtRest,
         purpose: Purpose<'_>,
         agreed: Agreement,
@@ -141,6 +144,7 @@ impl Staging {
         };
         Self {
             store,
+            listeners,
             lease: table.lease,
             run_id: purpose.run_id.to_owned(),
             rows: write::rows_folder(&token, None),
@@ -411,7 +415,14 @@ impl Staging {
         match &mut published {
             Err(error) if error.leaves_commit() => {}
             Err(_) => drop(clear(self.store.as_ref(), &self.token).await),
-            Ok(commit) => commit.uncleared = clear(self.store.as_ref(), &self.token).await,
+            Ok(commit) => {
+                commit.uncleared = clear(self.store.as_ref(), &self.token).await;
+                if commit.number > self.base_number {
+                    self.listeners
+                        .tell(self.store.as_ref(), commit.number)
+                        .await;
+                }
+            }
         }
         self.lease.release(self.store.as_ref()).await;
         published

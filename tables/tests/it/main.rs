@@ -16,6 +16,7 @@ mod faulty;
 mod fuzz;
 mod interleavings;
 mod lake;
+mod listeners;
 mod looking;
 mod merge;
 mod modes;
