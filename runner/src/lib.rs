@@ -13,7 +13,9 @@
 //! [`prepare`](self::prepare()), [`claim`], [`sources`], [`extract`], [`decide`], [`outputs`], [`remote`]. Nothing is visible to a reader of an
 //! output before `commit`; whatever stops a run before leaves its landed records for the next attempt.
 
+pub mod cancel;
 pub mod claim;
+pub mod cleanup;
 pub mod compute;
 pub mod context;
 pub mod decide;
@@ -25,10 +27,12 @@ pub mod landing;
 pub mod memory;
 pub mod outputs;
 pub mod prepare;
+pub mod preview;
 pub mod quantity;
 pub mod redact;
 pub mod remote;
 pub mod sample;
+pub mod scratch;
 pub mod settings;
 pub mod share;
 pub mod sources;

@@ -1,12 +1,9 @@
 //! `pipelines clean`: removes what dead runs left behind.
 //!
 //! Of a table: staged files and announcements of runs that ended before they decided, and a commit that was decided and
-//! not finished, which is carried out. Of the state folder: work folders that no run can go on with, and folders for
-//! spilling whose command is gone. Owns what counts as a leftover of the state folder; a table's are `tables`'.
+//! not finished, which is carried out; what these are is `tables`' to say. Of the state folder: what `runner` finds. Owns
+//! how it is told.
 
-use std::path::{Path, PathBuf};
-
-use chrono::Utc;
 use serde_json::{Value, json};
 use tables::{Leftovers, Recovery, Table};
 
@@ -14,10 +11,9 @@ use super::Session;
 use super::exit::ExitStatus;
 use super::printer::Output;
 use super::report;
-use super::tables::leftovers;
+use runner::cleanup::{Cleanup, Folder};
 use runner::error::RunError;
 use runner::quantity::{bytes, count};
-use runner::store::{Owner, Processes, RunId, RunState, RunStore, SqliteRunStore, StoreError};
 
 /// What to clean.
 #[derive(Debug, clap::Args)]
@@ -125,33 +121,14 @@ fn tell_table(session: &Session, table: &Table, found: &Leftovers, done: Option<
     }
 }
 
-/// A folder of the state folder that nobody needs, or one that somebody does.
-struct Folder {
-    path: PathBuf,
-    bytes: u64,
-    /// Why it may go, or must stay.
-    reason: &'static str,
-}
-
 async fn state_folder(session: &Session, dry_run: bool) -> Result<ExitStatus, RunError> {
     let state_dir = session.state_dir();
-    let (mut go, stay) = work_folders(&state_dir).await?;
-    // Held until the end: their locks keep other commands away.
-    let spilled = leftovers(&state_dir)?;
-    go.extend(spilled.iter().map(|leftover| Folder {
-        bytes: size_of(&leftover.folder),
-        path: leftover.folder.clone(),
-        reason: "spill files of a command that is gone",
-    }));
+    // Its locks keep other commands away until the end.
+    let cleanup = Cleanup::find(&state_dir).await?;
     if !dry_run {
-        for folder in &go {
-            std::fs::remove_dir_all(&folder.path).map_err(|source| RunError::Io {
-                action: "remove",
-                path: folder.path.clone(),
-                source,
-            })?;
-        }
+        cleanup.remove()?;
     }
+    let Cleanup { go, stay, .. } = &cleanup;
     if session.global.output == Output::Json {
         let listed = |folders: &[Folder]| -> Vec<Value> {
             let one = |folder: &Folder| json!({ "path": folder.path, "bytes": folder.bytes, "reason": folder.reason });
@@ -160,8 +137,8 @@ async fn state_folder(session: &Session, dry_run: bool) -> Result<ExitStatus, Ru
         let document = json!({
             "state_dir": state_dir,
             "dry_run": dry_run,
-            (if dry_run { "would_remove" } else { "removed" }): listed(&go),
-            "kept": listed(&stay),
+            (if dry_run { "would_remove" } else { "removed" }): listed(go),
+            "kept": listed(stay),
         });
         report::json(session.printer, &document)?;
         return Ok(ExitStatus::Success);
@@ -192,92 +169,4 @@ async fn state_folder(session: &Session, dry_run: bool) -> Result<ExitStatus, Ru
         bytes(size)
     ));
     Ok(ExitStatus::Success)
-}
-
-/// Work folders of runs: those that no run can go on with, and the others.
-async fn work_folders(state_dir: &Path) -> Result<(Vec<Folder>, Vec<Folder>), RunError> {
-    let folder = state_dir.join("runs");
-    let failed = |source| RunError::Io {
-        action: "list",
-        path: folder.clone(),
-        source,
-    };
-    let entries = match std::fs::read_dir(&folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok((Vec::new(), Vec::new()));
-        }
-        entries => entries.map_err(failed)?,
-    };
-    let store = SqliteRunStore::open_existing(&state_dir.join("state.db")).await?;
-    let processes = Processes::of_this_machine()?;
-    let (mut go, mut stay) = (Vec::new(), Vec::new());
-    let mut paths = Vec::new();
-    for entry in entries {
-        paths.push(entry.map_err(failed)?.path());
-    }
-    paths.sort_unstable();
-    for path in paths {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let Some(id) = name.and_then(|name| name.parse::<RunId>().ok()) else {
-            continue;
-        };
-        let (needed, reason) = match &store {
-            Some(store) => needed(store, id, &processes).await?,
-            None => (false, UNKNOWN),
-        };
-        let folder = Folder {
-            bytes: size_of(&path),
-            path,
-            reason,
-        };
-        if needed { &mut stay } else { &mut go }.push(folder);
-    }
-    if let Some(store) = store {
-        // Else the process may end before the database's own files are gone, and looking would leave a trace.
-        store.close().await;
-    }
-    Ok((go, stay))
-}
-
-const UNKNOWN: &str = "the run store does not know its run";
-
-/// Whether a run goes on from its work folder, or can.
-async fn needed(
-    store: &SqliteRunStore,
-    id: RunId,
-    processes: &Processes,
-) -> Result<(bool, &'static str), RunError> {
-    let run = match store.run(&id.to_string()).await {
-        Err(StoreError::NotFound { .. }) => return Ok((false, UNKNOWN)),
-        run => run?,
-    };
-    let now = Utc::now();
-    let state = run.observed_state(&|owner: &Owner| processes.is_alive(owner, now));
-    if state == RunState::Running {
-        return Ok((true, "its run is at work"));
-    }
-    if !state.is_resumable() {
-        return Ok((false, "its run has published"));
-    }
-    let resumable = store.find_resumable(&run.identity).await?;
-    Ok(match resumable {
-        Some(newest) if newest.id == id => (true, "the same request goes on from it"),
-        _ => (false, "a newer run of the same request took its place"),
-    })
-}
-
-/// Bytes of all files below; what cannot be looked at counts nothing.
-fn size_of(folder: &Path) -> u64 {
-    let mut bytes = 0;
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            match entry.metadata() {
-                Ok(metadata) if metadata.is_dir() => folders.push(entry.path()),
-                Ok(metadata) => bytes += metadata.len(),
-                Err(_) => {}
-            }
-        }
-    }
-    bytes
 }

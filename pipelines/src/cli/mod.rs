@@ -25,8 +25,10 @@ use std::path::PathBuf;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use language::search::SearchPath;
-use runner::Pipeline;
+use runner::memory::ProcessMemory;
+use runner::{Pipeline, Runner, Services};
 
+use self::ceiling::EndOfProcess;
 use self::exit::ExitStatus;
 use self::logging::LogFormat;
 use self::printer::{Output, Printer};
@@ -109,6 +111,15 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// What runs the one pipeline of this command.
+    fn runner(&self) -> Runner {
+        Runner::new(Services {
+            state_dir: self.state_dir(),
+            environment: self.environment.clone(),
+            memory: ProcessMemory::of_command(EndOfProcess(self.printer)),
+        })
+    }
+
     /// Where definitions are looked for.
     fn search_path(&self) -> SearchPath {
         let mut directories = self.definitions();

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::Session;
-use super::ceiling::EndOfProcess;
 use super::exit::ExitStatus;
 use super::flags::RunFlags;
 use super::printer::Output;
@@ -12,9 +11,8 @@ use crate::signals;
 use crate::terminal::{ProgressMode, Terminal};
 use runner::claim::Resume;
 use runner::error::RunError;
-use runner::memory::ProcessMemory;
 use runner::stop::Stop;
-use runner::{Request, Runner, Selection, Services};
+use runner::{Request, Selection};
 
 /// Which pipeline, with which values.
 #[derive(Debug, Clone, clap::Args)]
@@ -99,14 +97,10 @@ pub(super) async fn run(
         resume,
         keep_landing: arguments.keep_landing,
     };
-    let runner = Runner::new(Services {
-        state_dir: session.state_dir(),
-        environment: session.environment.clone(),
-        memory: ProcessMemory::of_command(EndOfProcess(session.printer)),
-    });
     let stop = Stop::default();
     signals::listen(&stop, session.printer)?;
     let terminal = Terminal::new(arguments.progress, session.printer, &session.environment);
+    let runner = session.runner();
     let report = runner.run(&request, Arc::new(terminal), &stop).await?;
     match session.global.output {
         Output::Json => report::json(session.printer, &report.document)

@@ -9,7 +9,7 @@ use super::report;
 use runner::error::RunError;
 use runner::quantity::{bytes, count, thousands};
 use runner::store::{
-    Owner, Processes, Run, RunDocument, RunFilter, RunState, RunStore, SqliteRunStore, StoreError,
+    Owner, Processes, Run, RunDocument, RunFilter, RunReader, RunState, SqliteRunStore, StoreError,
 };
 
 /// Which runs to list, or which one to show.

@@ -5,7 +5,6 @@
 
 mod change;
 mod look;
-mod scratch;
 
 use std::num::NonZeroU64;
 
@@ -17,8 +16,6 @@ use tables::{DateUnit, PartitionFilter, Retention, Table};
 use super::Session;
 use super::exit::ExitStatus;
 use runner::error::RunError;
-
-pub(super) use scratch::leftovers;
 
 /// What to do with which table.
 #[derive(Debug, clap::Args)]

@@ -19,9 +19,9 @@
 //!
 //! - A verb that returned `Ok` is durable: it survives the loss of the process and of power.
 //! - A verb is all or nothing. A caller that is cancelled while it waits for one cannot know which; it
-//!   asks again, and [`RunStore::append_chunks`], [`RunStore::add_quarantined`],
-//!   [`RunStore::record_output`], [`RunStore::start_stage`], [`RunStore::finish_stage`] and
-//!   [`RunStore::finish_run`] may be repeated with the same arguments.
+//!   asks again, and [`RunWriter::append_chunks`], [`RunWriter::add_quarantined`],
+//!   [`RunWriter::record_output`], [`RunWriter::start_stage`], [`RunWriter::finish_stage`] and
+//!   [`RunWriter::finish_run`] may be repeated with the same arguments.
 //! - Every verb that writes for a run names the [`RunAttempt`] it writes for, and is refused once
 //!   another process adopted the run or the run is finished.
 //! - Times keep microseconds.
@@ -57,55 +57,77 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures::stream::{self, BoxStream, StreamExt};
 
-/// Where runs are recorded. See the [module](self) for what every implementation promises.
+/// What is known of runs. See the [module](self) for what every implementation promises.
 ///
-/// All verbs may fail with [`StoreError::Busy`], [`StoreError::DiskFull`], [`StoreError::Io`],
+/// All verbs of the store's traits may fail with [`StoreError::Busy`], [`StoreError::DiskFull`], [`StoreError::Io`],
 /// [`StoreError::Corrupt`] and [`StoreError::Query`]; only further errors are named at each.
 #[async_trait]
-pub trait RunStore: std::fmt::Debug + Send + Sync {
-    /// Records a new run as running, attempt 1. Decided in one transaction, so that of any number of
-    /// processes asking at once one wins. Running runs of the same pipeline whose owner is not alive
-    /// become [`RunState::Interrupted`] on the way.
+pub trait RunReader: std::fmt::Debug + Send + Sync {
+    /// The run whose id begins with `prefix`, upper or lower case, with or without hyphens.
     ///
     /// # Errors
-    /// [`StoreError::AlreadyRunning`] when a run of this pipeline has a live owner; nothing is changed.
-    async fn create_run(
-        &self,
-        new: &NewRun,
-        owner_alive: &OwnerAlive<'_>,
-    ) -> Result<Run, StoreError>;
+    /// [`StoreError::NotFound`] with near ids, [`StoreError::Ambiguous`].
+    async fn run(&self, prefix: &str) -> Result<Run, StoreError>;
 
-    /// Takes an unfinished run over: the claim's owner, its settings, attempt + 1, running again. The
-    /// attempt named is the one that the caller saw, so that of several adopters one wins. How the
-    /// attempt before ended is kept as a warning.
+    /// Runs, newest first.
     ///
     /// # Errors
-    /// [`StoreError::AlreadyRunning`] when this or another run of the pipeline has a live owner,
-    /// [`StoreError::Superseded`] when someone adopted it first, [`StoreError::NotResumable`] when it
-    /// has published, [`StoreError::NotFound`].
-    async fn adopt_run(
-        &self,
-        seen: RunAttempt,
-        claim: &Claim,
-        owner_alive: &OwnerAlive<'_>,
-    ) -> Result<Run, StoreError>;
+    /// None of its own.
+    async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, StoreError>;
 
+    /// The run with which "the same run asked for again" goes on: the most recent one of this identity
+    /// if it has not published. It may still have a live owner; [`RunStore::adopt_run`] decides that.
+    ///
+    /// # Errors
+    /// None of its own.
+    async fn find_resumable(&self, identity: &RunIdentity) -> Result<Option<Run>, StoreError>;
+
+    /// Up to `limit` ledger entries of a source with sequence numbers greater than `after`, in order.
+    /// [`read_ledger`] reads all of them page by page.
+    ///
+    /// # Errors
+    /// None of its own; an unknown run or source has no entries.
+    async fn chunks(
+        &self,
+        run: RunId,
+        source: &str,
+        after: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Chunk>, StoreError>;
+
+    /// Quarantined items in the order of their arrival, and how many there are in all.
+    ///
+    /// # Errors
+    /// None of its own.
+    async fn quarantined(
+        &self,
+        run: RunId,
+        offset: u64,
+        limit: u32,
+    ) -> Result<QuarantineSummary, StoreError>;
+
+    /// The stages of every attempt of a run, in the order in which they began.
+    ///
+    /// # Errors
+    /// None of its own; an unknown run has none.
+    async fn stages(&self, run: RunId) -> Result<Vec<Stage>, StoreError>;
+
+    /// Everything that is known of a run as one document, read in one snapshot.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    async fn document(&self, run: RunId) -> Result<RunDocument, StoreError>;
+}
+
+/// What the process that works on a run records of it. Every verb names the attempt, and is refused once another process
+/// adopted the run or the run is finished.
+#[async_trait]
+pub trait RunWriter: std::fmt::Debug + Send + Sync {
     /// Says that the owner is alive, at least every [`HEARTBEAT_INTERVAL`].
     ///
     /// # Errors
     /// [`StoreError::Superseded`] or [`StoreError::NotRunning`]: this process lost the run and stops.
     async fn heartbeat(&self, attempt: RunAttempt, at: DateTime<Utc>) -> Result<(), StoreError>;
-
-    /// Asks the process that works on this attempt to stop; it looks with [`RunStore::cancel_requested`]. Asking again
-    /// changes nothing.
-    ///
-    /// # Errors
-    /// [`StoreError::NotRunning`], [`StoreError::Superseded`], [`StoreError::NotFound`].
-    async fn request_cancel(
-        &self,
-        attempt: RunAttempt,
-        at: DateTime<Utc>,
-    ) -> Result<(), StoreError>;
 
     /// Whether somebody asked this attempt to stop.
     ///
@@ -204,79 +226,48 @@ pub trait RunStore: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError::Superseded`], [`StoreError::NotRunning`] when it ended otherwise.
     async fn finish_run(&self, attempt: RunAttempt, end: &RunEnd) -> Result<Run, StoreError>;
+}
 
-    /// The run whose id begins with `prefix`, upper or lower case, with or without hyphens.
+/// Where runs are recorded: who works on which, what is known of them, and what is recorded.
+#[async_trait]
+pub trait RunStore: RunReader + RunWriter {
+    /// Records a new run as running, attempt 1. Decided in one transaction, so that of any number of
+    /// processes asking at once one wins. Running runs of the same pipeline whose owner is not alive
+    /// become [`RunState::Interrupted`] on the way.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] with near ids, [`StoreError::Ambiguous`].
-    async fn run(&self, prefix: &str) -> Result<Run, StoreError>;
-
-    /// Runs, newest first.
-    ///
-    /// # Errors
-    /// None of its own.
-    async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, StoreError>;
-
-    /// The run with which "the same run asked for again" goes on: the most recent one of this identity
-    /// if it has not published. It may still have a live owner; [`RunStore::adopt_run`] decides that.
-    ///
-    /// # Errors
-    /// None of its own.
-    async fn find_resumable(&self, identity: &RunIdentity) -> Result<Option<Run>, StoreError>;
-
-    /// The most recent run of this identity that ended as [`RunState::Succeeded`].
-    ///
-    /// # Errors
-    /// None of its own.
-    async fn find_last_succeeded(&self, identity: &RunIdentity) -> Result<Option<Run>, StoreError>;
-
-    /// Up to `limit` ledger entries of a source with sequence numbers greater than `after`, in order.
-    /// [`read_ledger`] reads all of them page by page.
-    ///
-    /// # Errors
-    /// None of its own; an unknown run or source has no entries.
-    async fn chunks(
+    /// [`StoreError::AlreadyRunning`] when a run of this pipeline has a live owner; nothing is changed.
+    async fn create_run(
         &self,
-        run: RunId,
-        source: &str,
-        after: Option<u64>,
-        limit: u32,
-    ) -> Result<Vec<Chunk>, StoreError>;
+        new: &NewRun,
+        owner_alive: &OwnerAlive<'_>,
+    ) -> Result<Run, StoreError>;
 
-    /// The newest ledger entry of a source: where extraction goes on.
+    /// Takes an unfinished run over: the claim's owner, its settings, attempt + 1, running again. The
+    /// attempt named is the one that the caller saw, so that of several adopters one wins. How the
+    /// attempt before ended is kept as a warning.
     ///
     /// # Errors
-    /// None of its own; an unknown run or source has none.
-    async fn last_chunk(&self, run: RunId, source: &str) -> Result<Option<Chunk>, StoreError>;
-
-    /// What has landed, per source, in the order of their names.
-    ///
-    /// # Errors
-    /// None of its own.
-    async fn ledger_totals(&self, run: RunId) -> Result<Vec<LedgerTotals>, StoreError>;
-
-    /// Quarantined items in the order of their arrival, and how many there are in all.
-    ///
-    /// # Errors
-    /// None of its own.
-    async fn quarantined(
+    /// [`StoreError::AlreadyRunning`] when this or another run of the pipeline has a live owner,
+    /// [`StoreError::Superseded`] when someone adopted it first, [`StoreError::NotResumable`] when it
+    /// has published, [`StoreError::NotFound`].
+    async fn adopt_run(
         &self,
-        run: RunId,
-        offset: u64,
-        limit: u32,
-    ) -> Result<QuarantineSummary, StoreError>;
+        seen: RunAttempt,
+        claim: &Claim,
+        owner_alive: &OwnerAlive<'_>,
+    ) -> Result<Run, StoreError>;
 
-    /// The stages of every attempt of a run, in the order in which they began.
+    /// Asks the process that works on this attempt to stop; it looks with [`RunWriter::cancel_requested`]. Asking again
+    /// changes nothing.
     ///
     /// # Errors
-    /// None of its own; an unknown run has none.
-    async fn stages(&self, run: RunId) -> Result<Vec<Stage>, StoreError>;
-
-    /// Everything that is known of a run as one document, read in one snapshot.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`].
-    async fn document(&self, run: RunId) -> Result<RunDocument, StoreError>;
+    /// [`StoreError::NotRunning`], [`StoreError::Superseded`], [`StoreError::NotFound`].
+    async fn request_cancel(
+        &self,
+        attempt: RunAttempt,
+        at: DateTime<Utc>,
+    ) -> Result<(), StoreError>;
 
     /// Waits for writes under way and lets go of the store. Every verb fails afterwards.
     async fn close(&self);
@@ -288,7 +279,7 @@ const LEDGER_PAGE: u32 = 1_000;
 /// All ledger entries of a source in order, read in pages: no transaction stays open between them, and
 /// memory does not grow with the ledger. Entries appended meanwhile are included.
 pub fn read_ledger<'a>(
-    store: &'a dyn RunStore,
+    store: &'a (impl RunReader + ?Sized),
     run: RunId,
     source: &'a str,
 ) -> BoxStream<'a, Result<Chunk, StoreError>> {

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use tables::{CompactOptions, Compaction, ExpireOptions, Expiry, Table};
 
 use super::look::named;
-use super::scratch::Scratch;
 use super::{CompactArguments, ExpireArguments};
 use crate::cli::ceiling::EndOfProcess;
 use crate::cli::exit::ExitStatus;
@@ -18,6 +17,7 @@ use runner::compute::Compute;
 use runner::error::RunError;
 use runner::memory::{MemoryMonitor, ProcessMemory, Record, available_bytes};
 use runner::quantity::{bytes, count, thousands};
+use runner::scratch::Scratch;
 use runner::settings::{Overrides, RunSettings, layer};
 use runner::stations;
 use runner::stop::{Stop, StopReason};

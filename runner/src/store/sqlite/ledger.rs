@@ -145,23 +145,6 @@ impl SqliteRunStore {
         Ok(rows.into_iter().map(Chunk::from).collect())
     }
 
-    pub(super) async fn ledger_end(
-        &self,
-        run: RunId,
-        source: &str,
-    ) -> Result<Option<Chunk>, StoreError> {
-        let row: Option<ChunkRow> = sqlx::query_as(
-            "SELECT source, sequence, path, rows, units, bytes, digest, cursor, landed_at \
-             FROM chunks WHERE run = ?1 AND source = ?2 ORDER BY sequence DESC LIMIT 1",
-        )
-        .bind(run.to_string())
-        .bind(source)
-        .fetch_optional(&self.readers)
-        .await
-        .map_err(self.fault("read the end of the landing ledger"))?;
-        Ok(row.map(Chunk::from))
-    }
-
     pub(super) async fn all_chunks(
         &self,
         connection: &mut SqliteConnection,

@@ -26,15 +26,15 @@ use sqlx::Connection;
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
-use super::RunStore;
 use super::document::{QuarantineSummary, RunDocument};
 use super::error::StoreError;
 use super::identity::{RunAttempt, RunId, RunIdentity};
 use super::owner::OwnerAlive;
 use super::records::{
-    Chunk, LedgerTotals, MemorySnapshot, Output, Quarantined, Stage, StageEnd, StageName, Warning,
+    Chunk, MemorySnapshot, Output, Quarantined, Stage, StageEnd, StageName, Warning,
 };
 use super::run::{Claim, Decision, NewRun, Run, RunEnd, RunFilter, RunMode};
+use super::{RunReader, RunStore, RunWriter};
 
 /// A run store in a SQLite file. Cloning is not needed: share it behind an [`Arc`](std::sync::Arc).
 #[derive(Debug)]
@@ -133,34 +133,55 @@ fn integer(count: u64) -> i64 {
 }
 
 #[async_trait]
-impl RunStore for SqliteRunStore {
-    async fn create_run(
-        &self,
-        new: &NewRun,
-        owner_alive: &OwnerAlive<'_>,
-    ) -> Result<Run, StoreError> {
-        self.create(new, owner_alive).await
+impl RunReader for SqliteRunStore {
+    async fn run(&self, prefix: &str) -> Result<Run, StoreError> {
+        self.find_by_prefix(prefix).await
     }
 
-    async fn adopt_run(
-        &self,
-        seen: RunAttempt,
-        claim: &Claim,
-        owner_alive: &OwnerAlive<'_>,
-    ) -> Result<Run, StoreError> {
-        self.adopt(seen, claim, owner_alive).await
+    async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, StoreError> {
+        self.list(filter).await
     }
 
+    async fn find_resumable(&self, identity: &RunIdentity) -> Result<Option<Run>, StoreError> {
+        let newest = self.newest_of(identity).await?;
+        Ok(newest.filter(|run| run.state.is_resumable()))
+    }
+
+    async fn chunks(
+        &self,
+        run: RunId,
+        source: &str,
+        after: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Chunk>, StoreError> {
+        self.ledger_page(run, source, after, limit).await
+    }
+
+    async fn quarantined(
+        &self,
+        run: RunId,
+        offset: u64,
+        limit: u32,
+    ) -> Result<QuarantineSummary, StoreError> {
+        let mut connection = self.reader("list quarantined items").await?;
+        self.quarantine_page(&mut connection, run, offset, limit)
+            .await
+    }
+
+    async fn stages(&self, run: RunId) -> Result<Vec<Stage>, StoreError> {
+        let mut connection = self.reader("read the stages of a run").await?;
+        Self::stages(self, &mut connection, run).await
+    }
+
+    async fn document(&self, run: RunId) -> Result<RunDocument, StoreError> {
+        self.assemble(run).await
+    }
+}
+
+#[async_trait]
+impl RunWriter for SqliteRunStore {
     async fn heartbeat(&self, attempt: RunAttempt, at: DateTime<Utc>) -> Result<(), StoreError> {
         self.beat(attempt, at).await
-    }
-
-    async fn request_cancel(
-        &self,
-        attempt: RunAttempt,
-        at: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        self.ask_to_cancel(attempt, at).await
     }
 
     async fn cancel_requested(&self, attempt: RunAttempt) -> Result<bool, StoreError> {
@@ -234,61 +255,33 @@ impl RunStore for SqliteRunStore {
     async fn finish_run(&self, attempt: RunAttempt, end: &RunEnd) -> Result<Run, StoreError> {
         self.finish(attempt, end).await
     }
+}
 
-    async fn run(&self, prefix: &str) -> Result<Run, StoreError> {
-        self.find_by_prefix(prefix).await
-    }
-
-    async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, StoreError> {
-        self.list(filter).await
-    }
-
-    async fn find_resumable(&self, identity: &RunIdentity) -> Result<Option<Run>, StoreError> {
-        let newest = self.newest_of(identity).await?;
-        Ok(newest.filter(|run| run.state.is_resumable()))
-    }
-
-    async fn find_last_succeeded(&self, identity: &RunIdentity) -> Result<Option<Run>, StoreError> {
-        self.newest_succeeded_of(identity).await
-    }
-
-    async fn chunks(
+#[async_trait]
+impl RunStore for SqliteRunStore {
+    async fn create_run(
         &self,
-        run: RunId,
-        source: &str,
-        after: Option<u64>,
-        limit: u32,
-    ) -> Result<Vec<Chunk>, StoreError> {
-        self.ledger_page(run, source, after, limit).await
+        new: &NewRun,
+        owner_alive: &OwnerAlive<'_>,
+    ) -> Result<Run, StoreError> {
+        self.create(new, owner_alive).await
     }
 
-    async fn last_chunk(&self, run: RunId, source: &str) -> Result<Option<Chunk>, StoreError> {
-        self.ledger_end(run, source).await
-    }
-
-    async fn ledger_totals(&self, run: RunId) -> Result<Vec<LedgerTotals>, StoreError> {
-        let mut connection = self.reader("sum up the ledger").await?;
-        self.totals(&mut connection, run).await
-    }
-
-    async fn quarantined(
+    async fn adopt_run(
         &self,
-        run: RunId,
-        offset: u64,
-        limit: u32,
-    ) -> Result<QuarantineSummary, StoreError> {
-        let mut connection = self.reader("list quarantined items").await?;
-        self.quarantine_page(&mut connection, run, offset, limit)
-            .await
+        seen: RunAttempt,
+        claim: &Claim,
+        owner_alive: &OwnerAlive<'_>,
+    ) -> Result<Run, StoreError> {
+        self.adopt(seen, claim, owner_alive).await
     }
 
-    async fn stages(&self, run: RunId) -> Result<Vec<Stage>, StoreError> {
-        let mut connection = self.reader("read the stages of a run").await?;
-        Self::stages(self, &mut connection, run).await
-    }
-
-    async fn document(&self, run: RunId) -> Result<RunDocument, StoreError> {
-        self.assemble(run).await
+    async fn request_cancel(
+        &self,
+        attempt: RunAttempt,
+        at: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        self.ask_to_cancel(attempt, at).await
     }
 
     async fn close(&self) {

@@ -416,20 +416,6 @@ impl SqliteRunStore {
         .map_err(self.fault("look for a run to resume"))?;
         Ok(row.map(Run::from))
     }
-
-    pub(super) async fn newest_succeeded_of(
-        &self,
-        identity: &RunIdentity,
-    ) -> Result<Option<Run>, StoreError> {
-        let row: Option<RunRow> = sqlx::query_as(select_runs!(
-            "WHERE identity = ?1 AND state = 'succeeded' ORDER BY finished_at DESC, id DESC LIMIT 1"
-        ))
-        .bind(identity.as_str().to_owned())
-        .fetch_optional(&self.readers)
-        .await
-        .map_err(self.fault("look for the last success"))?;
-        Ok(row.map(Run::from))
-    }
 }
 
 fn not_found(run: RunId) -> StoreError {

@@ -59,33 +59,6 @@ pub(crate) async fn an_unfinished_run_is_found_by_what_was_asked_for(fixture: &F
     assert_eq!(store.find_resumable(&identity).await.unwrap(), None);
 }
 
-pub(crate) async fn the_last_success_is_found_by_what_was_asked_for(fixture: &Fixture) {
-    let store = &*fixture.store;
-    let identity = new_run("bugs", 1, 0).identity();
-    assert_eq!(store.find_last_succeeded(&identity).await.unwrap(), None);
-    let mut ids = Vec::new();
-    for (seconds, outcome) in [
-        (0, Outcome::Succeeded),
-        (10, Outcome::Succeeded),
-        (20, Outcome::Partial),
-        (30, Outcome::Failed),
-    ] {
-        let run = store
-            .create_run(&new_run("bugs", 1, seconds), &everyone_lives)
-            .await
-            .unwrap();
-        store
-            .finish_run(run.current_attempt(), &end(outcome, seconds + 5))
-            .await
-            .unwrap();
-        ids.push(run.id);
-    }
-    let found = store.find_last_succeeded(&identity).await.unwrap().unwrap();
-    assert_eq!(found.id, ids[1]);
-    let other = RunIdentity::of("bugs", "another", &parameters("ada-example"));
-    assert_eq!(store.find_last_succeeded(&other).await.unwrap(), None);
-}
-
 pub(crate) async fn a_run_is_found_by_the_beginning_of_its_id(fixture: &Fixture) {
     let store = &*fixture.store;
     // A day apart, so that the first digits differ.

@@ -6,7 +6,7 @@ use futures::TryStreamExt;
 use runner::store::{Chunk, LedgerTotals, StoreError, read_ledger};
 use tokio::time::timeout;
 
-use super::{Fixture, at, chunk, claim, nobody_lives, running};
+use super::{Fixture, at, chunk, claim, last_chunk, nobody_lives, running, totals};
 
 pub(crate) async fn the_ledger_keeps_the_order_of_each_source(fixture: &Fixture) {
     let store = &*fixture.store;
@@ -30,12 +30,12 @@ pub(crate) async fn the_ledger_keeps_the_order_of_each_source(fixture: &Fixture)
     let rest = second.chunks(run.id, "bugs", Some(0), 1).await.unwrap();
     assert_eq!(rest, [chunk("bugs", 1)]);
     assert_eq!(
-        second.last_chunk(run.id, "people").await.unwrap(),
+        last_chunk(second, run.id, "people").await,
         Some(chunk("people", 1))
     );
-    assert_eq!(second.last_chunk(run.id, "questions").await.unwrap(), None);
+    assert_eq!(last_chunk(second, run.id, "questions").await, None);
     assert_eq!(
-        second.ledger_totals(run.id).await.unwrap(),
+        totals(second, run.id).await,
         [
             LedgerTotals {
                 source: "bugs".to_owned(),
@@ -134,9 +134,9 @@ pub(crate) async fn an_entry_that_differs_or_skips_a_number_is_refused_with_its_
         ),
         "{refusal:?}"
     );
-    let totals = store.ledger_totals(run.id).await.unwrap();
-    assert_eq!(totals.len(), 1, "nothing of a refused batch is kept");
-    assert_eq!((totals[0].chunks, totals[0].rows), (1, 1_000));
+    let landed = totals(store, run.id).await;
+    assert_eq!(landed.len(), 1, "nothing of a refused batch is kept");
+    assert_eq!((landed[0].chunks, landed[0].rows), (1, 1_000));
 }
 
 pub(crate) async fn the_ledger_outlives_an_attempt(fixture: &Fixture) {
@@ -151,7 +151,7 @@ pub(crate) async fn the_ledger_outlives_an_attempt(fixture: &Fixture) {
         .adopt_run(attempt, &claim(2, 60), &nobody_lives)
         .await
         .unwrap();
-    let last = fixture.second.last_chunk(run.id, "bugs").await.unwrap();
+    let last = last_chunk(&*fixture.second, run.id, "bugs").await;
     let last = last.unwrap();
     assert_eq!(last.cursor.as_deref(), Some("2026-09-01T00:00:00Z/1"));
     fixture
@@ -167,8 +167,8 @@ pub(crate) async fn the_ledger_outlives_an_attempt(fixture: &Fixture) {
         matches!(late, Err(StoreError::Superseded { .. })),
         "{late:?}"
     );
-    let totals = store.ledger_totals(run.id).await.unwrap();
-    assert_eq!(totals[0].chunks, 3);
+    let landed = totals(store, run.id).await;
+    assert_eq!(landed[0].chunks, 3);
 }
 
 pub(crate) async fn an_append_that_is_cancelled_is_whole_or_nothing(fixture: &Fixture) {
@@ -182,17 +182,14 @@ pub(crate) async fn an_append_that_is_cancelled_is_whole_or_nothing(fixture: &Fi
             .collect();
         let append = store.append_chunks(attempt, &batch);
         let _cancelled_or_not = timeout(Duration::from_micros(patience), append).await;
-        let landed: u64 = fixture
-            .second
-            .ledger_totals(run.id)
+        let landed: u64 = totals(&*fixture.second, run.id)
             .await
-            .unwrap()
             .iter()
             .map(|totals| totals.chunks)
             .sum();
         assert_eq!(landed % BATCH, 0, "after {patience} µs");
         store.append_chunks(attempt, &batch).await.unwrap();
-        let last = store.last_chunk(run.id, "bugs").await.unwrap();
+        let last = last_chunk(store, run.id, "bugs").await;
         assert_eq!(last.as_ref(), batch.last());
     }
 }

@@ -13,9 +13,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::StreamExt;
 use runner::store::{
-    Chunk, Claim, Counts, NewRun, Outcome, Owner, Run, RunAttempt, RunEnd, RunId, RunMode,
-    RunStore, Setting,
+    Chunk, Claim, Counts, LedgerTotals, NewRun, Outcome, Owner, Run, RunAttempt, RunEnd, RunId,
+    RunMode, RunReader, RunStore, Setting, read_ledger,
 };
 
 /// A fresh, empty store, opened twice as two processes would.
@@ -49,7 +50,6 @@ macro_rules! run_store_contract {
             ];
             finding: [
                 an_unfinished_run_is_found_by_what_was_asked_for,
-                the_last_success_is_found_by_what_was_asked_for,
                 a_run_is_found_by_the_beginning_of_its_id,
                 runs_are_listed_newest_first_and_filtered,
             ];
@@ -180,4 +180,20 @@ pub(crate) async fn running(store: &dyn RunStore, pipeline: &str) -> (Run, RunAt
         .unwrap();
     let attempt = run.current_attempt();
     (run, attempt)
+}
+
+/// The newest entry of a source in the ledger.
+pub(crate) async fn last_chunk(
+    store: &(impl RunReader + ?Sized),
+    run: RunId,
+    source: &str,
+) -> Option<Chunk> {
+    let mut all: Vec<_> = read_ledger(store, run, source).collect().await;
+    all.pop().transpose().unwrap()
+}
+
+/// What has landed, per source.
+pub(crate) async fn totals(store: &(impl RunReader + ?Sized), run: RunId) -> Vec<LedgerTotals> {
+    let ledger = store.document(run).await.unwrap().ledger;
+    ledger.into_iter().map(|source| source.totals).collect()
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt;
-use runner::store::{Chunk, RunFilter, RunStore, SqliteRunStore, StoreError, read_ledger};
+use runner::store::{
+    Chunk, RunFilter, RunReader, RunStore, RunWriter, SqliteRunStore, StoreError, read_ledger,
+};
 use sqlx::Connection;
 
 use super::stranger;

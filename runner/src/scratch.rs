@@ -9,23 +9,23 @@ use std::path::{Path, PathBuf};
 
 use engine::private::{create_file, make_folder};
 
-use runner::error::RunError;
-use runner::store::RunId;
+use crate::error::RunError;
+use crate::store::RunId;
 
 const LOCK: &str = "lock";
 
 /// A folder of this command's own; removed when dropped.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub struct Scratch {
     folder: PathBuf,
     _lock: File,
 }
 
 /// A folder whose command is gone.
 #[derive(Debug)]
-pub(in crate::cli) struct Leftover {
+pub(crate) struct Leftover {
     /// Where it is.
-    pub(in crate::cli) folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// Held while it is removed, so that only one does it.
     _lock: File,
 }
@@ -45,7 +45,10 @@ fn parent(state_dir: &Path) -> PathBuf {
 
 impl Scratch {
     /// Makes the folder.
-    pub(super) fn make(state_dir: &Path, id: RunId) -> Result<Self, RunError> {
+    ///
+    /// # Errors
+    /// [`RunError::Io`].
+    pub fn make(state_dir: &Path, id: RunId) -> Result<Self, RunError> {
         let folder = parent(state_dir).join(id.to_string());
         make_folder(&folder).map_err(failed("make the folder", &folder))?;
         let path = folder.join(LOCK);
@@ -57,7 +60,8 @@ impl Scratch {
         })
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 }
@@ -78,7 +82,7 @@ impl Drop for Scratch {
 }
 
 /// Folders that no living command uses.
-pub(in crate::cli) fn leftovers(state_dir: &Path) -> Result<Vec<Leftover>, RunError> {
+pub(crate) fn leftovers(state_dir: &Path) -> Result<Vec<Leftover>, RunError> {
     let parent = parent(state_dir);
     let entries = match fs::read_dir(&parent) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
