@@ -32,6 +32,8 @@ pub struct SessionOptions {
     pub spill_dir: PathBuf,
     /// `datafusion.*` settings of the pipeline, applied last. Those that lift what the budget decided are left out.
     pub settings: Vec<(String, String)>,
+    /// How object stores are reached.
+    pub storage: StorageOptions,
 }
 
 /// A session's state with the product's functions, under the budget.
@@ -139,7 +141,7 @@ fn built(builder: SessionStateBuilder) -> Result<SessionState> {
 /// # Errors
 /// When the spill folder cannot be made.
 pub fn runtime(options: &SessionOptions) -> Result<Arc<RuntimeEnv>> {
-    let stores = Registry::new(StorageOptions::from_environment());
+    let stores = Registry::new(options.storage.clone());
     runtime_with(options, Arc::new(stores))
 }
 
@@ -172,6 +174,7 @@ mod tests {
 
     fn options(settings: &[(&str, &str)]) -> SessionOptions {
         SessionOptions {
+            storage: StorageOptions::default(),
             budget: Budget::new(256 << 20, 2, 4096),
             spill_dir: std::env::temp_dir().join("spillway-session-test"),
             settings: settings

@@ -217,6 +217,7 @@ mod tests {
 
     fn context() -> Result<SessionContext> {
         session(&SessionOptions {
+            storage: tables::StorageOptions::default(),
             budget: Budget::new(256 << 20, 2, 4096),
             spill_dir: std::env::temp_dir().join("spillway-standstill-test"),
             settings: Vec::new(),

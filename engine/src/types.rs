@@ -89,6 +89,7 @@ mod tests {
     async fn cast(function: &str, levels: usize) -> Result<String, String> {
         let folder = tempfile::tempdir().unwrap();
         let ctx = session(&SessionOptions {
+            storage: tables::StorageOptions::default(),
             budget: Budget::new(256 << 20, 1, 4096),
             spill_dir: folder.path().to_path_buf(),
             settings: Vec::new(),

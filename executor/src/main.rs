@@ -34,6 +34,7 @@ use engine::private::WorkFolder;
 use engine::{Budget, SessionOptions};
 use scheduler::Scheduler;
 use server::{About, Ports};
+use tables::StorageOptions;
 use tasks::{Means, Tasks};
 // `malloc` of the whole process, by being linked (docs/decisions.md).
 use tikv_jemallocator as _;
@@ -74,6 +75,9 @@ struct Arguments {
     /// reach, other machines
     #[arg(long, env = "EXECUTOR_INSECURE", conflicts_with = "tls")]
     insecure: bool,
+    /// End when standard input does: with the process that holds its other end
+    #[arg(long, hide = true)]
+    with_parent: bool,
     /// Further names under which this process is reached, with commas between them; requests for others are refused
     #[arg(
         long,
@@ -120,6 +124,9 @@ fn main() -> anyhow::Result<()> {
         .with_ansi(false)
         .init();
     let arguments = Arguments::parse();
+    if arguments.with_parent {
+        engine::cluster::end_with_parent()?;
+    }
     engine::raise_open_files()?;
     engine::require_threads(STACK_BYTES)?;
     let mut threads = Builder::new_multi_thread();
@@ -232,7 +239,7 @@ async fn serve(arguments: Arguments, threads: Handle) -> anyhow::Result<()> {
     let ports = Ports::bind(host, data, tasks, audience, names).await?;
     let works = Arc::new(Works::default());
     let ballista = DefaultExecutionEngine::with_client_pool(Arc::new(Connections::default()));
-    let members = tls.clone();
+    let (members, storage) = (tls.clone(), options.storage.clone());
     let means = Means {
         id: registration.id.clone(),
         folder: Arc::clone(&rows),
@@ -240,10 +247,10 @@ async fn serve(arguments: Arguments, threads: Handle) -> anyhow::Result<()> {
         vcore_bytes: options.budget.pool_bytes() / vcores,
         engine: Arc::new(Watched::new(ballista, Arc::clone(&works))),
         functions: functions(&options)?,
-        configuration: Arc::new(move || process_config(members.as_ref())),
+        configuration: Arc::new(move || process_config(storage.clone(), members.as_ref())),
         codec: BallistaCodec::new(
             Arc::new(BallistaLogicalExtensionCodec::default()),
-            physical_codec(),
+            physical_codec(options.storage.clone()),
         ),
         // One for all sessions: spill folder, object stores and their connections are shared.
         runtime: engine::runtime(&options).context("cannot build the runtime environment")?,
@@ -290,6 +297,7 @@ async fn serve(arguments: Arguments, threads: Handle) -> anyhow::Result<()> {
 /// The budget of all tasks together, and where they spill.
 fn session_options(memory_bytes: usize, work_dir: &Path) -> SessionOptions {
     SessionOptions {
+        storage: StorageOptions::from_environment(std::env::vars_os()),
         budget: Budget::new(memory_bytes, 1, 8192),
         spill_dir: work_dir.join("spill"),
         settings: Vec::new(),

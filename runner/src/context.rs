@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use serde_json::Value;
+use tables::StorageOptions;
 
 use super::compute::Compute;
 use super::error::RunError;
@@ -31,6 +32,8 @@ pub struct RunContext {
     pub work_dir: PathBuf,
     /// What was asked for and from where.
     pub settings: RunSettings,
+    /// How it reaches object stores, with clients and counts of its own.
+    pub storage: StorageOptions,
     /// Measures this process.
     pub memory: Arc<MemoryMonitor>,
     /// Its share of the process's memory.

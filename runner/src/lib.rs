@@ -157,7 +157,7 @@ impl Runner {
             environment,
             memory: process,
         } = &self.services;
-        let requests_before = tables::storage::traffic();
+        let storage = environment.storage();
         let prepared = prepare(&request.selection, environment)?;
         for remark in &prepared.definition.warnings {
             observer.observe(&RunEvent::Remark(remark));
@@ -202,6 +202,7 @@ impl Runner {
             identity: claimed.identity.clone(),
             work_dir: PathBuf::from(&claimed.work_dir),
             settings: prepared.settings.clone(),
+            storage,
             memory,
             share,
             compute: Compute::start().map_err(|source| RunError::Io {
@@ -217,7 +218,7 @@ impl Runner {
         let mut counts = Counts::default();
         let outcome = stations::execute(&context, &prepared, &extracted, &mut counts).await;
         drop(heartbeat);
-        let storage = traffic::since(&requests_before);
+        let storage = traffic::of(&context.storage);
         traffic::record(&mut counts.other, &storage);
         let ended = conclude(&context, outcome, counts, &extracted).await;
         if ended.is_ok() {

@@ -204,7 +204,7 @@ pub async fn open(
 ) -> Result<Opened, RunError> {
     let location = table_location(&output);
     let failed = |source| table_failed(&location, source);
-    let table = Table::at(&location).map_err(failed)?;
+    let table = Table::open(&location, &run.storage).map_err(failed)?;
     let options = table_options(&output, &run.settings);
     let begun = table
         .begin_once(&run.attempt.run.to_string(), options, schema, claim)

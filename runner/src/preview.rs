@@ -3,7 +3,7 @@
 use datafusion::logical_expr::LogicalPlan;
 use language::{Output, Source};
 use serde::Serialize;
-use tables::Table;
+use tables::{StorageOptions, Table};
 
 use crate::decide::decide;
 use crate::error::RunError;
@@ -123,9 +123,11 @@ async fn preview(
 ) -> Result<Preview, RunError> {
     let bound = &prepared.bound;
     let budget = stations::budget(&prepared.settings);
+    let storage = services.environment.storage();
     // Nothing is landed there: the folder gives the plan a schema and no rows.
     let nowhere = sources::Landed::in_folder(&services.state_dir.join("runs").join("plan"));
-    let (ctx, planned) = stations::plan(bound, &nowhere, &std::env::temp_dir(), &budget).await?;
+    let (ctx, planned) =
+        stations::plan(bound, &nowhere, &std::env::temp_dir(), &budget, &storage).await?;
     let extracted =
         sources::open_extracted(&bound.sources, &services.environment, sample.as_ref())?;
     let (mut previews, mut estimates) = (Vec::new(), Vec::new());
@@ -163,7 +165,7 @@ async fn preview(
     }
     let mut outputs = Vec::new();
     for (output, _) in &planned.outputs {
-        outputs.push(output_preview(output, &prepared.settings).await?);
+        outputs.push(output_preview(output, &prepared.settings, &storage).await?);
     }
     let (mode, decision) = decide(&prepared.settings, &estimates);
     Ok(Preview {
@@ -191,6 +193,7 @@ fn step(name: &str, plan: &LogicalPlan) -> StepPreview {
 async fn output_preview(
     output: &Output,
     settings: &RunSettings,
+    storage: &StorageOptions,
 ) -> Result<OutputPreview, RunError> {
     let location = outputs::table_location(output);
     let failed = |source| RunError::Table {
@@ -198,7 +201,7 @@ async fn output_preview(
         source: Box::new(source),
     };
     let options = outputs::table_options(output, settings);
-    let current = Table::at(&location)
+    let current = Table::open(&location, storage)
         .map_err(failed)?
         .current()
         .await

@@ -15,6 +15,7 @@ use engine::cluster::JobProgress;
 use engine::private::make_folder;
 use engine::{Budget, SessionOptions};
 use serde_json::json;
+use tables::StorageOptions;
 
 use super::context::{RunContext, StageReport};
 use super::decide::{self, decide};
@@ -183,8 +184,10 @@ pub async fn plan(
     landed: &Landed,
     spill_dir: &Path,
     budget: &Budget,
+    storage: &StorageOptions,
 ) -> Result<(SessionContext, Planned), RunError> {
     let options = SessionOptions {
+        storage: storage.clone(),
         budget: budget.clone(),
         spill_dir: spill_dir.to_path_buf(),
         settings: bound.settings.clone(),
@@ -211,7 +214,8 @@ pub async fn plan_in(
     budget: &Budget,
 ) -> Result<(SessionContext, Planned), RunError> {
     let (bound, spill_dir, budget) = (bound.clone(), run.spill_dir(), budget.clone());
-    run.query(async move { plan(&bound, &landed, &spill_dir, &budget).await })
+    let storage = run.storage.clone();
+    run.query(async move { plan(&bound, &landed, &spill_dir, &budget, &storage).await })
         .await?
 }
 
@@ -307,6 +311,7 @@ async fn place(
         reached,
         progress: JobProgress::default(),
         session: SessionOptions {
+            storage: run.storage.clone(),
             budget: budget.clone(),
             spill_dir: run.spill_dir(),
             settings: bound.settings.clone(),

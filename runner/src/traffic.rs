@@ -2,25 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use tables::StorageTraffic;
-use tables::storage::{self, BucketTraffic};
+use tables::storage::BucketTraffic;
+use tables::{StorageOptions, StorageTraffic};
 
-/// The requests since `before` was taken, of buckets that had any.
-pub fn since(before: &[BucketTraffic]) -> Vec<BucketTraffic> {
-    let earlier = |bucket: &str| {
-        before
-            .iter()
-            .find(|traffic| traffic.bucket == bucket)
-            .map_or_else(StorageTraffic::default, |traffic| traffic.traffic)
-    };
-    storage::traffic()
-        .into_iter()
-        .map(|now| BucketTraffic {
-            traffic: now.traffic.since(&earlier(&now.bucket)),
-            ..now
-        })
-        .filter(|now| now.traffic.requests() > 0)
-        .collect()
+/// The requests of a run, of buckets that had any.
+pub fn of(storage: &StorageOptions) -> Vec<BucketTraffic> {
+    let mut buckets = storage.traffic();
+    buckets.retain(|bucket| bucket.traffic.requests() > 0);
+    buckets
 }
 
 /// Adds the requests to the counts of a run's record, by class, all buckets together; nothing if there were none.

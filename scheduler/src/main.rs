@@ -30,6 +30,7 @@ use engine::cluster::{
 use engine::private::WorkFolder;
 use engine::{Budget, SessionOptions};
 use resources::Resources;
+use tables::StorageOptions;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -70,6 +71,9 @@ struct Arguments {
     /// reach, other machines
     #[arg(long, env = "SCHEDULER_INSECURE", conflicts_with = "tls")]
     insecure: bool,
+    /// End when standard input does: with the process that holds its other end
+    #[arg(long, hide = true)]
+    with_parent: bool,
     /// Further names under which this process is reached, with commas between them; requests for others are refused
     #[arg(
         long,
@@ -94,6 +98,9 @@ fn main() -> anyhow::Result<()> {
         .with_ansi(false)
         .init();
     let arguments = Arguments::parse();
+    if arguments.with_parent {
+        engine::cluster::end_with_parent()?;
+    }
     engine::raise_open_files()?;
     engine::require_threads(STACK_BYTES)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -174,7 +181,8 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
             .chain([external_host.clone()]),
     );
     let members = tls.clone();
-    let configuration: ConfigProducer = Arc::new(move || process_config(members.as_ref()));
+    let configuration: ConfigProducer =
+        Arc::new(move || process_config(StorageOptions::default(), members.as_ref()));
     let config = Arc::new(SchedulerConfig {
         bind_host: address.ip().to_string(),
         bind_port: address.port(),
@@ -183,7 +191,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         override_config_producer: Some(Arc::clone(&configuration)),
         override_create_grpc_client_endpoint: tls.as_ref().map(Tls::endpoints),
         use_tls: tls.is_some(),
-        override_physical_codec: Some(physical_codec()),
+        override_physical_codec: Some(physical_codec(StorageOptions::default())),
         grpc_client_max_message_size: u32::try_from(MESSAGE_BYTES)
             .context("messages are too large")?,
         // Every executor gets a part of a stage, rather than the largest all of it.
@@ -232,6 +240,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
 /// A session of a client: its configuration, our functions and a bounded pool.
 fn session_state(session: SessionConfig, spill_dir: &Path) -> Result<SessionState> {
     let options = SessionOptions {
+        storage: StorageOptions::default(),
         budget: Budget::new(1 << 30, session.target_partitions(), session.batch_size()),
         spill_dir: spill_dir.to_path_buf(),
         settings: Vec::new(),
@@ -247,6 +256,7 @@ mod tests {
     fn a_session_knows_the_functions_of_every_other_process() {
         let spill_dir = tempfile::tempdir().unwrap();
         let options = SessionOptions {
+            storage: StorageOptions::default(),
             budget: Budget::new(512 << 20, 1, 8192),
             spill_dir: spill_dir.path().to_path_buf(),
             settings: Vec::new(),

@@ -1,5 +1,5 @@
-//! Clients of object stores: from a URL and the standard environment of each cloud to a client that is shared by the
-//! whole process, with every request counted. Owns which variables and schemes are understood; knows no tables.
+//! Clients of object stores: from a URL and the standard variables of each cloud to a client, with every request counted.
+//! Whoever makes [`StorageOptions`] has clients and counts of their own, which all clones share. Owns which variables and schemes are understood; knows no tables.
 //!
 //! | URL | storage | variables |
 //! |---|---|---|
@@ -19,7 +19,8 @@ mod fault;
 mod pending;
 mod traffic;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,7 +29,7 @@ use object_store::ObjectStore;
 use object_store::multipart::MultipartStore;
 use url::Url;
 
-use crate::store::StoreResult;
+use crate::store::{StoreError, StoreResult};
 
 pub use fault::ObjectFault;
 pub use traffic::{BucketTraffic, Prices, StorageTraffic};
@@ -40,33 +41,78 @@ pub(crate) use traffic::{COPY_PENDING, Counters};
 /// How long a table's lease on an object store lasts without a sign of life.
 const LOCK_TTL: Duration = Duration::from_secs(60);
 
-/// How object stores are reached: the variables of the environment, given once, so that nothing else reads them.
-#[derive(Clone, PartialEq, Eq)]
+/// How object stores are reached, and the clients that were made so: all clones share them, with their connections,
+/// credentials and counts.
+#[derive(Clone)]
 pub struct StorageOptions {
     variables: BTreeMap<String, String>,
+    /// Variables of storage whose values are no text.
+    unreadable: BTreeSet<String>,
     lock_ttl: Duration,
+    buckets: Arc<Mutex<HashMap<String, Arc<Bucket>>>>,
+}
+
+impl Default for StorageOptions {
+    /// Without any variable: the local filesystem, and the memory of this process.
+    fn default() -> Self {
+        Self::from_variables([])
+    }
 }
 
 impl StorageOptions {
-    /// The variables of this process whose names begin with `AWS_`, `AZURE_`, `GOOGLE_` or `PIPELINES_STORAGE_`.
-    pub fn from_environment() -> Self {
-        Self::from_variables(std::env::vars())
-    }
-
-    /// These variables; others than those of the clouds and of storage are dropped. Names are as in the environment.
+    /// These variables, named as in the environment; those that do not begin with `AWS_`, `AZURE_`, `GOOGLE_` or
+    /// `PIPELINES_STORAGE_` are dropped.
     pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let of_storage = |name: &str| {
-            ["AWS_", "AZURE_", "GOOGLE_", "PIPELINES_STORAGE_"]
-                .iter()
-                .any(|prefix| name.starts_with(prefix))
-        };
         Self {
             variables: variables
                 .into_iter()
-                .filter(|(name, value)| of_storage(name) && !value.is_empty())
+                .filter(|(name, value)| is_of_storage(name) && !value.is_empty())
                 .collect(),
+            unreadable: BTreeSet::new(),
             lock_ttl: LOCK_TTL,
+            buckets: Arc::default(),
         }
+    }
+
+    /// The variables of an environment, as [`StorageOptions::from_variables`] takes them.
+    pub fn from_environment(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let (mut texts, mut unreadable) = (Vec::new(), Vec::new());
+        for (name, value) in variables {
+            // No variable of storage has a name that is not Unicode.
+            let Ok(name) = name.into_string() else {
+                continue;
+            };
+            match value.into_string() {
+                Ok(value) => texts.push((name, value)),
+                Err(_) => unreadable.push(name),
+            }
+        }
+        Self::from_variables(texts).with_unreadable(unreadable)
+    }
+
+    /// With the names of variables whose values are no text: where one of them is of storage, no bucket is opened.
+    #[must_use]
+    pub fn with_unreadable(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        let names = names.into_iter().filter(|name| is_of_storage(name));
+        self.unreadable = names.collect();
+        self
+    }
+
+    /// The requests so far by these clients, by bucket. Empty while no bucket was opened: the local filesystem costs no
+    /// requests.
+    pub fn traffic(&self) -> Vec<BucketTraffic> {
+        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<BucketTraffic> = buckets
+            .values()
+            .filter(|bucket| bucket.provider != Provider::Memory)
+            .map(|bucket| BucketTraffic {
+                bucket: bucket.root.to_string(),
+                provider: bucket.provider,
+                traffic: bucket.traffic(),
+            })
+            .collect();
+        all.sort_by(|a, b| a.bucket.cmp(&b.bucket));
+        all
     }
 
     /// How long the lease of a table lasts without a sign of life. It is renewed three times as often. Default: 60 s.
@@ -79,6 +125,17 @@ impl StorageOptions {
 
     pub(crate) fn lock_ttl(&self) -> Duration {
         self.lock_ttl
+    }
+
+    /// Refuses variables of storage that are no text.
+    fn check(&self, root: &Url) -> StoreResult<()> {
+        match self.unreadable.first() {
+            None => Ok(()),
+            Some(name) => Err(StoreError::Unusable {
+                location: root.to_string(),
+                reason: format!("the environment variable {name} has a value that is not Unicode"),
+            }),
+        }
     }
 
     fn get(&self, name: &str) -> Option<&str> {
@@ -176,43 +233,31 @@ pub fn is_object_store(location: &str) -> bool {
         .is_some_and(|(scheme, _)| clients::SCHEMES.contains(&scheme))
 }
 
-type Cache = HashMap<(String, BTreeMap<String, String>), Arc<Bucket>>;
-
-/// Clients by bucket and variables. One client has one pool of connections and one set of credentials.
-static BUCKETS: Mutex<Option<Cache>> = Mutex::new(None);
+/// Whether a variable of the environment says how storages are reached.
+fn is_of_storage(name: &str) -> bool {
+    ["AWS_", "AZURE_", "GOOGLE_", "PIPELINES_STORAGE_"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
 
 /// The client of the bucket that `url` is in; made at the first call, shared by all later ones with the same options.
 /// No request is sent.
 ///
 /// # Errors
-/// [`crate::StoreError::Object`] when there are no credentials, or a variable has a value that cannot be used.
+/// [`crate::StoreError::Object`] when there are no credentials, [`crate::StoreError::Unusable`] when a variable has a value
+/// that cannot be used.
 pub fn bucket(url: &Url, options: &StorageOptions) -> StoreResult<Arc<Bucket>> {
     let root = clients::root(url)?;
-    let key = (root.to_string(), options.variables.clone());
-    let mut buckets = BUCKETS.lock().unwrap_or_else(PoisonError::into_inner);
-    let cache = buckets.get_or_insert_default();
-    if let Some(bucket) = cache.get(&key) {
+    let mut buckets = options
+        .buckets
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    if let Some(bucket) = buckets.get(root.as_str()) {
         return Ok(Arc::clone(bucket));
     }
+    options.check(&root)?;
+    let name = root.to_string();
     let bucket = Arc::new(clients::build(root, options)?);
-    cache.insert(key, Arc::clone(&bucket));
+    buckets.insert(name, Arc::clone(&bucket));
     Ok(bucket)
-}
-
-/// The requests of this process so far, by bucket. Take one at the start of a run and give it to
-/// [`StorageTraffic::since`] at the end. Empty while no bucket was opened: the local filesystem costs no requests.
-pub fn traffic() -> Vec<BucketTraffic> {
-    let buckets = BUCKETS.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut all: Vec<BucketTraffic> = buckets
-        .iter()
-        .flat_map(HashMap::values)
-        .filter(|bucket| bucket.provider != Provider::Memory)
-        .map(|bucket| BucketTraffic {
-            bucket: bucket.root.to_string(),
-            provider: bucket.provider,
-            traffic: bucket.traffic(),
-        })
-        .collect();
-    all.sort_by(|a, b| a.bucket.cmp(&b.bucket));
-    all
 }

@@ -30,8 +30,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table at a path, a `file://` URL or a URL of an object store, whether or not there is one yet. Touches
-    /// nothing. Object stores are reached as the variables of this process say; see [`crate::storage`].
+    /// The table at a path, a `file://` URL, or a `memory://` URL of this process, whether or not there is one yet. Touches
+    /// nothing.
     ///
     /// ```
     /// let table = tables::Table::at("out/events/")?;
@@ -40,16 +40,16 @@ impl Table {
     /// ```
     ///
     /// # Errors
-    /// [`Error::UnsupportedLocation`] for another scheme, the root folder, or a path that is not UTF-8;
-    /// [`Error::Store`] where there are no credentials.
+    /// As [`Table::open`].
     pub fn at(location: &str) -> Result<Self> {
-        Self::open(location, &StorageOptions::from_environment())
+        Self::open(location, &StorageOptions::default())
     }
 
-    /// As [`Table::at`], with the variables given instead of taken from the environment.
+    /// As [`Table::at`], and on object stores too, which are reached as the options say; see [`crate::storage`].
     ///
     /// # Errors
-    /// As [`Table::at`].
+    /// [`Error::UnsupportedLocation`] for another scheme, the root folder, or a path that is not UTF-8;
+    /// [`Error::Store`] where there are no credentials.
     pub fn open(location: &str, options: &StorageOptions) -> Result<Self> {
         let refuse = |reason: &str| Error::UnsupportedLocation {
             location: location.to_owned(),

@@ -227,6 +227,7 @@ mod tests {
 
     fn context() -> datafusion::prelude::SessionContext {
         session(&SessionOptions {
+            storage: tables::StorageOptions::default(),
             budget: Budget::new(256 << 20, 2, 4096),
             spill_dir: std::env::temp_dir().join("spillway-bounded-test"),
             settings: Vec::new(),

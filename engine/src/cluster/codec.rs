@@ -11,13 +11,12 @@ use datafusion_proto::physical_plan::{
 };
 use tables::{StorageOptions, decode_operator, encode_operator};
 
-/// The codec of physical plans. The order of its parts is part of the format.
-pub fn physical_codec() -> Arc<dyn PhysicalExtensionCodec> {
+/// The codec of physical plans. The order of its parts is part of the format. Operators that are
+/// read reach the storages of tables as `storage` says.
+pub fn physical_codec(storage: StorageOptions) -> Arc<dyn PhysicalExtensionCodec> {
     Arc::new(ComposedPhysicalExtensionCodec::new(vec![
         Arc::new(BallistaPhysicalExtensionCodec::default()),
-        Arc::new(OperatorCodec {
-            storage: StorageOptions::from_environment(),
-        }),
+        Arc::new(OperatorCodec { storage }),
     ]))
 }
 
@@ -130,7 +129,7 @@ mod tests {
         let schema = Arc::new(datafusion::arrow::datatypes::Schema::empty());
         let operator = Arc::new(datafusion::physical_plan::empty::EmptyExec::new(schema));
         let codec = OperatorCodec {
-            storage: StorageOptions::from_environment(),
+            storage: StorageOptions::default(),
         };
         let error = codec
             .try_encode(

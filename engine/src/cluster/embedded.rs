@@ -142,12 +142,33 @@ fn start(name: &str, folder: &Path, arguments: &[(&str, String)]) -> Result<Chil
     }
     command
         .args(arguments)
-        .stdin(Stdio::null())
+        .arg("--with-parent")
+        // Held by the child's handle: it ends with this process, however that ends.
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::from(log))
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| failed_to(&format!("start {}", binary.display()), error))
+}
+
+/// Ends this process when its standard input ends, whose other end the one that started it holds: also where that one is
+/// killed, and cannot kill anybody.
+///
+/// # Errors
+/// When the system has no thread left.
+#[expect(
+    clippy::exit,
+    reason = "nobody is left to whom this process could tell anything"
+)]
+pub fn end_with_parent() -> std::io::Result<()> {
+    let watch = std::thread::Builder::new().name(String::from("parent"));
+    watch.spawn(|| {
+        // Nothing is ever written to it; an error means as much as its end.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0);
+    })?;
+    Ok(())
 }
 
 fn beside(name: &str) -> Result<PathBuf, ClusterError> {

@@ -22,6 +22,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion_proto::physical_plan::AsExecutionPlan;
 use datafusion_proto::protobuf::PhysicalPlanNode;
 use futures::TryStreamExt;
+use tables::StorageOptions;
 use tokio::time::{Instant, sleep};
 
 use super::client::{ANSWER, Cluster, Executor};
@@ -88,9 +89,12 @@ impl Cluster {
     ) -> Result<String, ClusterError> {
         let unsendable = |error| ClusterError::Plan(Box::new(error));
         let mut encoded = Vec::new();
-        PhysicalPlanNode::try_from_physical_plan(plan, physical_codec().as_ref())
-            .and_then(|node| node.try_encode(&mut encoded))
-            .map_err(unsendable)?;
+        PhysicalPlanNode::try_from_physical_plan(
+            plan,
+            physical_codec(StorageOptions::default()).as_ref(),
+        )
+        .and_then(|node| node.try_encode(&mut encoded))
+        .map_err(unsendable)?;
         if encoded.len() > MESSAGE_BYTES / 2 {
             // Each task is sent its part of the plan with the state of its inputs, which is more.
             return Err(ClusterError::PlanTooLarge {

@@ -28,7 +28,7 @@ mod watch;
 pub use admission::{Names, read_only};
 pub use client::{Cluster, Executor, Job};
 pub use codec::physical_codec;
-pub use embedded::{EMBEDDED, EXHAUSTED, EmbeddedCluster};
+pub use embedded::{EMBEDDED, EXHAUSTED, EmbeddedCluster, end_with_parent};
 pub use error::ClusterError;
 pub use plan::{ClusterPlan, Workers, cluster_plan};
 pub use probe::probe;

@@ -142,6 +142,7 @@ mod tests {
     async fn planned(query: &str, workers: Workers, settings: &[(&str, &str)]) -> Result<String> {
         let spill_dir = tempfile::tempdir().unwrap();
         let here = SessionOptions {
+            storage: tables::StorageOptions::default(),
             budget: Budget::new(1 << 30, 2, 8192),
             spill_dir: spill_dir.path().to_path_buf(),
             settings: Vec::new(),

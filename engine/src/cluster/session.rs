@@ -16,6 +16,7 @@ use ballista_core::utils::GrpcClientConfig;
 use datafusion::error::Result;
 use datafusion::execution::context::SessionState;
 use datafusion::prelude::SessionConfig;
+use tables::StorageOptions;
 
 use super::codec::physical_codec;
 use super::plan::Workers;
@@ -34,11 +35,11 @@ const SHUFFLE_MEMORY: &str = "ballista.shuffle.sort_based.memory_limit_per_task_
 const BROADCAST_BYTES: &str = "ballista.optimizer.broadcast_join_threshold_bytes";
 const BROADCAST_ROWS: &str = "ballista.optimizer.broadcast_join_threshold_rows";
 
-/// The configuration with which every process of a cluster begins; a client's settings come over it. With `tls`, it connects
-/// to others so.
-pub fn process_config(tls: Option<&Tls>) -> SessionConfig {
+/// The configuration with which every process of a cluster begins; a client's settings come over it. Storages
+/// are reached as `storage` says; with `tls`, it connects to others so.
+pub fn process_config(storage: StorageOptions, tls: Option<&Tls>) -> SessionConfig {
     let config = SessionConfig::new_with_ballista()
-        .with_ballista_physical_extension_codec(physical_codec())
+        .with_ballista_physical_extension_codec(physical_codec(storage))
         .with_ballista_adaptive_query_planner(false)
         .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES)
         .with_ballista_use_tls(tls.is_some());
@@ -50,7 +51,7 @@ pub fn process_config(tls: Option<&Tls>) -> SessionConfig {
 
 /// How long a connection may take, how often it is looked after, and what it may carry at once.
 pub(super) fn client_config() -> GrpcClientConfig {
-    GrpcClientConfig::from(&process_config(None).ballista_config())
+    GrpcClientConfig::from(&process_config(StorageOptions::default(), None).ballista_config())
 }
 
 /// A session that plans for these workers. It executes nothing.
@@ -62,7 +63,7 @@ pub(super) fn cluster_state(
     workers: &Workers,
     joins: JoinStrategy,
 ) -> Result<SessionState> {
-    let mut config = process_config(None)
+    let mut config = process_config(options.storage.clone(), None)
         .with_target_partitions(workers.vcores.max(least_partitions(joins)))
         .with_batch_size(options.budget.batch_size());
     let shared_bytes = workers.vcore_bytes / 2;
@@ -89,6 +90,7 @@ mod tests {
     fn a_session_for_the_cluster_has_the_functions_of_every_other() {
         let spill_dir = tempfile::tempdir().unwrap();
         let options = SessionOptions {
+            storage: StorageOptions::default(),
             budget: Budget::new(512 << 20, 2, 8192),
             spill_dir: spill_dir.path().to_path_buf(),
             settings: Vec::new(),
@@ -109,7 +111,7 @@ mod tests {
     #[test]
     fn adaptive_planning_is_off_in_every_process() {
         assert!(
-            !process_config(None)
+            !process_config(StorageOptions::default(), None)
                 .ballista_config()
                 .adaptive_query_planner_enabled()
         );

@@ -9,6 +9,7 @@ const DEEP: usize = 2_000_000;
 
 fn opened(folder: &Path) -> SessionContext {
     session(&SessionOptions {
+        storage: tables::StorageOptions::default(),
         budget: Budget::new(1 << 30, 2, 4096),
         spill_dir: folder.join("spill"),
         settings: vec![(

@@ -79,6 +79,7 @@ mod tests {
     #[tokio::test]
     async fn operators_and_functions_are_known_while_a_query_is_executed() {
         let ctx = session(&SessionOptions {
+            storage: tables::StorageOptions::default(),
             budget: Budget::new(256 << 20, 2, 4096),
             spill_dir: std::env::temp_dir().join("spillway-query-test"),
             settings: Vec::new(),

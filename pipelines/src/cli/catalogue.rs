@@ -162,6 +162,7 @@ async fn describe(session: &Session, name: &str) -> Result<Description, RunError
         &nowhere,
         &std::env::temp_dir(),
         &runner::stations::budget(&settings),
+        &session.environment.storage(),
     )
     .await?;
     for warning in &definition.warnings {

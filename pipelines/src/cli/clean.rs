@@ -54,7 +54,7 @@ pub(super) async fn clean(
 }
 
 async fn table(session: &Session, url: &str, dry_run: bool) -> Result<Value, RunError> {
-    let table = Table::at(url)?;
+    let table = Table::open(url, &session.environment.storage())?;
     let found = table.leftovers().await?;
     if table.current().await?.is_none() && found.is_clean() {
         return Err(RunError::from(tables::Error::NoTable {

@@ -50,8 +50,8 @@ struct Location {
 }
 
 impl Location {
-    fn table(&self) -> Result<Table, RunError> {
-        Ok(Table::at(&self.url)?)
+    fn table(&self, session: &Session) -> Result<Table, RunError> {
+        Ok(Table::open(&self.url, &session.environment.storage())?)
     }
 }
 

@@ -105,6 +105,7 @@ const WORDS: [&str; 72] = [
 
 fn tables(folder: &std::path::Path) -> SessionContext {
     let options = SessionOptions {
+        storage: tables::StorageOptions::default(),
         budget: Budget::new(256 << 20, 1, 1024),
         spill_dir: folder.to_path_buf(),
         settings: Vec::new(),

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use super::{SettingError, layer};
 use language::{PipelineOptions, nearest};
+use tables::StorageOptions;
 
 /// Variables of the product, without the prefix, that are settings of the command.
 const COMMAND: &[&str] = &[
@@ -74,6 +75,12 @@ impl Environment {
     /// The value of one of the product's variables, named without its prefix.
     pub fn own(&self, name: &str) -> Option<&str> {
         self.get(&format!("{PREFIX}{name}"))
+    }
+
+    /// How object stores are reached; clients and counts are new each time.
+    pub fn storage(&self) -> StorageOptions {
+        StorageOptions::from_variables(self.variables.clone())
+            .with_unreadable(self.unreadable.iter().cloned())
     }
 
     /// Whether colours are unwanted (`NO_COLOR` set to anything, or a dumb terminal).

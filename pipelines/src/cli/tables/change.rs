@@ -27,7 +27,7 @@ pub(super) async fn compact(
     session: &Session,
     arguments: &CompactArguments,
 ) -> Result<ExitStatus, RunError> {
-    let table = arguments.location.table()?;
+    let table = arguments.location.table(session)?;
     let options = CompactOptions {
         target_bytes: arguments.target_size.map(u64::from),
         partitions: arguments.partitions.clone(),
@@ -53,6 +53,7 @@ pub(super) async fn compact(
     let run = RunId::mint(Utc::now());
     let scratch = Scratch::make(&session.state_dir(), run)?;
     let ctx = engine::session(&SessionOptions {
+        storage: session.environment.storage(),
         budget: stations::budget(&settings),
         spill_dir: scratch.folder().to_path_buf(),
         settings: Vec::new(),
@@ -213,7 +214,7 @@ pub(super) async fn expire(
     session: &Session,
     arguments: &ExpireArguments,
 ) -> Result<ExitStatus, RunError> {
-    let table = arguments.location.table()?;
+    let table = arguments.location.table(session)?;
     let as_of = arguments.as_of.unwrap_or_else(|| Utc::now().date_naive());
     let Some(first_kept) = arguments.keep.before(as_of) else {
         session.printer.error(format_args!(

@@ -25,7 +25,7 @@ async fn current(table: &Table) -> Result<Commit, RunError> {
 }
 
 pub(super) async fn show(session: &Session, location: &Location) -> Result<ExitStatus, RunError> {
-    let table = location.table()?;
+    let table = location.table(session)?;
     let commit = current(&table).await?;
     let mut partitions: BTreeMap<&str, Vec<&DataFile>> = BTreeMap::new();
     for file in &commit.files {
@@ -224,7 +224,7 @@ pub(super) async fn log(
     session: &Session,
     arguments: &LogArguments,
 ) -> Result<ExitStatus, RunError> {
-    let table = arguments.location.table()?;
+    let table = arguments.location.table(session)?;
     let commits = table.history(arguments.limit).await?;
     if session.global.output == Output::Json {
         let commits: Vec<Value> = commits.iter().map(commit_document).collect();
@@ -311,7 +311,7 @@ pub(super) async fn files(
     session: &Session,
     arguments: &FilesArguments,
 ) -> Result<ExitStatus, RunError> {
-    let table = arguments.location.table()?;
+    let table = arguments.location.table(session)?;
     let commit = current(&table).await?;
     let chosen: Vec<&DataFile> = commit.files_matching(&arguments.partitions)?.collect();
     if session.global.output == Output::Json {
@@ -336,7 +336,7 @@ pub(super) async fn verify(
     session: &Session,
     arguments: &VerifyArguments,
 ) -> Result<ExitStatus, RunError> {
-    let table = arguments.location.table()?;
+    let table = arguments.location.table(session)?;
     let found = table.verify(arguments.digest).await?;
     match session.global.output {
         Output::Json => report::json(session.printer, &verification_document(&table, &found))?,

@@ -273,15 +273,41 @@ fn a_cluster_can_be_started_for_one_run_and_ends_with_it() -> anyhow::Result<()>
     let workspace = workspace()?;
     let run = decided(&workspace, &["--mode", "cluster", "--cluster", "embedded"])?;
     run.expect(0, &["cluster (asked for by --mode)", "4,000 rows"]);
+    assert_eq!(processes_of(&workspace)?, [] as [String; 0]);
+    Ok(())
+}
+
+/// The command lines of the processes that work in its folder.
+fn processes_of(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
     let folder = workspace.path().to_string_lossy().into_owned();
-    let left: Vec<String> = std::fs::read_dir("/proc")?
+    Ok(std::fs::read_dir("/proc")?
         .flatten()
         .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
         .map(|words| String::from_utf8_lossy(&words).replace('\0', " "))
         .filter(|words| words.contains(&folder))
-        .collect();
-    assert_eq!(left, [] as [String; 0]);
-    Ok(())
+        .collect())
+}
+
+#[test]
+fn a_cluster_that_was_started_for_one_run_ends_when_the_run_is_killed() -> anyhow::Result<()> {
+    // Only to say whether the binaries are there.
+    if on_cluster(0)?.is_none() {
+        return Ok(());
+    }
+    let workspace = workspace()?;
+    workspace.write(
+        "p.sql",
+        "CREATE VIEW v AS SELECT max(a.value * b.value) AS m FROM generate_series(1, 100000) a CROSS JOIN generate_series(1, 100000) b;
+         COPY v TO 'table/';",
+    )?;
+    let run = workspace.start(["run", "p.sql", "--mode", "cluster", "--cluster", "embedded"])?;
+    wait_for("a scheduler and two executors", || {
+        (processes_of(&workspace).ok()?.len() == 3).then_some(())
+    })?;
+    run.kill()?;
+    wait_for("their end", || {
+        processes_of(&workspace).ok()?.is_empty().then_some(())
+    })
 }
 
 #[test]
