@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::failure::{ErrorClass, FailureKind, RequestFailure};
 pub use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::record::Record;
-pub use crate::rest::classify::{ErrorClass, FailureKind, RequestFailure};
 
 /// A source opened with its options, ready to be read.
 #[async_trait]

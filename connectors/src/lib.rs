@@ -6,6 +6,7 @@
 //! published: those are the caller's.
 
 pub mod extract;
+mod failure;
 pub mod launchpad;
 pub mod metrics;
 pub mod record;

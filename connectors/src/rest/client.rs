@@ -17,10 +17,10 @@ use url::Url;
 
 use super::auth::Credentials;
 use super::check::is_loopback;
-use super::classify::{FailureKind, RequestFailure, first_line};
 use super::options::Settings;
 use super::retry::{Attempts, RetryPolicy, retry_after};
 use crate::extract::QUARANTINED_BODY_BYTES;
+use crate::failure::{FailureKind, RequestFailure, first_line};
 use crate::metrics::Metrics;
 
 /// What a server answered.

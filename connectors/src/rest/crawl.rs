@@ -12,7 +12,6 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use super::classify::{FailureKind, RequestFailure, classify};
 use super::client::Client;
 use super::judge::{missing_field, shared_json};
 use super::lookup::Lookup;
@@ -21,6 +20,7 @@ use super::pagination::Pager;
 use super::spec::{Location, Resource, SinceFormat, Spec};
 use super::template::{Bare, FieldPath, Values};
 use crate::extract::{Control, ExtractError, Quarantined, Unit};
+use crate::failure::{FailureKind, RequestFailure, classify};
 use crate::window::utc;
 
 /// A resource with its name in the spec.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::classify::MALFORMED;
 use super::spec::{RecordSpec, Repeats, Resource, TimeFormat};
 use super::template::{Bare, Values};
 use crate::extract::{QUARANTINED_BODY_BYTES, Quarantined, Unit};
+use crate::failure::MALFORMED;
 use crate::metrics::Metrics;
 use crate::window::Window;
 

@@ -6,13 +6,13 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::classify::{FailureKind, RequestFailure};
 use super::crawl::{Crawl, Named, Root, Work};
 use super::judge::{malformed, missing_field};
 use super::pages::next_page;
 use super::pagination::{Moved, hash_of};
 use super::template::{Bare, Values};
 use crate::extract::{Estimate, ExtractError};
+use crate::failure::{FailureKind, RequestFailure};
 
 /// Readings of a list into which rows were inserted while it was read.
 const MAX_READINGS: u32 = 3;

@@ -7,9 +7,9 @@ use lru::LruCache;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::classify::RequestFailure;
 use super::client::Client;
 use super::spec::Resource;
+use crate::failure::RequestFailure;
 
 /// People kept; at some hundred bytes each this bounds the memory to a few megabytes.
 const KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);

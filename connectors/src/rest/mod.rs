@@ -2,13 +2,12 @@
 //!
 //! - `spec`, `check`, `spec_error`, `template`: the spec and what is wrong with it;
 //! - `options`, `auth`: what a user sets;
-//! - `client`, `retry`, `classify`: one request;
+//! - `client`, `retry`: one request;
 //! - `pagination`, `pages`: one collection;
 //! - `crawl`, `listing`, `unit`, `judge`, `lookup`: one extraction.
 
 mod auth;
 mod check;
-pub(crate) mod classify;
 mod client;
 mod crawl;
 mod judge;

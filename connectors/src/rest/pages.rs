@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
-use super::classify::{FailureKind, RequestFailure};
 use super::client::{Answer, Client};
 use super::pagination::{Moved, Pager, Turn};
 use super::template::FieldPath;
+use crate::failure::{FailureKind, RequestFailure};
 
 /// Times that a collection which must be read in one piece is begun again because it moved.
 const MAX_RESTARTS: u32 = 5;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use super::classify::{FailureKind, RequestFailure, classify};
 use super::spec::Defaults;
+use crate::failure::{FailureKind, RequestFailure, classify};
 
 /// No more than this between attempts to connect: a host that is not there should be told soon.
 const MAX_CONNECT_DELAY: Duration = Duration::from_secs(2);
@@ -132,7 +132,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{Attempts, RetryPolicy, retry_after};
-    use crate::rest::classify::{FailureKind, RequestFailure};
+    use crate::failure::{FailureKind, RequestFailure};
 
     fn policy() -> RetryPolicy {
         RetryPolicy {

@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicU64;
 use futures::future::try_join_all;
 use serde_json::Value;
 
-use super::classify::RequestFailure;
 use super::crawl::{Crawl, Named, Root, Work};
 use super::judge::{
     Judge, Origin, Sorted, malformed, missing_field, quarantined_unit, shared_json,
@@ -14,6 +13,7 @@ use super::judge::{
 use super::pages::whole_collection;
 use super::spec::reduced;
 use crate::extract::{Quarantined, Unit};
+use crate::failure::RequestFailure;
 use crate::record::Record;
 
 /// Why a unit cannot be landed.
