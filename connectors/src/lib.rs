@@ -10,7 +10,6 @@ mod failure;
 pub mod launchpad;
 pub mod metrics;
 pub mod record;
-pub mod regular;
 mod rest;
 pub mod source;
 mod suggestion;

@@ -291,7 +291,7 @@ fn spec_of(kind: &str, given: &mut Given) -> Result<Option<Arc<Spec>>, OpenError
 
 fn read_spec(path: &Path) -> Result<Spec, String> {
     let shown = path.display().to_string();
-    let text = crate::regular::read_text(path)
+    let text = language::regular::read_text(path)
         .map_err(|cause| format!("cannot be read: {shown}: {cause}"))?;
     Spec::parse(&shown, &text).map_err(|error: SpecError| format!("has mistakes: {error}"))
 }

@@ -23,6 +23,7 @@ mod locate;
 mod options;
 mod parameters;
 mod plan;
+pub mod regular;
 mod resolve;
 pub mod search;
 mod secret;

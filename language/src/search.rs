@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use connectors::regular::read_text;
+use super::regular::read_text;
 use serde::Serialize;
 
 use super::definition::{Origin, parse};

@@ -359,7 +359,7 @@ fn read_secret(
                 true => format!("the environment variable {name} has a value that is not Unicode"),
                 false => format!("the environment variable {name} is not set"),
             }),
-        SecretReference::File(path) => connectors::regular::read_text(path)
+        SecretReference::File(path) => language::regular::read_text(path)
             .map(|text| SecretString::from(text.trim_end_matches(['\r', '\n'])))
             .map_err(|error| format!("cannot read {}: {error}", path.display())),
     }
