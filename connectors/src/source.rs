@@ -20,7 +20,8 @@ use crate::rest::options::{Given, descriptions, resolve};
 use crate::rest::retry::RetryPolicy;
 use crate::rest::spec::{Location, Spec};
 use crate::rest::spec_error::SpecError;
-use crate::suggestion::{hint, nearest};
+use crate::suggestion::hint;
+use language::nearest;
 
 /// A kind of source: what stands after `STORED AS`.
 #[derive(Debug, Clone)]
@@ -267,7 +268,7 @@ fn problem(option: &str, message: String, suggestion: Option<String>) -> OptionP
 fn spec_of(kind: &str, given: &mut Given) -> Result<Option<Arc<Spec>>, OpenError> {
     let known = self::kind(kind).ok_or_else(|| OpenError::UnknownKind {
         kind: kind.to_owned(),
-        suggestion: nearest(kind, KINDS.iter().map(|kind| kind.name)),
+        suggestion: nearest(kind, KINDS.iter().map(|kind| kind.name)).map(str::to_owned),
     })?;
     if known.name == launchpad::KIND {
         return Ok(Some(launchpad::spec()));
@@ -301,6 +302,6 @@ fn location_of<'a>(spec: &'a Spec, name: &str) -> Result<&'a Location, OptionPro
     spec.locations.get(name).ok_or_else(|| {
         let all: Vec<&str> = names.clone().collect();
         let message = format!("`{name}` is none of {}", all.join(", "));
-        problem("location", message, nearest(name, names))
+        problem("location", message, nearest(name, names).map(str::to_owned))
     })
 }

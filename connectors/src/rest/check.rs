@@ -9,7 +9,8 @@ use url::Url;
 use super::spec::{AuthKind, Location, Pagination, Resource, Spec, Style};
 use super::spec_error::{SpecProblem, problem};
 use super::template::{Scope, Template};
-use crate::suggestion::{hint, nearest};
+use crate::suggestion::hint;
+use language::nearest;
 
 /// Everything in the spec that does not fit together, in the order of the file.
 pub(crate) fn problems(spec: &Spec, text: &str) -> Vec<SpecProblem> {
@@ -155,7 +156,7 @@ impl<'a> Check<'a> {
         let found = all.get(name.get_ref().as_str());
         if found.is_none() {
             let near = nearest(name.get_ref(), all.keys().map(|key| key.get_ref().as_str()));
-            let message = format!("there is no {what} `{name}`{}", hint(near.as_deref()));
+            let message = format!("there is no {what} `{name}`{}", hint(near));
             self.add(&name.span(), message);
         }
         found
@@ -294,7 +295,7 @@ impl<'a> Check<'a> {
                     "`{}` is none of the choices of `{}`{}",
                     only.equals,
                     only.parameter,
-                    hint(near.as_deref())
+                    hint(near)
                 );
                 self.add(&only.equals.span(), message);
             }
@@ -331,7 +332,7 @@ impl<'a> Check<'a> {
                         .map(|key| key.get_ref().as_str());
                     let message = format!(
                         "there is no parameter `{name}`{}",
-                        hint(nearest(&name, names).as_deref())
+                        hint(nearest(&name, names))
                     );
                     self.add(&template.span(), message);
                 }

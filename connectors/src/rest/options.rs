@@ -17,8 +17,8 @@ use super::retry::RetryPolicy;
 use super::spec::{AuthKind, Location, Spec};
 use super::template::Values;
 use crate::source::{ClientSettings, OptionDescription, OptionProblem, OptionValue};
-use crate::suggestion::nearest;
 use crate::window::{Window, parse_edge};
+use language::nearest;
 
 /// Options of every API: name and meaning.
 const ENGINE: &[(&str, &str)] = &[
@@ -211,7 +211,8 @@ impl Reader<'_> {
         let given = self.given;
         for (name, value) in given {
             let Some(option) = known.iter().find(|option| option.name == *name) else {
-                let near = nearest(name, known.iter().map(|option| option.name.as_str()));
+                let near = nearest(name, known.iter().map(|option| option.name.as_str()))
+                    .map(str::to_owned);
                 self.add(name, "is not an option of this source".to_owned(), near);
                 continue;
             };
@@ -380,7 +381,7 @@ impl Reader<'_> {
                 self.add(name, "is empty".to_owned(), None);
             } else if !parameter.choices.is_empty() && !parameter.choices.contains(&value) {
                 let choices = parameter.choices.iter().map(String::as_str);
-                let near = nearest(&value, choices);
+                let near = nearest(&value, choices).map(str::to_owned);
                 let message = format!("`{value}` is none of {}", parameter.choices.join(", "));
                 self.add(name, message, near);
             }
@@ -404,7 +405,8 @@ impl Reader<'_> {
             if !names.is_empty() {
                 message.push_str(&format!("; known names are {}", names.join(", ")));
             }
-            self.add("service_root", message, nearest(&written, names));
+            let near = nearest(&written, names).map(str::to_owned);
+            self.add("service_root", message, near);
         });
         let version = self.plain("version").or(spec.base.version.as_deref());
         let parameters: BTreeMap<String, String> = version

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::suggestion::{hint, nearest};
+use crate::suggestion::hint;
+use language::nearest;
 
 /// One thing wrong with a spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +77,7 @@ pub(crate) fn from_toml(text: &str, error: &toml::de::Error) -> SpecProblem {
     if error.message().starts_with("unknown")
         && let Some(wrong) = names.next()
     {
-        message.push_str(&hint(nearest(wrong, names).as_deref()));
+        message.push_str(&hint(nearest(wrong, names)));
     }
     problem(text, &error.span().unwrap_or(0..0), message)
 }
