@@ -1,19 +1,25 @@
-//! Sources that this process reads itself and lands: paginated JSON APIs described by a spec,
-//! Launchpad among them.
+//! Sources: the kinds there are, and reading those that this process reads itself and lands, such as paginated JSON
+//! APIs described by a spec.
 //!
-//! Owns what is asked of a server, in which order, how often and how an answer becomes
-//! [`record::Record`]s. Never decides when anything runs, where records are kept or what is
-//! published: those are the caller's.
+//! [`source`] says what a kind is, [`Registry`] which there are: files, Launchpad, any API with a spec. [`extract`] says
+//! how records come. Never decides when anything runs, where records are kept or what is published: those are the
+//! caller's.
 
 pub mod extract;
 mod failure;
-pub mod launchpad;
+mod files;
+mod launchpad;
 pub mod metrics;
+pub mod option;
 pub mod record;
+mod registry;
 mod rest;
+pub mod sample;
 pub mod source;
-mod suggestion;
 mod window;
 
-pub use rest::retry::RetryPolicy;
+pub use files::Files;
+pub use launchpad::Launchpad;
+pub use registry::Registry;
 pub use rest::spec_error::{SpecError, SpecProblem};
+pub use rest::{Api, Rest};

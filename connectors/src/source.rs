@@ -1,116 +1,126 @@
-//! The kinds of sources that are extracted: their options, checking them, opening them.
+//! What a kind of source is: its word and options, how one is opened, what the surroundings of a run add to it.
 //!
-//! Nothing here asks the network; `REST` reads its spec from the local disk.
+//! Owns the contract between a run and the kinds of sources. Which kinds there are is the
+//! [`Registry`](crate::Registry)'s, how records come is [`extract`](crate::extract)'s.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::sync::Arc;
 
-use secrecy::SecretString;
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::common::DataFusionError;
+use datafusion::execution::SessionState;
 
-pub use crate::extract::{
-    Control, ErrorClass, Estimate, Extract, ExtractError, FailureKind, Gate, Landed, Metrics,
-    MetricsSnapshot, OpenGate, QUARANTINED_BODY_BYTES, Quarantined, RequestFailure, Unit,
-};
-use crate::launchpad;
-use crate::rest::RestSource;
-use crate::rest::options::{Given, descriptions, resolve};
-use crate::rest::retry::RetryPolicy;
-use crate::rest::spec::{Location, Spec};
-use crate::rest::spec_error::SpecError;
-use crate::suggestion::hint;
-use language::nearest;
+use crate::extract::Extract;
+use crate::option::{Given, OptionProblem, OptionSpec, OptionValue, hint};
+use crate::sample::Sample;
+
+/// A source as a definition declares it, parameters replaced.
+#[derive(Debug, Clone, Default)]
+pub struct Declared {
+    /// What of the kind is read: a path, a URL, a collection.
+    pub location: String,
+    /// The declared columns; `None` if the source tells its own.
+    pub columns: Option<SchemaRef>,
+    /// Hive partition columns.
+    pub partitioned_by: Vec<String>,
+    /// The options given, secrets resolved.
+    pub options: Given,
+}
+
+/// Reads a variable of the environment.
+pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A kind of source: what stands after `STORED AS`.
-#[derive(Debug, Clone)]
-pub struct SourceKind {
-    /// Its name, in capitals.
-    pub name: &'static str,
-    /// What it reads.
-    pub summary: String,
-    /// The locations that it has, each with what is there; empty where a spec file says it.
-    pub locations: Vec<(String, String)>,
-    /// Its options; a spec file may add more.
-    pub options: Vec<OptionDescription>,
-}
+pub trait SourceFactory: fmt::Debug + Send + Sync {
+    /// Its word, in capitals.
+    fn kind(&self) -> &str;
 
-/// An option of a source.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OptionDescription {
-    /// Its name.
-    pub name: String,
-    /// Whether it must be given.
-    pub required: bool,
-    /// Whether its value is a secret, given as a reference and never shown.
-    pub secret: bool,
-    /// What holds where it is not given.
-    pub default: Option<String>,
-    /// What it means.
-    pub summary: String,
-}
+    /// What it reads, in one line.
+    fn summary(&self) -> &str;
 
-/// The value of an option. `Debug` shows no secret.
-#[derive(Debug, Clone)]
-pub enum OptionValue {
-    /// A value that may be shown.
-    Plain(String),
-    /// A secret, resolved.
-    Secret(SecretString),
-}
+    /// The locations that it has, each with what is there; empty where a location is a path or the like.
+    fn locations(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
 
-impl From<&str> for OptionValue {
-    fn from(text: &str) -> Self {
-        Self::Plain(text.to_owned())
+    /// Its options; what an option names (a spec file) may add more.
+    fn options(&self) -> Vec<OptionSpec>;
+
+    /// Whether `PARTITIONED BY` has a meaning for it.
+    fn is_partitioned(&self) -> bool {
+        false
+    }
+
+    /// How a source is read. Opens nothing and needs no option, so that a pipeline can be planned before its parameters
+    /// have values.
+    fn read(&self, declared: &Declared) -> Read;
+
+    /// Everything wrong with a declaration, as far as its values are known. Asks nothing of the network.
+    fn check(&self, declared: &Declared) -> Vec<OptionProblem>;
+
+    /// Opens a source that is extracted; nothing is asked of the network.
+    ///
+    /// # Errors
+    /// Everything wrong with the location and the options; [`OpenError::InPlace`] for what is read in place.
+    fn open(&self, declared: &Declared) -> Result<Arc<dyn Extract>, OpenError>;
+
+    /// What the environment says of sources of this kind.
+    fn surroundings(&self, _variable: Variables<'_>) -> Surroundings {
+        Surroundings::default()
+    }
+
+    /// The bundled sample that a source of this kind, declared with options of these names, reads because nothing says
+    /// what else.
+    fn sample(&self, _options: &[&str], _variable: Variables<'_>) -> Option<Arc<dyn Sample>> {
+        None
     }
 }
 
-/// What is wrong with an option.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OptionProblem {
-    /// The option; `location` for the location itself.
-    pub option: String,
-    /// What is wrong with it.
-    pub message: String,
-    /// What was probably meant.
-    pub suggestion: Option<String>,
-}
-
-impl fmt::Display for OptionProblem {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "`{}` {}{}",
-            self.option,
-            self.message,
-            hint(self.suggestion.as_deref())
-        )
-    }
-}
-
-/// How requests are made, where neither an option nor the spec is to decide.
-#[derive(Debug, Clone, Default)]
-pub struct ClientSettings {
-    /// Replaces the spec's retries; the option `max_attempts` still wins.
-    pub retry: Option<RetryPolicy>,
-    /// Replaces the spec's limit of making a connection.
-    pub connect_timeout: Option<Duration>,
-    /// Replaces the spec's limit of one request, from sending it to the end of its answer.
-    pub request_timeout: Option<Duration>,
-}
-
-/// What is to be opened.
-#[derive(Debug)]
-pub struct Open<'a> {
-    /// The kind's name, in any case.
-    pub kind: &'a str,
-    /// What of it is read.
-    pub location: &'a str,
-    /// The options given, secrets resolved.
+/// What the environment says of a kind of source.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// Options that hold where the definition gives none.
     pub options: BTreeMap<String, OptionValue>,
-    /// How requests are made.
-    pub settings: ClientSettings,
+    /// What decides which data is read: part of what makes two requests the same one.
+    pub identity: BTreeMap<String, String>,
+}
+
+/// How a source is read.
+#[derive(Debug)]
+pub enum Read {
+    /// In place, also by executors.
+    InPlace(Arc<dyn InPlace>),
+    /// Extracted before a query runs: it reads what landed, which has these columns.
+    Extracted(SchemaRef),
+}
+
+/// A source that queries read where it is.
+#[async_trait]
+pub trait InPlace: fmt::Debug + Send + Sync {
+    /// Its table.
+    ///
+    /// # Errors
+    /// When its columns are not declared and cannot be found out, or an option is wrong.
+    async fn table(
+        &self,
+        session: &SessionState,
+    ) -> Result<Arc<dyn TableProvider>, DataFusionError>;
+
+    /// Whether there is anything to read: an empty listing would read as an empty table, and publishing that could
+    /// replace a full one.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    async fn is_there(&self, session: &SessionState) -> Result<bool, DataFusionError>;
+
+    /// How many bytes there are.
+    ///
+    /// # Errors
+    /// As [`InPlace::is_there`].
+    async fn bytes(&self, session: &SessionState) -> Result<u64, DataFusionError>;
 }
 
 /// Why a source cannot be opened. All of them are the caller's to mend.
@@ -131,6 +141,12 @@ pub enum OpenError {
         /// At least one problem.
         problems: Vec<OptionProblem>,
     },
+    /// It is read in place, so there is nothing to extract.
+    #[error("a source of the kind `{kind}` is read in place, not extracted")]
+    InPlace {
+        /// Its kind.
+        kind: String,
+    },
     /// The HTTP client cannot be set up on this machine.
     #[error("the HTTP client cannot be set up")]
     Client {
@@ -146,162 +162,4 @@ fn list(problems: &[OptionProblem]) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join("; ")
-}
-
-const REST: &str = "REST";
-
-static KINDS: LazyLock<Vec<SourceKind>> = LazyLock::new(|| {
-    let launchpad = launchpad::spec();
-    let locations = launchpad.locations.iter();
-    let mut rest_options = vec![OptionDescription {
-        name: "spec".to_owned(),
-        required: true,
-        secret: false,
-        default: None,
-        summary: "path of the TOML file that describes the API; its parameters are options too"
-            .to_owned(),
-    }];
-    rest_options.extend(descriptions(None));
-    vec![
-        SourceKind {
-            name: launchpad::KIND,
-            summary: launchpad.summary.clone(),
-            locations: locations
-                .map(|(name, location)| (name.get_ref().clone(), location.summary.clone()))
-                .collect(),
-            options: descriptions(Some(&launchpad)),
-        },
-        SourceKind {
-            name: REST,
-            summary:
-                "any paginated JSON API that a spec describes; the location is one of the spec's"
-                    .to_owned(),
-            locations: Vec::new(),
-            options: rest_options,
-        },
-    ]
-});
-
-/// Every kind of source there is.
-pub fn kinds() -> &'static [SourceKind] {
-    &KINDS
-}
-
-/// The kind of that name, in any case.
-pub fn kind(name: &str) -> Option<&'static SourceKind> {
-    KINDS
-        .iter()
-        .find(|kind| kind.name.eq_ignore_ascii_case(name))
-}
-
-/// Opens a source; nothing is asked of the network.
-///
-/// # Errors
-/// Everything wrong with the location and the options.
-pub fn open(request: Open<'_>) -> Result<Arc<dyn Extract>, OpenError> {
-    let Open {
-        kind,
-        location,
-        options,
-        settings,
-    } = request;
-    let mut given: Given = options
-        .into_iter()
-        .map(|(name, value)| (name, Some(value)))
-        .collect();
-    let refused = |problems| OpenError::Options { problems };
-    let spec = spec_of(kind, &mut given)?.ok_or_else(|| {
-        refused(vec![problem(
-            "spec",
-            "is missing: the path of a TOML file".to_owned(),
-            None,
-        )])
-    })?;
-    let found = location_of(&spec, location).map_err(|problem| refused(vec![problem]))?;
-    let resolved = resolve(&spec, found, &given, &settings).map_err(refused)?;
-    let source = RestSource::new(Arc::clone(&spec), location, resolved)
-        .map_err(|source| OpenError::Client { source })?;
-    Ok(Arc::new(source))
-}
-
-/// Everything wrong with a source's location and options, as far as they are known; an option
-/// whose value is not known yet has `None`. Asks nothing of the network.
-pub fn check(
-    kind: &str,
-    location: &str,
-    options: &BTreeMap<String, Option<OptionValue>>,
-) -> Vec<OptionProblem> {
-    let mut given = options.clone();
-    let is_known_later = matches!(given.get("spec"), Some(None));
-    let spec = match spec_of(kind, &mut given) {
-        Ok(Some(spec)) => spec,
-        Ok(None) if is_known_later => return Vec::new(),
-        Ok(None) => {
-            return vec![problem(
-                "spec",
-                "is missing: the path of a TOML file".to_owned(),
-                None,
-            )];
-        }
-        Err(OpenError::Options { problems }) => return problems,
-        Err(error) => return vec![problem("kind", error.to_string(), None)],
-    };
-    let found = match location_of(&spec, location) {
-        Ok(found) => found,
-        Err(problem) => return vec![problem],
-    };
-    resolve(&spec, found, &given, &ClientSettings::default())
-        .err()
-        .unwrap_or_default()
-}
-
-fn problem(option: &str, message: String, suggestion: Option<String>) -> OptionProblem {
-    OptionProblem {
-        option: option.to_owned(),
-        message,
-        suggestion,
-    }
-}
-
-/// The spec of a kind; takes the option `spec` out, as it is none of the spec's own. `None` when
-/// that option has no value.
-fn spec_of(kind: &str, given: &mut Given) -> Result<Option<Arc<Spec>>, OpenError> {
-    let known = self::kind(kind).ok_or_else(|| OpenError::UnknownKind {
-        kind: kind.to_owned(),
-        suggestion: nearest(kind, KINDS.iter().map(|kind| kind.name)).map(str::to_owned),
-    })?;
-    if known.name == launchpad::KIND {
-        return Ok(Some(launchpad::spec()));
-    }
-    let refused = |message| OpenError::Options {
-        problems: vec![problem("spec", message, None)],
-    };
-    match given.remove("spec").flatten() {
-        None => Ok(None),
-        Some(OptionValue::Secret(_)) => {
-            Err(refused("is no secret: write the path plainly".to_owned()))
-        }
-        Some(OptionValue::Plain(path)) => {
-            let path = PathBuf::from(path);
-            read_spec(&path)
-                .map(|spec| Some(Arc::new(spec)))
-                .map_err(refused)
-        }
-    }
-}
-
-fn read_spec(path: &Path) -> Result<Spec, String> {
-    let shown = path.display().to_string();
-    let text = language::regular::read_text(path)
-        .map_err(|cause| format!("cannot be read: {shown}: {cause}"))?;
-    Spec::parse(&shown, &text).map_err(|error: SpecError| format!("has mistakes: {error}"))
-}
-
-fn location_of<'a>(spec: &'a Spec, name: &str) -> Result<&'a Location, OptionProblem> {
-    let names = spec.locations.keys().map(|name| name.get_ref().as_str());
-    spec.locations.get(name).ok_or_else(|| {
-        let all: Vec<&str> = names.clone().collect();
-        let message = format!("`{name}` is none of {}", all.join(", "));
-        problem("location", message, nearest(name, names).map(str::to_owned))
-    })
 }

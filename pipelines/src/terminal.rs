@@ -7,6 +7,7 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use connectors::sample::Served;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::printer::Printer;
@@ -162,13 +163,10 @@ impl RunObserver for Terminal {
 }
 
 /// Says which run this is, and with which values.
-fn announce(printer: Printer, run: &Run, prepared: &Prepared, sample: Option<&url::Url>) {
+fn announce(printer: Printer, run: &Run, prepared: &Prepared, sample: Option<&Served>) {
     printer.say(format_args!("run {}  {}", run.id, run.pipeline));
-    if let Some(root) = sample {
-        printer.say(format_args!(
-            "  reading the bundled sample of Launchpad, served at {root}; for the live service set LP_WEB_ROOT=production \
-             and give --set member=…, --from and --to"
-        ));
+    if let Some(sample) = sample {
+        printer.say(format_args!("  {}", sample.announcement));
     }
     if run.attempt > 1 {
         printer.say(format_args!(

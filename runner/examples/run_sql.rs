@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use connectors::Registry;
 use language::{MemoryLimit, PipelineOptions};
 use runner::claim::Resume;
 use runner::event::{RunEvent, RunObserver};
@@ -53,6 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let runner = Runner::new(Services {
         state_dir: folder.path().join("state"),
         environment: Environment::default(),
+        registry: Arc::new(Registry::builtin()),
         memory: ProcessMemory::new(1 << 30),
     });
     let request = Request {

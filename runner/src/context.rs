@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::Utc;
+use connectors::Registry;
 use serde_json::Value;
 use tables::StorageOptions;
 
@@ -20,6 +21,8 @@ use crate::store::{
 /// One attempt of one run.
 #[derive(Debug)]
 pub struct RunContext {
+    /// The kinds of sources that there are.
+    pub registry: Arc<Registry>,
     /// Where the run is recorded.
     pub store: Arc<dyn RunStore>,
     /// Which run, which attempt.

@@ -87,7 +87,7 @@ pub enum RunError {
     },
     /// The bundled sample cannot be served.
     #[error("cannot start the bundled sample")]
-    Sample(#[source] standin::Error),
+    Sample(#[source] Box<dyn Error + Send + Sync>),
     /// A source of files has none.
     #[error("the source `{table}` has no file at {location}; nothing was published")]
     NoFiles {

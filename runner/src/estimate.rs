@@ -1,15 +1,15 @@
 //! How much the sources will give, before the query runs. Owns where such a number comes from and how good it is; what is
 //! decided by it is `decide`'s.
 
+use connectors::Registry;
+use connectors::source::Read;
 use datafusion::common::DataFusionError;
-use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::prelude::SessionContext;
-use futures::TryStreamExt;
 use serde::Serialize;
 
 use super::error::RunError;
-use super::sources::connector_kind;
+use super::sources;
 use language::Source;
 
 /// Bytes of a row of text, where nothing but the size of the files is known.
@@ -34,8 +34,12 @@ pub struct Estimate {
 ///
 /// # Errors
 /// [`RunError::Engine`] when its files cannot be looked at.
-pub async fn of_table(ctx: &SessionContext, source: &Source) -> Result<Estimate, RunError> {
-    looked_at(ctx, source)
+pub async fn of_table(
+    ctx: &SessionContext,
+    source: &Source,
+    registry: &Registry,
+) -> Result<Estimate, RunError> {
+    looked_at(ctx, source, sources::read(registry, source)?)
         .await
         .map_err(|error| RunError::Engine {
             doing: format!("looking at `{}`", source.location),
@@ -43,34 +47,30 @@ pub async fn of_table(ctx: &SessionContext, source: &Source) -> Result<Estimate,
         })
 }
 
-async fn looked_at(ctx: &SessionContext, source: &Source) -> Result<Estimate, DataFusionError> {
-    let landed = connector_kind(source.kind).is_some();
+async fn looked_at(
+    ctx: &SessionContext,
+    source: &Source,
+    read: Read,
+) -> Result<Estimate, DataFusionError> {
     let frame = ctx.table(source.name.as_str()).await?;
     let physical = frame.create_physical_plan().await?;
     let statistics = StatisticsContext::new().compute(physical.as_ref(), &StatisticsArgs::new())?;
     let known = |value: Option<&usize>| value.map(|value| *value as u64);
     let rows = known(statistics.num_rows.get_value());
     let bytes = known(statistics.total_byte_size.get_value());
-    if rows.is_some() || landed {
-        return Ok(Estimate {
-            table: source.name.clone(),
-            rows,
-            bytes,
-            exact: statistics.num_rows.is_exact().unwrap_or(false),
-            from: String::from(if landed {
-                "what was extracted"
-            } else {
-                "the files' own statistics"
-            }),
-        });
-    }
-    let url = ListingTableUrl::parse(&source.location)?;
-    let store = ctx.runtime_env().object_store(&url)?;
-    let state = ctx.state();
-    let files = url.list_all_files(&state, store.as_ref(), "").await?;
-    let bytes = files
-        .try_fold(0, |sum, file| async move { Ok(sum + file.size) })
-        .await?;
+    let counted = |from: &str| Estimate {
+        table: source.name.clone(),
+        rows,
+        bytes,
+        exact: statistics.num_rows.is_exact().unwrap_or(false),
+        from: String::from(from),
+    };
+    let files = match read {
+        Read::Extracted(_) => return Ok(counted("what was extracted")),
+        Read::InPlace(_) if rows.is_some() => return Ok(counted("the files' own statistics")),
+        Read::InPlace(files) => files,
+    };
+    let bytes = files.bytes(&ctx.state()).await?;
     Ok(Estimate {
         table: source.name.clone(),
         rows: Some(bytes / BYTES_A_ROW),

@@ -7,8 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use connectors::sample::Served;
 use language::Diagnostic;
-use url::Url;
 
 use super::prepare::Prepared;
 use crate::store::{Decision, Run, RunMode, StageName};
@@ -25,7 +25,7 @@ pub enum RunEvent<'a> {
         /// What is run, with its values.
         prepared: &'a Prepared,
         /// Where the bundled sample is served, if it is read.
-        sample: Option<&'a Url>,
+        sample: Option<&'a Served>,
     },
     /// A stage works, and tells at any moment how far it is. It ends with the next stage, or with the run.
     Progress {

@@ -48,6 +48,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use chrono::Utc;
+use connectors::Registry;
 
 use self::claim::{Heartbeat, Resume};
 use self::compute::Compute;
@@ -72,6 +73,8 @@ pub struct Services {
     pub state_dir: PathBuf,
     /// The variables that definitions, settings and sources may refer to.
     pub environment: Environment,
+    /// The kinds of sources that there are.
+    pub registry: Arc<Registry>,
     /// What all runs of the process may hold.
     pub memory: Arc<ProcessMemory>,
 }
@@ -155,20 +158,21 @@ impl Runner {
         let Services {
             state_dir,
             environment,
+            registry,
             memory: process,
         } = &self.services;
         let storage = environment.storage();
-        let prepared = prepare(&request.selection, environment)?;
+        let prepared = prepare(&request.selection, environment, registry)?;
         for remark in &prepared.definition.warnings {
             observer.observe(&RunEvent::Remark(remark));
         }
-        let sample = match prepared.sample {
-            true => Some(sample::start().await?),
-            false => None,
-        };
-        let root = sample.as_ref().map(standin::Standin::root);
-        let extracted =
-            sources::open_extracted(&prepared.bound.sources, environment, root.as_ref())?;
+        let sample = sample::start(prepared.sample.as_deref()).await?;
+        let extracted = sources::open_extracted(
+            &prepared.bound.sources,
+            registry,
+            environment,
+            sample.as_ref(),
+        )?;
         let memory = Arc::new(MemoryMonitor::start());
         let ours = Arc::new(OnceLock::new());
         let share = process.share(
@@ -182,7 +186,7 @@ impl Runner {
             claim::Request {
                 pipeline: &prepared.definition.name,
                 fingerprint: prepared.definition.fingerprint.clone(),
-                parameters: identity_parameters(&prepared, environment),
+                parameters: identity_parameters(&prepared, registry, environment)?,
                 settings: claim::recorded(&prepared.settings),
                 resume: request.resume.clone(),
                 state_dir,
@@ -192,11 +196,12 @@ impl Runner {
         observer.observe(&RunEvent::Claimed {
             run: &claimed,
             prepared: &prepared,
-            sample: root.as_ref(),
+            sample: sample.as_ref(),
         });
         let attempt = claimed.current_attempt();
         ours.get_or_init(|| (Arc::clone(&store), attempt));
         let context = RunContext {
+            registry: Arc::clone(registry),
             attempt,
             pipeline: claimed.pipeline.clone(),
             identity: claimed.identity.clone(),
@@ -228,7 +233,7 @@ impl Runner {
             }
         }
         if let Some(sample) = sample {
-            sample.shutdown().await;
+            sample.stop.await;
         }
         let outputs = ended?;
         let document = store
@@ -246,8 +251,13 @@ impl Runner {
     }
 }
 
-/// The parameters that make two requests the same one: those of the pipeline, and which Launchpad is read.
-fn identity_parameters(prepared: &Prepared, environment: &Environment) -> BTreeMap<String, String> {
+/// The parameters that make two requests the same one: those of the pipeline, and what else decides which data
+/// its sources are.
+fn identity_parameters(
+    prepared: &Prepared,
+    registry: &Registry,
+    environment: &Environment,
+) -> Result<BTreeMap<String, String>, RunError> {
     let mut parameters: BTreeMap<String, String> = prepared
         .bound
         .parameters
@@ -259,23 +269,13 @@ fn identity_parameters(prepared: &Prepared, environment: &Environment) -> BTreeM
             )
         })
         .collect();
-    let reads_launchpad = prepared
-        .bound
-        .sources
-        .iter()
-        .any(|source| source.kind == language::SourceKind::Launchpad);
-    if reads_launchpad {
-        let root = if prepared.sample {
-            "sample"
-        } else {
-            environment.get("LP_WEB_ROOT").unwrap_or("production")
-        };
-        parameters.insert(String::from("LP_WEB_ROOT"), String::from(root));
-        if let Some(version) = environment.get("LP_API_VERSION") {
-            parameters.insert(String::from("LP_API_VERSION"), String::from(version));
-        }
-    }
-    parameters
+    parameters.extend(sources::identity(
+        &prepared.bound.sources,
+        registry,
+        environment,
+        prepared.sample.as_deref(),
+    )?);
+    Ok(parameters)
 }
 
 /// Records how the attempt ended.

@@ -1,8 +1,11 @@
 //! From a name on the command line to a pipeline with values: find, read, bind, settle. Nothing is run or written.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::Utc;
+use connectors::Registry;
+use connectors::sample::Sample;
 
 use super::error::RunError;
 use super::memory::available_bytes;
@@ -56,8 +59,8 @@ pub struct Prepared {
     pub bound: Bound,
     /// Settings of the run.
     pub settings: RunSettings,
-    /// Whether the bundled sample of Launchpad is read.
-    pub sample: bool,
+    /// The bundled sample, if it is read.
+    pub sample: Option<Arc<dyn Sample>>,
 }
 
 /// Finds and reads a definition.
@@ -82,15 +85,19 @@ pub fn read(pipeline: &Pipeline) -> Result<Definition, RunError> {
 ///
 /// # Errors
 /// As [`read`], and for a parameter or a setting that is wrong.
-pub fn prepare(selection: &Selection, environment: &Environment) -> Result<Prepared, RunError> {
+pub fn prepare(
+    selection: &Selection,
+    environment: &Environment,
+    registry: &Registry,
+) -> Result<Prepared, RunError> {
     let definition = read(&selection.pipeline)?;
-    let sample = sample::is_wanted(&definition, environment);
+    let sample = sample::wanted(&definition, registry, environment);
     let mut values = provided(&definition, selection, environment);
-    if sample {
-        sample::fill(&definition, &mut values);
+    if let Some(sample) = &sample {
+        sample::fill(sample.as_ref(), &definition, &mut values);
     }
     let bound = language::bind(&definition, &values, Utc::now()).map_err(RunError::Definition)?;
-    super::sources::check(&definition, &bound, sample, environment)?;
+    super::sources::check(&definition, &bound, registry)?;
     let settings = RunSettings::resolve(
         &selection.overrides,
         environment,
@@ -146,15 +153,10 @@ pub struct Draft {
 ///
 /// # Errors
 /// As [`read`].
-pub fn draft(pipeline: &Pipeline, environment: &Environment) -> Result<Draft, RunError> {
+pub fn draft(pipeline: &Pipeline, registry: &Registry) -> Result<Draft, RunError> {
     let definition = read(pipeline)?;
     let bound = language::bind_draft(&definition, Utc::now()).map_err(RunError::Definition)?;
-    super::sources::check(
-        &definition,
-        &bound,
-        sample::is_wanted(&definition, environment),
-        environment,
-    )?;
+    super::sources::check(&definition, &bound, registry)?;
     Ok(Draft { definition, bound })
 }
 

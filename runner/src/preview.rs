@@ -1,5 +1,6 @@
 //! What a run would read, do, write and replace. Never writes.
 
+use connectors::sample::Served;
 use datafusion::logical_expr::LogicalPlan;
 use language::{Output, Source};
 use serde::Serialize;
@@ -102,15 +103,15 @@ impl Runner {
     /// # Errors
     /// As [`Runner::run`], as far as a run comes before it extracts.
     pub async fn preview(&self, selection: &Selection) -> Result<Preview, RunError> {
-        let prepared = prepare(selection, &self.services.environment)?;
-        let sample = match prepared.sample {
-            true => Some(sample::start().await?),
-            false => None,
-        };
-        let root = sample.as_ref().map(standin::Standin::root);
-        let preview = preview(&self.services, &prepared, root).await;
+        let prepared = prepare(
+            selection,
+            &self.services.environment,
+            &self.services.registry,
+        )?;
+        let sample = sample::start(prepared.sample.as_deref()).await?;
+        let preview = preview(&self.services, &prepared, sample.as_ref()).await;
         if let Some(sample) = sample {
-            sample.shutdown().await;
+            sample.stop.await;
         }
         preview
     }
@@ -119,17 +120,24 @@ impl Runner {
 async fn preview(
     services: &Services,
     prepared: &Prepared,
-    sample: Option<url::Url>,
+    sample: Option<&Served>,
 ) -> Result<Preview, RunError> {
     let bound = &prepared.bound;
     let budget = stations::budget(&prepared.settings);
     let storage = services.environment.storage();
     // Nothing is landed there: the folder gives the plan a schema and no rows.
-    let nowhere = sources::Landed::in_folder(&services.state_dir.join("runs").join("plan"));
+    let nowhere = sources::Landed::in_folder(
+        &services.registry,
+        &services.state_dir.join("runs").join("plan"),
+    );
     let (ctx, planned) =
         stations::plan(bound, &nowhere, &std::env::temp_dir(), &budget, &storage).await?;
-    let extracted =
-        sources::open_extracted(&bound.sources, &services.environment, sample.as_ref())?;
+    let extracted = sources::open_extracted(
+        &bound.sources,
+        &services.registry,
+        &services.environment,
+        sample,
+    )?;
     let (mut previews, mut estimates) = (Vec::new(), Vec::new());
     for source in &bound.sources {
         let found = extracted
@@ -156,7 +164,7 @@ async fn preview(
                 (found.extract.describe(), estimate.items, rows)
             }
             None => {
-                let estimate = estimate::of_table(&ctx, source).await?;
+                let estimate = estimate::of_table(&ctx, source, &services.registry).await?;
                 (source.location.clone(), None, estimate)
             }
         };

@@ -1,62 +1,59 @@
-//! The bundled sample: a Launchpad look-alike that the program starts for itself when nothing else is configured.
+//! The bundled sample, which a run reads when nothing says what else.
 //!
-//! Owns when the sample is used and what it fills in. What it serves is `standin`'s.
+//! Owns when a run reads it and what it fills in. What it is says the kind of source that has one.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
-use standin::{Options, SAMPLE_END, SAMPLE_MEMBER, SAMPLE_START, Standin};
+use connectors::Registry;
+use connectors::sample::{Sample, Served};
 
 use super::error::RunError;
 use crate::settings::Environment;
-use language::{Definition, Provided, SourceKind, ValueOrigin};
+use language::{Definition, Provided, ValueOrigin};
 
-/// Whether a run of `definition` reads the bundled sample: it reads Launchpad, and nothing says which one.
-pub fn is_wanted(definition: &Definition, environment: &Environment) -> bool {
-    environment.get("LP_WEB_ROOT").is_none_or(str::is_empty)
-        && definition.sources().any(|source| {
-            source
-                .kind
-                .value
-                .eq_ignore_ascii_case(&SourceKind::Launchpad.to_string())
-                && !source
-                    .options
-                    .iter()
-                    .any(|option| option.key.value == "service_root")
-        })
+/// The sample that a run of `definition` reads, if it reads one.
+pub fn wanted(
+    definition: &Definition,
+    registry: &Registry,
+    environment: &Environment,
+) -> Option<Arc<dyn Sample>> {
+    definition.sources().find_map(|source| {
+        let options: Vec<&str> = source
+            .options
+            .iter()
+            .map(|option| option.key.value.as_str())
+            .collect();
+        let factory = registry.find(&source.kind.value).ok()?;
+        factory.sample(&options, &|name| environment.get(name).map(String::from))
+    })
 }
 
 /// Fills in the parameters that the sample has an answer for and nobody gave.
-pub fn fill(definition: &Definition, values: &mut BTreeMap<String, Provided>) {
-    for (name, value) in [
-        ("member", SAMPLE_MEMBER),
-        ("data_date_start", SAMPLE_START),
-        ("data_date_end", SAMPLE_END),
-    ] {
+pub fn fill(sample: &dyn Sample, definition: &Definition, values: &mut BTreeMap<String, Provided>) {
+    for (name, value) in sample.parameters() {
         if definition
             .parameters
             .iter()
-            .any(|parameter| parameter.name == name && parameter.required)
+            .any(|parameter| parameter.name == *name && parameter.required)
         {
             values
-                .entry(String::from(name))
+                .entry(String::from(*name))
                 .or_insert_with(|| Provided {
-                    text: String::from(value),
+                    text: String::from(*value),
                     origin: ValueOrigin::Sample,
                 });
         }
     }
 }
 
-/// Starts the sample's server on a free loopback port.
+/// Begins to serve the sample, if there is one to read.
 ///
 /// # Errors
-/// [`RunError::Sample`] when no port can be had.
-pub async fn start() -> Result<Standin, RunError> {
-    Standin::start(
-        Options::default(),
-        SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-    )
-    .await
-    .map_err(RunError::Sample)
+/// [`RunError::Sample`] when this machine cannot serve it.
+pub async fn start(sample: Option<&dyn Sample>) -> Result<Option<Served>, RunError> {
+    match sample {
+        Some(sample) => sample.start().await.map(Some).map_err(RunError::Sample),
+        None => Ok(None),
+    }
 }

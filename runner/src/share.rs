@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use connectors::source::Read;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use engine::Budget;
@@ -54,10 +55,10 @@ async fn plans(
     let Some((first, _)) = opened.first() else {
         return Ok(None);
     };
-    let mut landed = Landed::in_folder(&run.work_dir);
+    let mut landed = Landed::in_folder(&run.registry, &run.work_dir);
     let (mut files, mut size) = (0, 0);
     for source in &bound.sources {
-        if sources::connector_kind(source.kind).is_none() {
+        if matches!(sources::read(&run.registry, source)?, Read::InPlace(_)) {
             continue;
         }
         let chunks = landing::chunks(&run.work_dir, &source.name)?;

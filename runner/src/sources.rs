@@ -1,30 +1,32 @@
 //! Sources: from a declared external table to something the session can read.
 //!
-//! Owns which sources are extracted and landed and which are read in place, the resolution of secret references, and
-//! what the environment adds to a Launchpad source. How records are fetched is `connectors`'.
+//! Owns the way from a declaration to its kind in the registry, the resolution of secret references, and the tables of
+//! what landed. What a kind reads, and how, is `connectors`'.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use connectors::Registry;
 use connectors::extract::{Extract, Metrics};
-use connectors::source::{self as connector, ClientSettings, Open, OptionValue as ConnectorOption};
-use datafusion::common::TableReference;
-use datafusion::common::{DFSchema, DataFusionError};
+use connectors::option::{Given, OptionValue};
+use connectors::sample::{Sample, Served};
+use connectors::source::{Declared, OpenError, Read, SourceFactory};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::common::{DataFusionError, TableReference};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
-use datafusion::logical_expr::{CreateExternalTable, DdlStatement, LogicalPlan};
 use datafusion::prelude::SessionContext;
-use futures::TryStreamExt;
 use secrecy::SecretString;
 
 use super::error::RunError;
 use super::landing;
 use crate::settings::Environment;
 use language::{
-    Bound, Definition, Diagnostic, Diagnostics, OptionValue, SecretReference, Source, SourceKind,
+    Bound, Definition, Diagnostic, Diagnostics, OptionValue as Written, SecretReference, Source,
 };
 
 /// A source whose records are extracted and landed before the query runs.
@@ -41,14 +43,16 @@ pub struct Extracted {
 /// Where extracted records are read.
 #[derive(Debug)]
 pub struct Landed {
+    registry: Arc<Registry>,
     work_dir: PathBuf,
     moved: BTreeMap<String, url::Url>,
 }
 
 impl Landed {
-    /// Where they land, in a run's work folder.
-    pub fn in_folder(work_dir: &Path) -> Self {
+    /// Where those of the registry's kinds land, in a run's work folder.
+    pub fn in_folder(registry: &Arc<Registry>, work_dir: &Path) -> Self {
         Self {
+            registry: Arc::clone(registry),
             work_dir: work_dir.to_path_buf(),
             moved: BTreeMap::new(),
         }
@@ -57,6 +61,20 @@ impl Landed {
     /// Those of one source are in another folder now, whose URL ends with `/`.
     pub fn moved(&mut self, table: &str, url: url::Url) {
         self.moved.insert(String::from(table), url);
+    }
+
+    /// A table of what landed, or will: its columns are known before the first record arrived.
+    fn table(
+        &self,
+        table: &str,
+        columns: SchemaRef,
+    ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+        let options =
+            ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
+        let config = ListingTableConfig::new(self.url(table)?)
+            .with_listing_options(options)
+            .with_schema(columns);
+        Ok(Arc::new(ListingTable::try_new(config)?))
     }
 
     fn url(&self, table: &str) -> Result<ListingTableUrl, DataFusionError> {
@@ -74,81 +92,87 @@ impl Landed {
 /// Opens the sources that have to be extracted. No network is used.
 ///
 /// # Errors
-/// [`RunError::Secret`] when a reference cannot be read, [`RunError::Open`] when the connector refuses.
+/// [`RunError::Secret`] when a reference cannot be read, [`RunError::Open`] when the kind refuses.
 pub fn open_extracted(
     sources: &[Source],
+    registry: &Registry,
     environment: &Environment,
-    sample: Option<&url::Url>,
+    sample: Option<&Served>,
 ) -> Result<Vec<Extracted>, RunError> {
-    sources
-        .iter()
-        .filter_map(|source| Some((source, connector_kind(source.kind)?)))
-        .map(|(source, kind)| {
-            let mut options = resolve_secrets(source, environment)?;
-            if source.kind == SourceKind::Launchpad {
-                add_launchpad_environment(&mut options, environment, sample);
-            }
-            let open = Open {
-                kind,
-                location: &source.location,
+    let mut opened = Vec::new();
+    for source in sources {
+        let factory = factory(registry, source)?;
+        let declared = declared(source);
+        if matches!(factory.read(&declared), Read::InPlace(_)) {
+            continue;
+        }
+        let mut options = resolve_secrets(source, environment)?;
+        if let Some(sample) = sample.filter(|sample| sample.kind == factory.kind()) {
+            add_missing(&mut options, sample.options.clone());
+        }
+        let surroundings = factory.surroundings(&|name| environment.get(name).map(String::from));
+        add_missing(&mut options, surroundings.options);
+        let extract = factory
+            .open(&Declared {
                 options,
-                settings: ClientSettings::default(),
-            };
-            let extract = connector::open(open).map_err(|problem| RunError::Open {
-                table: source.name.clone(),
-                problem: super::error::chain(&problem),
-            })?;
-            Ok(Extracted {
-                table: source.name.clone(),
-                extract,
-                metrics: Arc::default(),
+                ..declared
             })
-        })
-        .collect()
+            .map_err(|problem| cannot_open(source, &problem))?;
+        opened.push(Extracted {
+            table: source.name.clone(),
+            extract,
+            metrics: Arc::default(),
+        });
+    }
+    Ok(opened)
 }
 
-/// Checks the options of sources that are extracted, as far as their values are known. No network is used.
+fn add_missing(options: &mut Given, more: BTreeMap<String, OptionValue>) {
+    for (name, value) in more {
+        options.entry(name).or_insert(Some(value));
+    }
+}
+
+/// What of the environment, or of the sample, decides which data the sources are.
+///
+/// # Errors
+/// As [`open_extracted`] for a kind that is not there.
+pub fn identity(
+    sources: &[Source],
+    registry: &Registry,
+    environment: &Environment,
+    sample: Option<&dyn Sample>,
+) -> Result<BTreeMap<String, String>, RunError> {
+    let mut identity = BTreeMap::new();
+    for source in sources {
+        let factory = factory(registry, source)?;
+        let surroundings = factory.surroundings(&|name| environment.get(name).map(String::from));
+        identity.extend(surroundings.identity);
+    }
+    identity.extend(sample.map(Sample::identity).unwrap_or_default());
+    Ok(identity)
+}
+
+/// Checks the options of sources, as far as their values are known. No network is used.
 ///
 /// # Errors
 /// [`RunError::Definition`] with the place of every option that is wrong.
-pub fn check(
-    definition: &Definition,
-    bound: &Bound,
-    sample: bool,
-    environment: &Environment,
-) -> Result<(), RunError> {
+pub fn check(definition: &Definition, bound: &Bound, registry: &Registry) -> Result<(), RunError> {
     let text = bound.source_text();
     let mut mistakes = Vec::new();
     for source in &bound.sources {
-        let Some(kind) = connector_kind(source.kind) else {
-            continue;
-        };
-        let mut options: BTreeMap<String, Option<ConnectorOption>> = source
-            .options
-            .iter()
-            .map(|(name, value)| {
-                let known = match value {
-                    OptionValue::Plain(value) => Some(ConnectorOption::Plain(value.clone())),
-                    OptionValue::SecretReference(_) => None,
-                };
-                (name.clone(), known)
-            })
-            .collect();
+        let mut declared = declared(source);
         // What a parameter or a run fills in later is not missing now.
         for statement in definition
             .sources()
             .filter(|statement| statement.name.value == source.name)
         {
             for option in &statement.options {
-                options.entry(option.key.value.clone()).or_insert(None);
+                let name = option.key.value.clone();
+                declared.options.entry(name).or_insert(None);
             }
         }
-        if source.kind == SourceKind::Launchpad
-            && (sample || environment.get("LP_WEB_ROOT").is_some())
-        {
-            options.entry(String::from("service_root")).or_insert(None);
-        }
-        for problem in connector::check(kind, &source.location, &options) {
+        for problem in factory(registry, source)?.check(&declared) {
             let span = source
                 .option_spans
                 .get(&problem.option)
@@ -170,37 +194,73 @@ pub fn check(
     }
 }
 
-/// The connector's name of a kind that is extracted; `None` for one that is read in place.
-pub fn connector_kind(kind: SourceKind) -> Option<&'static str> {
-    match kind {
-        SourceKind::Launchpad => Some("LAUNCHPAD"),
-        SourceKind::Rest => Some("REST"),
-        _ => None,
+/// A source as its kind sees it; what a secret reference leads to is not known.
+fn declared(source: &Source) -> Declared {
+    let known = |value: &Written| match value {
+        Written::Plain(value) => Some(OptionValue::Plain(value.clone())),
+        Written::SecretReference(_) => None,
+    };
+    Declared {
+        location: source.location.clone(),
+        columns: source.columns.clone(),
+        partitioned_by: source
+            .partitioned_by
+            .iter()
+            .map(|column| column.value.clone())
+            .collect(),
+        options: source
+            .options
+            .iter()
+            .map(|(name, value)| (name.clone(), known(value)))
+            .collect(),
     }
+}
+
+fn factory<'a>(registry: &'a Registry, source: &Source) -> Result<&'a dyn SourceFactory, RunError> {
+    registry
+        .find(&source.kind.to_string())
+        .map_err(|problem| cannot_open(source, &problem))
+}
+
+fn cannot_open(source: &Source, problem: &OpenError) -> RunError {
+    RunError::Open {
+        table: source.name.clone(),
+        problem: super::error::chain(problem),
+    }
+}
+
+/// How a source is read.
+///
+/// # Errors
+/// [`RunError::Open`] when there is no such kind.
+pub fn read(registry: &Registry, source: &Source) -> Result<Read, RunError> {
+    Ok(factory(registry, source)?.read(&declared(source)))
 }
 
 /// Registers every source as a table of `ctx`: extracted ones as what landed, or will, the others in place.
 ///
 /// # Errors
-/// [`RunError::Engine`] when a file source cannot be opened, [`RunError::Open`] when it has more columns than can be planned.
+/// [`RunError::Engine`] when a source that is read in place cannot be opened, [`RunError::Open`] when it has more columns
+/// than can be planned.
 pub async fn register(
     ctx: &SessionContext,
     sources: &[Source],
     landed: &Landed,
 ) -> Result<(), RunError> {
     for source in sources {
-        let registered = if connector_kind(source.kind).is_some() {
-            register_landed(ctx, &source.name, landed)
-        } else {
-            register_files(ctx, source).await
+        let table = match read(&landed.registry, source)? {
+            Read::InPlace(files) => files.table(&ctx.state()).await,
+            Read::Extracted(columns) => landed.table(&source.name, columns),
         };
-        registered.map_err(|error| RunError::Engine {
-            doing: format!(
-                "opening the source `{}` at `{}`",
-                source.name, source.location
-            ),
-            source: Box::new(error),
-        })?;
+        table
+            .and_then(|table| ctx.register_table(TableReference::bare(source.name.as_str()), table))
+            .map_err(|error| RunError::Engine {
+                doing: format!(
+                    "opening the source `{}` at `{}`",
+                    source.name, source.location
+                ),
+                source: Box::new(error),
+            })?;
         require_plannable(ctx, &source.name).await?;
     }
     Ok(())
@@ -225,74 +285,26 @@ async fn require_plannable(ctx: &SessionContext, table: &str) -> Result<(), RunE
     })
 }
 
-/// Landed records have one schema, so the table can be planned before the first of them arrived.
-fn register_landed(
-    ctx: &SessionContext,
-    table: &str,
-    landed: &Landed,
-) -> Result<(), DataFusionError> {
-    let options =
-        ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
-    let config = ListingTableConfig::new(landed.url(table)?)
-        .with_listing_options(options)
-        .with_schema(connectors::record::schema());
-    ctx.register_table(
-        TableReference::bare(table),
-        Arc::new(ListingTable::try_new(config)?),
-    )?;
-    Ok(())
-}
-
-async fn register_files(ctx: &SessionContext, source: &Source) -> Result<(), DataFusionError> {
-    let file_type = match source.kind {
-        SourceKind::Csv => "CSV",
-        SourceKind::Json => "JSON",
-        SourceKind::Arrow => "ARROW",
-        _ => "PARQUET",
-    };
-    let schema = match &source.columns {
-        Some(schema) => DFSchema::try_from(schema.as_ref().clone())?,
-        None => DFSchema::empty(),
-    };
-    let mut create = CreateExternalTable::builder(
-        TableReference::bare(source.name.as_str()),
-        source.location.as_str(),
-        file_type,
-        Arc::new(schema),
-    )
-    .build();
-    for (name, option) in &source.options {
-        if let OptionValue::Plain(value) = option {
-            create.options.insert(
-                format!("format.{}", name.trim_start_matches("format.")),
-                value.clone(),
-            );
-        }
-    }
-    create.table_partition_cols = source
-        .partitioned_by
-        .iter()
-        .map(|column| column.value.clone())
-        .collect();
-    let plan = LogicalPlan::Ddl(DdlStatement::CreateExternalTable(Box::new(create)));
-    ctx.execute_logical_plan(plan).await?;
-    Ok(())
-}
-
-/// Makes sure that every source of files has at least one: an empty listing would read as an empty table, and publishing
-/// that could replace a full one.
+/// Makes sure that every source that is read in place has something to read: an empty listing would read as an empty table,
+/// and publishing that could replace a full one.
 ///
 /// # Errors
 /// [`RunError::NoFiles`] with the table and its location.
-pub async fn require_files(ctx: &SessionContext, sources: &[Source]) -> Result<(), RunError> {
-    for source in sources.iter().filter(|source| source.kind.is_files()) {
+pub async fn require_files(
+    ctx: &SessionContext,
+    sources: &[Source],
+    registry: &Registry,
+) -> Result<(), RunError> {
+    for source in sources {
+        let Read::InPlace(files) = read(registry, source)? else {
+            continue;
+        };
         let missing = |cause| RunError::NoFiles {
             table: source.name.clone(),
             location: source.location.clone(),
             source: cause,
         };
-        let found = first_file(ctx, &source.location).await;
-        match found {
+        match files.is_there(&ctx.state()).await {
             Ok(true) => {}
             Ok(false) => return Err(missing(None)),
             Err(error) => return Err(missing(Some(Box::new(error)))),
@@ -301,19 +313,11 @@ pub async fn require_files(ctx: &SessionContext, sources: &[Source]) -> Result<(
     Ok(())
 }
 
-async fn first_file(ctx: &SessionContext, location: &str) -> Result<bool, DataFusionError> {
-    let url = ListingTableUrl::parse(location)?;
-    let store = ctx.runtime_env().object_store(&url)?;
-    let state = ctx.state();
-    let mut files = url.list_all_files(&state, store.as_ref(), "").await?;
-    Ok(files.try_next().await?.is_some())
-}
-
 /// What the sources that are read in place are, for the message of a query that fails over one of them.
-pub fn places(sources: &[Source]) -> String {
+pub fn places(sources: &[Source], registry: &Registry) -> String {
     let places: Vec<String> = sources
         .iter()
-        .filter(|source| source.kind.is_files())
+        .filter(|source| matches!(read(registry, source), Ok(Read::InPlace(_))))
         .map(|source| format!("`{}` from {}", source.name, source.location))
         .collect();
     places.join(", ")
@@ -324,25 +328,22 @@ pub fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
-fn resolve_secrets(
-    source: &Source,
-    environment: &Environment,
-) -> Result<BTreeMap<String, ConnectorOption>, RunError> {
-    let mut options = BTreeMap::new();
+fn resolve_secrets(source: &Source, environment: &Environment) -> Result<Given, RunError> {
+    let mut options = Given::new();
     for (name, option) in &source.options {
         let value = match option {
-            OptionValue::Plain(value) => ConnectorOption::Plain(value.clone()),
-            OptionValue::SecretReference(reference) => {
+            Written::Plain(value) => OptionValue::Plain(value.clone()),
+            Written::SecretReference(reference) => {
                 let secret =
                     read_secret(reference, environment).map_err(|problem| RunError::Secret {
                         table: source.name.clone(),
                         option: name.clone(),
                         problem,
                     })?;
-                ConnectorOption::Secret(secret)
+                OptionValue::Secret(secret)
             }
         };
-        options.insert(name.clone(), value);
+        options.insert(name.clone(), Some(value));
     }
     Ok(options)
 }
@@ -362,37 +363,5 @@ fn read_secret(
         SecretReference::File(path) => language::regular::read_text(path)
             .map(|text| SecretString::from(text.trim_end_matches(['\r', '\n'])))
             .map_err(|error| format!("cannot read {}: {error}", path.display())),
-    }
-}
-
-/// What the environment says of Launchpad, where the definition does not; the sample's server where neither does.
-fn add_launchpad_environment(
-    options: &mut BTreeMap<String, ConnectorOption>,
-    environment: &Environment,
-    sample: Option<&url::Url>,
-) {
-    let plain = |name| {
-        environment
-            .get(name)
-            .map(|value: &str| ConnectorOption::Plain(String::from(value)))
-    };
-    let secret = |name| {
-        environment
-            .get(name)
-            .map(|value: &str| ConnectorOption::Secret(SecretString::from(value)))
-    };
-    let root = sample
-        .map(|root| ConnectorOption::Plain(root.to_string()))
-        .or_else(|| plain("LP_WEB_ROOT"));
-    for (option, value) in [
-        ("service_root", root),
-        ("version", plain("LP_API_VERSION")),
-        ("consumer", plain("LP_APP_ID")),
-        ("token", secret("LP_ACCESS_TOKEN")),
-        ("token_secret", secret("LP_ACCESS_TOKEN_SECRET")),
-    ] {
-        if let Some(value) = value {
-            options.entry(String::from(option)).or_insert(value);
-        }
     }
 }

@@ -53,10 +53,10 @@ pub(super) async fn execute(
         decide::check(run).await?;
     }
     let budget = budget(&run.settings);
-    let landed = Landed::in_folder(&run.work_dir);
+    let landed = Landed::in_folder(&run.registry, &run.work_dir);
     let (ctx, planned) = plan_in(run, bound, landed, &budget).await?;
-    sources::require_files(&ctx, &bound.sources).await?;
-    let reads = sources::places(&bound.sources);
+    sources::require_files(&ctx, &bound.sources, &run.registry).await?;
+    let reads = sources::places(&bound.sources, &run.registry);
     let checked = !bound.asserts.is_empty();
     let positions = Positions::of_earlier_attempts(run).await?;
     let (mut opened, mut before) = (Vec::new(), Vec::new());
@@ -293,7 +293,7 @@ async fn place(
 ) -> Result<Option<Remote>, RunError> {
     let mut estimates = Vec::new();
     for source in &bound.sources {
-        estimates.push(estimate::of_table(ctx, source).await?);
+        estimates.push(estimate::of_table(ctx, source, &run.registry).await?);
     }
     let (mode, decision) = decide(&run.settings, &estimates);
     run.tell(&RunEvent::Decided {
@@ -356,7 +356,7 @@ async fn write_all(
         let outcome = match (first, tight) {
             (Err((error, open)), Some(tight)) if exhausted(&error) => {
                 run.warn(format!("output `{name}` exhausted its memory; it is planned again with smaller batches, fewer partitions and joins that spill")).await?;
-                let landed = Landed::in_folder(&run.work_dir);
+                let landed = Landed::in_folder(&run.registry, &run.work_dir);
                 let (ctx, planned) = plan_in(run, bound, landed, &tight).await?;
                 match planned
                     .outputs

@@ -9,7 +9,7 @@ use url::Url;
 use super::spec::{AuthKind, Location, Pagination, Resource, Spec, Style};
 use super::spec_error::{SpecProblem, problem};
 use super::template::{Scope, Template};
-use crate::suggestion::hint;
+use crate::option::hint;
 use language::nearest;
 
 /// Everything in the spec that does not fit together, in the order of the file.

@@ -1,6 +1,7 @@
 //! The engine for paginated JSON APIs: a spec in TOML says what an API is, this reads it.
 //!
 //! - `spec`, `check`, `spec_error`, `template`: the spec and what is wrong with it;
+//! - `factory`: the kinds of sources that it makes;
 //! - `options`, `auth`: what a user sets;
 //! - `client`, `retry`: one request;
 //! - `pagination`, `pages`: one collection;
@@ -10,17 +11,20 @@ mod auth;
 mod check;
 mod client;
 mod crawl;
+mod factory;
 mod judge;
 mod listing;
 mod lookup;
-pub(crate) mod options;
+mod options;
 mod pages;
 mod pagination;
-pub(crate) mod retry;
-pub(crate) mod spec;
+mod retry;
+mod spec;
 pub(crate) mod spec_error;
 mod template;
 mod unit;
+
+pub use factory::{Api, Rest};
 
 use std::sync::Arc;
 

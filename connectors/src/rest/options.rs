@@ -16,7 +16,7 @@ use super::check::{is_loopback, root_address};
 use super::retry::RetryPolicy;
 use super::spec::{AuthKind, Location, Spec};
 use super::template::Values;
-use crate::source::{ClientSettings, OptionDescription, OptionProblem, OptionValue};
+use crate::option::{Given, OptionProblem, OptionSpec, OptionValue};
 use crate::window::{Window, parse_edge};
 use language::nearest;
 
@@ -86,14 +86,14 @@ fn signing_names(kind: AuthKind) -> &'static [&'static str] {
 }
 
 /// The options of a spec, or without one those that a spec may have.
-pub(crate) fn descriptions(spec: Option<&Spec>) -> Vec<OptionDescription> {
+pub(crate) fn descriptions(spec: Option<&Spec>) -> Vec<OptionSpec> {
     let mut options = Vec::new();
     for (name, parameter) in spec.iter().flat_map(|spec| &spec.parameters) {
         let mut summary = parameter.summary.clone();
         if !parameter.choices.is_empty() {
             summary.push_str(&format!(" ({})", parameter.choices.join(" | ")));
         }
-        options.push(OptionDescription {
+        options.push(OptionSpec {
             name: name.get_ref().clone(),
             required: parameter.required,
             secret: false,
@@ -101,7 +101,7 @@ pub(crate) fn descriptions(spec: Option<&Spec>) -> Vec<OptionDescription> {
                 .default
                 .as_ref()
                 .map(|text| text.get_ref().clone()),
-            summary,
+            doc: summary,
         });
     }
     options.sort_by_key(|option| !option.required);
@@ -121,12 +121,12 @@ pub(crate) fn descriptions(spec: Option<&Spec>) -> Vec<OptionDescription> {
         if *name == "version" && spec.is_some() && default.is_none() {
             continue;
         }
-        options.push(OptionDescription {
+        options.push(OptionSpec {
             name: (*name).to_owned(),
             required: false,
             secret: false,
             default,
-            summary: (*summary).to_owned(),
+            doc: (*summary).to_owned(),
         });
     }
     for (name, secret, summary) in SIGNING {
@@ -138,12 +138,12 @@ pub(crate) fn descriptions(spec: Option<&Spec>) -> Vec<OptionDescription> {
         let default = spec
             .filter(|_| *name == "consumer")
             .and_then(|spec| spec.auth.consumer.clone());
-        options.push(OptionDescription {
+        options.push(OptionSpec {
             name: (*name).to_owned(),
             required,
             secret: *secret,
             default,
-            summary: (*summary).to_owned(),
+            doc: (*summary).to_owned(),
         });
     }
     options
@@ -169,9 +169,6 @@ pub(crate) struct Settings {
     pub(crate) only_root_actor: bool,
 }
 
-/// Options as given; an option whose value is not known yet has `None`.
-pub(crate) type Given = BTreeMap<String, Option<OptionValue>>;
-
 /// Turns the options given into settings.
 ///
 /// # Errors
@@ -180,14 +177,13 @@ pub(crate) fn resolve(
     spec: &Spec,
     location: &Location,
     given: &Given,
-    client: &ClientSettings,
 ) -> Result<Settings, Vec<OptionProblem>> {
     let mut reader = Reader {
         given,
         problems: Vec::new(),
     };
     reader.names(&descriptions(Some(spec)));
-    let settings = reader.settings(spec, location, client);
+    let settings = reader.settings(spec, location);
     settings
         .filter(|_| reader.problems.is_empty())
         .ok_or(reader.problems)
@@ -207,7 +203,7 @@ impl Reader<'_> {
         });
     }
 
-    fn names(&mut self, known: &[OptionDescription]) {
+    fn names(&mut self, known: &[OptionSpec]) {
         let given = self.given;
         for (name, value) in given {
             let Some(option) = known.iter().find(|option| option.name == *name) else {
@@ -234,11 +230,7 @@ impl Reader<'_> {
         }
         for option in known.iter().filter(|option| option.required) {
             if !given.contains_key(&option.name) {
-                self.add(
-                    &option.name,
-                    format!("is missing: {}", option.summary),
-                    None,
-                );
+                self.add(&option.name, format!("is missing: {}", option.doc), None);
             }
         }
     }
@@ -272,12 +264,7 @@ impl Reader<'_> {
         edge.map_err(|message| self.add(name, message, None)).ok()
     }
 
-    fn settings(
-        &mut self,
-        spec: &Spec,
-        location: &Location,
-        client: &ClientSettings,
-    ) -> Option<Settings> {
+    fn settings(&mut self, spec: &Spec, location: &Location) -> Option<Settings> {
         let defaults = &spec.defaults;
         let parameters = self.parameters(spec);
         let window = Window {
@@ -321,13 +308,10 @@ impl Reader<'_> {
             parameters.get(only.parameter.get_ref()) == Some(only.equals.get_ref())
         });
         let credentials = self.credentials(spec);
-        let mut retry = client
-            .retry
-            .clone()
-            .unwrap_or_else(|| RetryPolicy::from(defaults));
-        if client.retry.is_none() || self.plain("max_attempts").is_some() {
-            retry.max_attempts = attempts;
-        }
+        let retry = RetryPolicy {
+            max_attempts: attempts,
+            ..RetryPolicy::from(defaults)
+        };
         let agent = spec
             .user_agent
             .as_deref()
@@ -357,8 +341,8 @@ impl Reader<'_> {
             min_page_size: defaults.min_page_size.min(page_size).get(),
             requests_per_second: rate,
             retry,
-            connect_timeout: client.connect_timeout.unwrap_or(defaults.connect_timeout.0),
-            request_timeout: client.request_timeout.unwrap_or(defaults.request_timeout.0),
+            connect_timeout: defaults.connect_timeout.0,
+            request_timeout: defaults.request_timeout.0,
             max_body_bytes: defaults.max_body_bytes.get(),
             max_unit_bytes: defaults.max_unit_bytes.get(),
             user_agent,

@@ -13,17 +13,17 @@ const MAX_CONNECT_DELAY: Duration = Duration::from_secs(2);
 
 /// How often and how patiently a request is tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RetryPolicy {
+pub(crate) struct RetryPolicy {
     /// Attempts in all, the first included.
-    pub max_attempts: NonZeroU32,
+    pub(crate) max_attempts: NonZeroU32,
     /// The most that is waited before the second attempt; doubles with every further one.
-    pub first_delay: Duration,
+    pub(crate) first_delay: Duration,
     /// The most that is waited between two attempts of our own accord.
-    pub max_delay: Duration,
+    pub(crate) max_delay: Duration,
     /// The most of a server's `Retry-After` that is waited.
-    pub max_retry_after: Duration,
+    pub(crate) max_retry_after: Duration,
     /// No attempt begins when this much has passed since the first.
-    pub max_total: Duration,
+    pub(crate) max_total: Duration,
 }
 
 impl From<&Defaults> for RetryPolicy {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::suggestion::hint;
+use crate::option::hint;
 use language::nearest;
 
 /// One thing wrong with a spec.

@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use connectors::extract::{Control, ErrorClass, ExtractError};
+use connectors::option::OptionValue;
 use connectors::record::to_batch;
-use connectors::source::{Control, ErrorClass, ExtractError};
+use connectors::source::SourceFactory;
 use serde_json::{Value, json};
 
 use crate::server::{Reply, Request, Server};
-use crate::support::{Outcome, bugs, read, read_with};
+use crate::support::{Outcome, bugs, declared, launchpad, read, read_with};
 use crate::tracker::{Bug, Tracker};
 
 async fn serve(tracker: Tracker) -> std::io::Result<Server> {
@@ -425,22 +427,16 @@ async fn the_estimate_is_the_servers_total_and_lands_nothing() -> Outcome {
 #[tokio::test]
 async fn credentials_sign_requests_and_show_nowhere() -> Outcome {
     let server = serve(Tracker::new([(1, Bug::of_ada())])).await?;
-    let mut options =
-        crate::support::plain(&[("member", "ada-example"), ("service_root", &server.root)]);
+    let mut declared = declared(
+        "bugs",
+        &[("member", "ada-example"), ("service_root", &server.root)],
+    );
     for name in ["token", "token_secret"] {
-        options.insert(
-            name.to_owned(),
-            connectors::source::OptionValue::Secret("hush-hush".into()),
-        );
+        let secret = OptionValue::Secret("hush-hush".into());
+        declared.options.insert(name.to_owned(), Some(secret));
     }
-    let request = connectors::source::Open {
-        kind: "launchpad",
-        location: "bugs",
-        options,
-        settings: crate::support::quick(),
-    };
-    assert!(!format!("{request:?}").contains("hush"));
-    let source = connectors::source::open(request)?;
+    assert!(!format!("{declared:?}").contains("hush"));
+    let source = launchpad()?.open(&declared)?;
     assert!(!format!("{source:?} {}", source.describe()).contains("hush"));
     let outcome = read(&source).await;
     assert_eq!(outcome.records.len(), 2);

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use connectors::source::{ClientSettings, ErrorClass, FailureKind, Open, RequestFailure, open};
+use connectors::Api;
+use connectors::extract::{ErrorClass, ExtractError, FailureKind, RequestFailure};
+use connectors::source::SourceFactory;
 
 use crate::server::{Reply, Server};
-use crate::support::{Outcome, bugs, plain, quick, read};
+use crate::support::{Outcome, bugs, declared, quick, read};
 use crate::tracker::{Bug, Tracker};
 
 /// A server whose every address fails a number of times before it answers.
@@ -242,17 +244,12 @@ async fn a_silent_server_times_out_and_is_tried_again() -> Outcome {
         }
     })
     .await?;
-    let options = plain(&[("member", "ada-example"), ("service_root", &server.root)]);
-    let settings = ClientSettings {
-        request_timeout: Some(Duration::from_millis(500)),
-        ..quick()
-    };
-    let source = open(Open {
-        kind: "LAUNCHPAD",
-        location: "bugs",
-        options,
-        settings,
-    })?;
+    let spec = quick(include_str!("../../specs/launchpad.toml"))
+        .replace("[defaults]\n", "[defaults]\nrequest_timeout = \"500ms\"\n");
+    let source = Api::new("LAUNCHPAD", "launchpad.toml", &spec)?.open(&declared(
+        "bugs",
+        &[("member", "ada-example"), ("service_root", &server.root)],
+    ))?;
     let read = read(&source).await;
     assert_eq!((read.records.len(), read.metrics.responses_none), (2, 1));
     Ok(())
@@ -273,7 +270,7 @@ async fn a_host_that_is_not_there_is_named_after_bounded_attempts() -> Outcome {
         "{text}"
     );
     assert_eq!(error.class(), ErrorClass::Transient);
-    let connectors::source::ExtractError::Request { failure, .. } = error else {
+    let ExtractError::Request { failure, .. } = error else {
         return Err("another error".into());
     };
     let RequestFailure { kind, attempts, .. } = *failure;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use connectors::source::{Control, ExtractError, Gate};
+use connectors::extract::{Control, ExtractError, Gate};
 use futures::StreamExt;
 use tokio::sync::Notify;
 

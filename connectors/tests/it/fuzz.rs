@@ -4,12 +4,14 @@ use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use connectors::source::{Control, OptionValue, check};
+use connectors::Rest;
+use connectors::extract::Control;
+use connectors::source::SourceFactory;
 use serde_json::Value;
 use testkit::fuzz::{Chance, run};
 
 use crate::server::{Reply, Request, Server};
-use crate::support::{bugs, read_with};
+use crate::support::{bugs, declared, read_with};
 use crate::tracker::{Bug, Tracker};
 
 const LAUNCHPAD: &str = include_str!("../../specs/launchpad.toml");
@@ -149,18 +151,16 @@ fn specs() {
         let text = chance.text(&[LAUNCHPAD, include_str!("ticket.toml")], &WORDS);
         chance.note(text.as_bytes());
         std::fs::write(&path, &text).unwrap();
-        let mut options = std::collections::BTreeMap::new();
-        for (name, value) in [
+        let options = [
             ("spec", path.to_str().unwrap()),
             ("member", "ada-example"),
             ("project", "airship"),
-        ] {
-            options.insert(String::from(name), Some(OptionValue::from(value)));
-        }
+        ];
+        let declared = declared("tickets", &options);
         // In a thread of the size of a worker's: a finding must not hide in a larger one.
         let checked = std::thread::Builder::new()
             .stack_size(2 << 20)
-            .spawn(move || check("REST", "tickets", &options).len())
+            .spawn(move || Rest.check(&declared).len())
             .unwrap()
             .join();
         checked.unwrap_or_else(|panic| resume_unwind(panic));

@@ -1,17 +1,14 @@
 //! Mistakes of users: options, locations and specs, each told with what was probably meant.
 
-use std::collections::BTreeMap;
+use connectors::option::OptionValue;
+use connectors::source::{Declared, OpenError, SourceFactory};
+use connectors::{Launchpad, Registry, Rest};
 
-use connectors::source::{OpenError, OptionValue, check, kind, kinds};
-
-use crate::support::{Outcome, bugs, plain};
+use crate::support::{Outcome, bugs, declared};
 
 fn problems(options: &[(&str, &str)]) -> Vec<String> {
-    let options = plain(options)
-        .into_iter()
-        .map(|(name, value)| (name, Some(value)))
-        .collect();
-    check("LAUNCHPAD", "bugs", &options)
+    Launchpad::default()
+        .check(&declared("bugs", options))
         .iter()
         .map(ToString::to_string)
         .collect()
@@ -19,17 +16,16 @@ fn problems(options: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn kinds_describe_their_locations_and_options() {
-    let names: Vec<&str> = kinds().iter().map(|kind| kind.name).collect();
-    assert_eq!(names, ["LAUNCHPAD", "REST"]);
-    let launchpad = kind("launchpad").unwrap();
-    assert_eq!(launchpad.locations[0].0, "bugs");
-    let option = |name: &str| {
-        launchpad
-            .options
-            .iter()
-            .find(|option| option.name == name)
-            .unwrap()
-    };
+    let registry = Registry::builtin();
+    let names: Vec<&str> = registry.factories().map(SourceFactory::kind).collect();
+    assert_eq!(
+        names,
+        ["PARQUET", "CSV", "JSON", "ARROW", "LAUNCHPAD", "REST"]
+    );
+    let launchpad = registry.find("launchpad").unwrap();
+    assert_eq!(launchpad.locations()[0].0, "bugs");
+    let options = launchpad.options();
+    let option = |name: &str| options.iter().find(|option| option.name == name).unwrap();
     assert!(option("member").required);
     assert!(option("token").secret && option("token_secret").secret && !option("consumer").secret);
     let defaults = [
@@ -49,8 +45,14 @@ fn kinds_describe_their_locations_and_options() {
         values,
         ["member", "production", "devel", "spillway", "4", "75", "6"]
     );
-    assert!(kind("REST").unwrap().options[0].required);
-    assert!(kind("FTP").is_none());
+    assert!(registry.find("REST").unwrap().options()[0].required);
+    let unknown = registry.find("PARKET").unwrap_err().to_string();
+    assert!(unknown.contains("did you mean `PARQUET`?"), "{unknown}");
+    let in_place = registry
+        .find("csv")
+        .unwrap()
+        .open(&declared("orders/", &[]));
+    assert!(matches!(in_place, Err(OpenError::InPlace { .. })));
 }
 
 #[test]
@@ -97,26 +99,22 @@ fn options_that_are_right_or_not_known_yet_have_no_problems() {
         ]),
         [""; 0]
     );
-    let unknown: BTreeMap<String, Option<OptionValue>> =
-        ["member", "since", "before", "token", "token_secret"]
-            .map(|name| (name.to_owned(), None))
-            .into();
-    assert!(check("LAUNCHPAD", "bugs", &unknown).is_empty());
-    assert!(
-        check(
-            "REST",
-            "anything",
-            &BTreeMap::from([("spec".to_owned(), None)])
-        )
-        .is_empty()
-    );
-    let text = check("LAUNCHPAD", "bug", &unknown)[0].to_string();
+    let unknown = |location: &str, names: &[&str]| Declared {
+        location: location.to_owned(),
+        options: names
+            .iter()
+            .map(|name| ((*name).to_owned(), None))
+            .collect(),
+        ..Declared::default()
+    };
+    let names = ["member", "since", "before", "token", "token_secret"];
+    let launchpad = Launchpad::default();
+    assert!(launchpad.check(&unknown("bugs", &names)).is_empty());
+    assert!(Rest.check(&unknown("anything", &["spec"])).is_empty());
+    let text = launchpad.check(&unknown("bug", &names))[0].to_string();
     assert!(text.contains("did you mean `bugs`?"), "{text}");
-    assert!(
-        check("REST", "x", &BTreeMap::new())[0]
-            .to_string()
-            .contains("`spec` is missing")
-    );
+    let text = Rest.check(&unknown("x", &[]))[0].to_string();
+    assert!(text.contains("`spec` is missing"), "{text}");
 }
 
 #[test]
@@ -201,12 +199,9 @@ fn spec_problems(text: &str) -> Result<String, Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("tickets.toml");
     std::fs::write(&path, text)?;
-    let options = plain(&[("spec", &path.display().to_string()), ("project", "x")]);
-    let options = options
-        .into_iter()
-        .map(|(name, value)| (name, Some(value)))
-        .collect();
-    Ok(check("REST", "tickets", &options)
+    let options = [("spec", &*path.display().to_string()), ("project", "x")];
+    Ok(Rest
+        .check(&declared("tickets", &options))
         .iter()
         .map(ToString::to_string)
         .collect())
@@ -304,10 +299,11 @@ fn the_example_of_the_documentation_has_no_mistakes() -> Outcome {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("desk.toml");
     std::fs::write(&path, example)?;
-    let token = ("token".to_owned(), Some(OptionValue::Secret("hush".into())));
-    let options = plain(&[("spec", &path.display().to_string()), ("project", "x")]);
-    let options = options.into_iter().map(|(name, value)| (name, Some(value)));
-    let told = check("REST", "tickets", &options.chain([token]).collect());
+    let options = [("spec", &*path.display().to_string()), ("project", "x")];
+    let mut declared = declared("tickets", &options);
+    let token = Some(OptionValue::Secret("hush".into()));
+    declared.options.insert("token".to_owned(), token);
+    let told = Rest.check(&declared);
     assert!(told.is_empty(), "{told:#?}");
     Ok(())
 }
@@ -319,14 +315,10 @@ fn several_mistakes_in_a_spec_are_told_together() -> Outcome {
         .replace("\"comment\"", "\"coment\"");
     let told = spec_problems(&text)?;
     assert!(told.contains("tiket") && told.contains("coment"), "{told}");
-    let missing = BTreeMap::from([(
-        "spec".to_owned(),
-        Some(OptionValue::from("/nonexistent/x.toml")),
-    )]);
+    let text = Rest.check(&declared("x", &[("spec", "/nonexistent/x.toml")]))[0].to_string();
     assert!(
-        check("REST", "x", &missing)[0]
-            .to_string()
-            .contains("cannot be read: /nonexistent/x.toml")
+        text.contains("cannot be read: /nonexistent/x.toml"),
+        "{text}"
     );
     Ok(())
 }

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use connectors::source::{Extract, Open, open};
+use connectors::Rest;
+use connectors::extract::Extract;
+use connectors::source::SourceFactory;
 use serde_json::{Value, json};
 
 use crate::server::{Reply, Request, Server};
-use crate::support::{Outcome, bugs, plain, quick, read};
+use crate::support::{Outcome, bugs, declared, quick, read};
 use crate::tracker::{Bug, Tracker};
 
 const TICKETS: usize = 47;
@@ -55,14 +57,9 @@ fn tickets_source(
     pagination: &str,
 ) -> Result<Arc<dyn Extract>, Box<dyn std::error::Error>> {
     let path = folder.join("tickets.toml");
-    std::fs::write(&path, spec(root, pagination))?;
-    let options = plain(&[("spec", &path.display().to_string())]);
-    Ok(open(Open {
-        kind: "REST",
-        location: "tickets",
-        options,
-        settings: quick(),
-    })?)
+    std::fs::write(&path, quick(&spec(root, pagination)))?;
+    let declared = declared("tickets", &[("spec", &path.display().to_string())]);
+    Ok(Rest.open(&declared)?)
 }
 
 fn slice(start: usize, size: usize) -> Vec<Value> {
@@ -230,13 +227,11 @@ async fn a_unit_whose_pages_never_end_is_put_aside_and_the_others_are_read() -> 
         )
         + "[resources.note]\npath = \"/tickets/{parent.id}/notes\"\nrecords = \"data.items\"\n\
            [resources.note.record]\nkey = \"n-{parent.id}-{id}\"\ntime = \"at\"\nurl = \"{parent.url}\"\n";
-    std::fs::write(&path, text)?;
-    let source = open(Open {
-        kind: "REST",
-        location: "tickets",
-        options: plain(&[("spec", &path.display().to_string())]),
-        settings: quick(),
-    })?;
+    std::fs::write(&path, quick(&text))?;
+    let source = Rest.open(&declared(
+        "tickets",
+        &[("spec", &path.display().to_string())],
+    ))?;
     let read = read(&source).await;
     assert!(read.error.is_none(), "{:?}", read.error);
     assert_eq!(read.quarantined.len(), 1, "{:?}", read.quarantined);

@@ -1,54 +1,49 @@
 //! Opening sources, reading them to the end, waiting for conditions.
 
-use std::collections::BTreeMap;
 use std::error::Error;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connectors::RetryPolicy;
+use connectors::extract::{Control, Extract, ExtractError, MetricsSnapshot, Quarantined};
+use connectors::option::OptionValue;
 use connectors::record::Record;
-use connectors::source::{
-    ClientSettings, Control, Extract, ExtractError, MetricsSnapshot, Open, OpenError, OptionValue,
-    Quarantined, open,
-};
+use connectors::source::{Declared, OpenError, SourceFactory};
+use connectors::{Api, SpecError};
 use futures::StreamExt;
 
 /// What a test returns when its surroundings fail.
 pub(crate) type Outcome = Result<(), Box<dyn Error>>;
 
-/// Retries without the waiting.
-pub(crate) fn quick() -> ClientSettings {
-    let delay = Duration::from_millis(2);
-    ClientSettings {
-        retry: Some(RetryPolicy {
-            max_attempts: NonZeroU32::MIN.saturating_add(5),
-            first_delay: delay,
-            max_delay: delay,
-            max_retry_after: Duration::from_secs(1),
-            max_total: Duration::from_secs(30),
-        }),
-        ..ClientSettings::default()
-    }
+/// A spec with retries that do not wait.
+pub(crate) fn quick(spec: &str) -> String {
+    let numbers = "[defaults]\nfirst_delay = \"2ms\"\nmax_delay = \"2ms\"\nmax_retry_after = \"1s\"\nmax_total = \"30s\"\n";
+    spec.replacen("[defaults]\n", numbers, 1)
 }
 
-pub(crate) fn plain(options: &[(&str, &str)]) -> BTreeMap<String, OptionValue> {
-    options
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), OptionValue::from(*value)))
-        .collect()
+/// Launchpad, by a spec with retries that do not wait.
+pub(crate) fn launchpad() -> Result<Api, SpecError> {
+    let spec = quick(include_str!("../../specs/launchpad.toml"));
+    Api::new("LAUNCHPAD", "launchpad.toml", &spec)
+}
+
+/// A location with options.
+pub(crate) fn declared(location: &str, options: &[(&str, &str)]) -> Declared {
+    let options = options.iter();
+    Declared {
+        location: location.to_owned(),
+        options: options
+            .map(|(name, value)| ((*name).to_owned(), Some(OptionValue::from(*value))))
+            .collect(),
+        ..Declared::default()
+    }
 }
 
 /// Opens the bugs of `ada-example` on a server.
 pub(crate) fn bugs(root: &str, more: &[(&str, &str)]) -> Result<Arc<dyn Extract>, OpenError> {
-    let mut options = plain(&[("member", "ada-example"), ("service_root", root)]);
-    options.extend(plain(more));
-    open(Open {
-        kind: "LAUNCHPAD",
-        location: "bugs",
-        options,
-        settings: quick(),
-    })
+    let mut options = vec![("member", "ada-example"), ("service_root", root)];
+    options.extend(more);
+    let api = launchpad().unwrap_or_else(|error| panic!("{error}"));
+    api.open(&declared("bugs", &options))
 }
 
 /// Everything that an extraction brought.

@@ -147,16 +147,17 @@ pub(super) async fn validate(
 
 /// Reads a definition, plans it with NULL for parameters that nobody gave, and tells what it is.
 async fn describe(session: &Session, name: &str) -> Result<Description, RunError> {
-    let Draft { definition, bound } =
-        prepare::draft(&session.pipeline(name), &session.environment)?;
+    let Draft { definition, bound } = prepare::draft(&session.pipeline(name), &session.registry)?;
     let settings = RunSettings::resolve(
         &Overrides::default(),
         &session.environment,
         &bound.options,
         available_bytes(),
     )?;
-    let nowhere =
-        sources::Landed::in_folder(&PathBuf::from(".pipelines").join("runs").join("none"));
+    let nowhere = sources::Landed::in_folder(
+        &session.registry,
+        &PathBuf::from(".pipelines").join("runs").join("none"),
+    );
     let (_, planned) = runner::stations::plan(
         &bound,
         &nowhere,

@@ -146,7 +146,7 @@ pub(super) async fn serve(
     let address = SocketAddr::new(arguments.bind, arguments.port);
     let standin = Standin::start(arguments.options(), address)
         .await
-        .map_err(RunError::Sample)?;
+        .map_err(|error| RunError::Sample(Box::new(error)))?;
     session.printer.data(standin.root());
     session.printer.say(
         "Launchpad look-alike; read it with LP_WEB_ROOT set to this address, end it with Ctrl-C",

@@ -21,9 +21,11 @@ mod runs;
 mod tables;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use connectors::Registry;
 use language::search::SearchPath;
 use runner::memory::ProcessMemory;
 use runner::{Pipeline, Runner, Services};
@@ -105,6 +107,7 @@ enum Command {
 /// What every command is given.
 #[derive(Debug)]
 pub(crate) struct Session {
+    registry: Arc<Registry>,
     environment: Environment,
     printer: Printer,
     global: Global,
@@ -115,6 +118,7 @@ impl Session {
     fn runner(&self) -> Runner {
         Runner::new(Services {
             state_dir: self.state_dir(),
+            registry: Arc::clone(&self.registry),
             environment: self.environment.clone(),
             memory: ProcessMemory::of_command(EndOfProcess(self.printer)),
         })
@@ -187,6 +191,7 @@ pub async fn main() -> ExitStatus {
         return ExitStatus::Error(ErrorKind::Failed);
     }
     let session = Session {
+        registry: Arc::new(Registry::builtin()),
         environment,
         printer,
         global: cli.global,

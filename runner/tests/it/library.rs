@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use connectors::Registry;
 use runner::claim::Resume;
 use runner::error::{ErrorKind, RunError};
 use runner::event::{RunEvent, RunObserver};
@@ -44,6 +45,7 @@ fn runner(folder: &Path, memory: u64) -> Runner {
     Runner::new(Services {
         state_dir: folder.join("state"),
         environment: Environment::default(),
+        registry: Arc::new(Registry::builtin()),
         memory: ProcessMemory::new(memory),
     })
 }
