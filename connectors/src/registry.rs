@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use language::nearest;
+use language::{SourceKind, nearest};
 
 use crate::files::Files;
 use crate::launchpad::Launchpad;
@@ -34,6 +34,16 @@ impl Registry {
     /// All of them.
     pub fn factories(&self) -> impl Iterator<Item = &dyn SourceFactory> {
         self.factories.iter().map(AsRef::as_ref)
+    }
+
+    /// Their words, as the language takes them.
+    pub fn kinds(&self) -> Vec<SourceKind> {
+        self.factories()
+            .map(|factory| SourceKind {
+                name: factory.kind().to_owned(),
+                is_partitioned: factory.is_partitioned(),
+            })
+            .collect()
     }
 
     /// The kind of that word, in any case.

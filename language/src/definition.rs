@@ -14,6 +14,7 @@ use super::check::{self, Item, Kind};
 use super::constants;
 use super::cursor::{Cursor, Parsed};
 use super::diagnostic::{Diagnostic, Diagnostics, Report};
+use super::kind::SourceKind;
 use super::options::PipelineOptions;
 use super::parameters::{Parameter, convert};
 use super::resolve::Resolver;
@@ -25,7 +26,7 @@ use super::statement::{
 };
 use super::suggest::nearest;
 use super::text::SourceText;
-use super::{assert, copy, declare, fingerprint, set, source, view};
+use super::{assert, copy, declare, fingerprint, kind, set, source, view};
 
 /// Where a definition comes from.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -128,12 +129,17 @@ impl Definition {
     }
 }
 
-/// Reads a definition.
+/// Reads a definition whose sources are of these kinds.
 ///
 /// # Errors
 /// Every mistake of the text at once: a statement that cannot be read does not hide the mistakes of
 /// the others, and names that it would have declared are not reported as missing.
-pub fn parse(origin: Origin, name: &str, text: &str) -> Result<Definition, Diagnostics> {
+pub fn parse(
+    origin: Origin,
+    name: &str,
+    text: &str,
+    kinds: &[SourceKind],
+) -> Result<Definition, Diagnostics> {
     let file = match &origin {
         Origin::Builtin | Origin::Given => format!("{name}.sql"),
         Origin::File(path) => path.display().to_string(),
@@ -168,7 +174,7 @@ pub fn parse(origin: Origin, name: &str, text: &str) -> Result<Definition, Diagn
             Item::Broken(_) => None,
         })
         .collect();
-    let options = check_values(&statements, &mut report);
+    let options = check_values(&statements, kinds, &mut report);
     report.finish()?;
     let parameters = statements
         .iter()
@@ -190,15 +196,23 @@ pub fn parse(origin: Origin, name: &str, text: &str) -> Result<Definition, Diagn
     })
 }
 
-/// Checks every option and location that uses no parameter.
-fn check_values(statements: &[Statement], report: &mut Report) -> PipelineOptions {
+/// Checks every kind of a source, and every option and location that uses no parameter.
+fn check_values(
+    statements: &[Statement],
+    kinds: &[SourceKind],
+    report: &mut Report,
+) -> PipelineOptions {
     let now = Utc::now();
     let resolver = Resolver::unbound(now);
     for statement in statements {
         match statement {
             Statement::Declare(parameter) => check_default(parameter, now, report),
             Statement::Source(source) => {
+                let kind = kind::named(source, kinds, report);
                 source::resolve(source, resolver, report);
+                if let Some(kind) = kind {
+                    kind::check_partitions(source, kind, report);
+                }
             }
             Statement::Copy(copy) => {
                 copy::resolve(copy, copy.query.clone(), resolver, report);

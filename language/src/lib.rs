@@ -19,6 +19,7 @@ mod definition;
 mod depth;
 mod diagnostic;
 mod fingerprint;
+mod kind;
 mod locate;
 mod options;
 mod parameters;
@@ -42,13 +43,14 @@ pub use datafusion::sql::sqlparser::tokenizer::Span;
 pub use definition::{Definition, Origin, parse};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};
 pub use fingerprint::fingerprint_parameters;
+pub use kind::SourceKind;
 pub use options::{
     MemoryLimit, Mode, OptionError, OptionInfo, PIPELINE_OPTIONS, PipelineOptions, Preset,
 };
 pub use parameters::{Parameter, ParameterValue, Provided, ValueOrigin};
 pub use plan::{Planned, plan, plan_assert};
 pub use secret::{NotAReference, SecretReference, is_credential, is_secret_parameter};
-pub use source::{OptionSpans, OptionValue, Source, SourceKind};
+pub use source::{OptionSpans, OptionValue, Source};
 pub use statement::{
     AssertStatement, CopyStatement, Entry, Name, SourceStatement, Statement, ViewStatement,
 };

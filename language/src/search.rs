@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::definition::{Origin, parse};
 use super::diagnostic::Diagnostics;
+use super::kind::SourceKind;
 use super::suggest::nearest;
 
 /// The ending of definition files.
@@ -33,6 +34,8 @@ pub struct SearchPath {
     pub directories: Vec<PathBuf>,
     /// Built-in definitions.
     pub builtins: &'static [Builtin],
+    /// The kinds of sources that definitions may use.
+    pub kinds: Vec<SourceKind>,
 }
 
 /// The text of a definition that was found.
@@ -145,13 +148,13 @@ pub fn find(name_or_path: &str, search: &SearchPath) -> Result<Found, FindError>
 pub fn list(search: &SearchPath) -> Vec<Listed> {
     let mut listed: Vec<Listed> = all(search)
         .into_iter()
-        .map(|(name, place)| describe(name, place))
+        .map(|(name, place)| describe(name, place, &search.kinds))
         .collect();
     listed.sort_by(|left, right| left.name.cmp(&right.name));
     listed
 }
 
-fn describe(name: String, place: Place) -> Listed {
+fn describe(name: String, place: Place, kinds: &[SourceKind]) -> Listed {
     let (origin, text) = match place {
         Place::Builtin(text) => (Origin::Builtin, Ok(text.to_owned())),
         Place::File(path) => {
@@ -167,7 +170,7 @@ fn describe(name: String, place: Place) -> Listed {
         unreadable: None,
     };
     match text {
-        Ok(text) => match parse(listed.origin.clone(), &listed.name, &text) {
+        Ok(text) => match parse(listed.origin.clone(), &listed.name, &text, kinds) {
             Ok(definition) => listed.description = definition.options.description,
             Err(errors) => listed.errors = Some(errors),
         },

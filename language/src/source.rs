@@ -1,10 +1,9 @@
 //! `CREATE EXTERNAL TABLE name (columns) STORED AS kind LOCATION '…' OPTIONS (…)`.
 //!
-//! Which options a kind takes is its connector's knowledge; the places of keys and values are kept
-//! so that a connector's answer can be shown in the text.
+//! Which options a kind takes is the kind's own knowledge; the places of keys and values are kept so that its answer can
+//! be shown in the text.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
@@ -21,54 +20,6 @@ use super::resolve::{Resolved, Resolver, by_key};
 use super::secret::{SecretReference, carries_secret, is_credential};
 use super::statement::{Entry, Name, SourceStatement, parameter_uses};
 use super::suggest::nearest;
-
-/// What a source is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum SourceKind {
-    /// Parquet files.
-    Parquet,
-    /// Files of delimiter-separated values.
-    Csv,
-    /// Files with a JSON object per line.
-    Json,
-    /// Arrow IPC files.
-    Arrow,
-    /// A collection of Launchpad's web service.
-    Launchpad,
-    /// A paginated JSON web API that a specification describes.
-    Rest,
-}
-
-/// The kinds by their words.
-const KINDS: &[(&str, SourceKind)] = &[
-    ("PARQUET", SourceKind::Parquet),
-    ("CSV", SourceKind::Csv),
-    ("JSON", SourceKind::Json),
-    ("ARROW", SourceKind::Arrow),
-    ("LAUNCHPAD", SourceKind::Launchpad),
-    ("REST", SourceKind::Rest),
-];
-
-/// Words of the language that this version does not carry out.
-const UNAVAILABLE_KINDS: &[&str] = &["AVRO", "TEXT", "POSTGRES", "MYSQL", "SQLITE"];
-
-impl SourceKind {
-    /// Whether executors can read it themselves, so that nothing has to be landed first.
-    pub fn is_files(self) -> bool {
-        matches!(self, Self::Parquet | Self::Csv | Self::Json | Self::Arrow)
-    }
-}
-
-impl fmt::Display for SourceKind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = KINDS
-            .iter()
-            .find(|(_, kind)| kind == self)
-            .map_or("", |(word, _)| *word);
-        formatter.write_str(word)
-    }
-}
 
 /// The value of a source's option.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,8 +44,8 @@ pub struct OptionSpans {
 pub struct Source {
     /// The table's name.
     pub name: String,
-    /// What it is.
-    pub kind: SourceKind,
+    /// The word of its kind, in capitals.
+    pub kind: String,
     /// Where it is: a URL, a path, or a collection of a web service.
     pub location: String,
     /// The declared columns; `None` if the source tells its own.
@@ -214,7 +165,6 @@ pub(super) fn resolve(
     resolver: Resolver<'_>,
     report: &mut Report,
 ) -> Option<Source> {
-    let kind = resolve_kind(&statement.kind, report);
     let columns = resolve_columns(statement, report);
     let location = resolve_location(
         &statement.location,
@@ -236,18 +186,9 @@ pub(super) fn resolve(
             options.insert(key.to_owned(), value);
         }
     }
-    if let Some(kind) = kind
-        && !kind.is_files()
-        && let Some(column) = statement.partitioned_by.first()
-    {
-        report.error(
-            column.span,
-            format!("a {kind} source is not partitioned: only files are"),
-        );
-    }
     Some(Source {
         name: statement.name.value.clone(),
-        kind: kind?,
+        kind: statement.kind.value.to_uppercase(),
         location: location?,
         columns,
         partitioned_by: statement.partitioned_by.clone(),
@@ -256,30 +197,6 @@ pub(super) fn resolve(
         location_span: statement.location_span,
         option_spans,
     })
-}
-
-fn resolve_kind(word: &Name, report: &mut Report) -> Option<SourceKind> {
-    let known = KINDS
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(&word.value));
-    if let Some((_, kind)) = known {
-        return Some(*kind);
-    }
-    let upper = word.value.to_uppercase();
-    let available: Vec<&str> = KINDS.iter().map(|(name, _)| *name).collect();
-    let mistake = if UNAVAILABLE_KINDS.contains(&upper.as_str()) {
-        report.error_at(
-            word.span,
-            format!("source kind `{upper}` is not available in this version"),
-        )
-    } else {
-        let words = available.iter().chain(UNAVAILABLE_KINDS).copied();
-        report
-            .error_at(word.span, format!("unknown source kind `{upper}`"))
-            .with_suggestion(nearest(&upper, words))
-    };
-    report.push(mistake.with_help(format!("source kinds: {}", available.join(", "))));
-    None
 }
 
 fn resolve_columns(statement: &SourceStatement, report: &mut Report) -> Option<SchemaRef> {

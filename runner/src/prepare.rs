@@ -67,7 +67,7 @@ pub struct Prepared {
 ///
 /// # Errors
 /// [`RunError::NotFound`] with what is near, [`RunError::Definition`] with all mistakes of the file.
-pub fn read(pipeline: &Pipeline) -> Result<Definition, RunError> {
+pub fn read(pipeline: &Pipeline, registry: &Registry) -> Result<Definition, RunError> {
     let (origin, name, text) = match pipeline {
         Pipeline::Named { name, search } => {
             let found =
@@ -78,7 +78,7 @@ pub fn read(pipeline: &Pipeline) -> Result<Definition, RunError> {
         }
         Pipeline::Text { name, text } => (Origin::Given, name.clone(), text.clone()),
     };
-    language::parse(origin, &name, &text).map_err(RunError::Definition)
+    language::parse(origin, &name, &text, &registry.kinds()).map_err(RunError::Definition)
 }
 
 /// Prepares a run: definition, values, settings.
@@ -90,7 +90,7 @@ pub fn prepare(
     environment: &Environment,
     registry: &Registry,
 ) -> Result<Prepared, RunError> {
-    let definition = read(&selection.pipeline)?;
+    let definition = read(&selection.pipeline, registry)?;
     let sample = sample::wanted(&definition, registry, environment);
     let mut values = provided(&definition, selection, environment);
     if let Some(sample) = &sample {
@@ -154,7 +154,7 @@ pub struct Draft {
 /// # Errors
 /// As [`read`].
 pub fn draft(pipeline: &Pipeline, registry: &Registry) -> Result<Draft, RunError> {
-    let definition = read(pipeline)?;
+    let definition = read(pipeline, registry)?;
     let bound = language::bind_draft(&definition, Utc::now()).map_err(RunError::Definition)?;
     super::sources::check(&definition, &bound, registry)?;
     Ok(Draft { definition, bound })

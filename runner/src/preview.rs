@@ -58,7 +58,7 @@ impl SourcePreview {
     fn new(source: &Source, reads: String, items: Option<u64>, estimate: &Estimate) -> Self {
         Self {
             table: estimate.table.clone(),
-            kind: source.kind.to_string(),
+            kind: source.kind.clone(),
             reads,
             items,
             rows: estimate.rows,

@@ -218,7 +218,7 @@ fn declared(source: &Source) -> Declared {
 
 fn factory<'a>(registry: &'a Registry, source: &Source) -> Result<&'a dyn SourceFactory, RunError> {
     registry
-        .find(&source.kind.to_string())
+        .find(&source.kind)
         .map_err(|problem| cannot_open(source, &problem))
 }
 

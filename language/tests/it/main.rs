@@ -13,7 +13,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use chrono::{DateTime, TimeZone, Utc};
-use language::{Bound, Definition, Diagnostics, Origin, Provided, ValueOrigin, bind, parse};
+use language::{
+    Bound, Definition, Diagnostics, Origin, Provided, SourceKind, ValueOrigin, bind, parse,
+};
 
 /// A definition in the manner of the built-in one.
 const BUGS: &str = r"-- Bug work of one Launchpad member, as standardized events.
@@ -38,7 +40,24 @@ OPTIONS (publish 'merge', key 'event_id', sort 'event_time_utc, event_id', compr
 ";
 
 fn read(text: &str) -> Result<Definition, Diagnostics> {
-    parse(Origin::File(PathBuf::from("bugs.sql")), "bugs", text)
+    let origin = Origin::File(PathBuf::from("bugs.sql"));
+    parse(origin, "bugs", text, &kinds())
+}
+
+/// The kinds of sources of the definitions here.
+fn kinds() -> Vec<SourceKind> {
+    let kind = |is_partitioned| {
+        move |name: &str| SourceKind {
+            name: name.to_owned(),
+            is_partitioned,
+        }
+    };
+    let files = ["PARQUET", "CSV", "JSON", "ARROW"].into_iter();
+    let others = ["LAUNCHPAD", "REST"].into_iter();
+    files
+        .map(kind(true))
+        .chain(others.map(kind(false)))
+        .collect()
 }
 
 /// The rendered mistakes of a text; empty if there are none.

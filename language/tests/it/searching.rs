@@ -22,6 +22,7 @@ fn search(directories: &[&Path]) -> SearchPath {
     SearchPath {
         directories: directories.iter().map(|path| path.to_path_buf()).collect(),
         builtins: BUILTINS,
+        kinds: crate::kinds(),
     }
 }
 

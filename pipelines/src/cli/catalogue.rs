@@ -190,7 +190,7 @@ async fn describe(session: &Session, name: &str) -> Result<Description, RunError
             .iter()
             .map(|source| SourceDescription {
                 name: source.name.clone(),
-                kind: source.kind.to_string(),
+                kind: source.kind.clone(),
                 location: source.location.clone(),
             })
             .collect(),

@@ -131,6 +131,7 @@ impl Session {
         SearchPath {
             directories,
             builtins: BUILTIN,
+            kinds: self.registry.kinds(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::DateTime;
+use connectors::Registry;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::prelude::SessionContext;
@@ -154,7 +155,7 @@ fn pipeline_text() {
 
 async fn from_text_to_plans(text: &str, context: &SessionContext) -> bool {
     let origin = Origin::File(PathBuf::from("fuzz.sql"));
-    let definition = match parse(origin, "fuzz", text) {
+    let definition = match parse(origin, "fuzz", text, &Registry::builtin().kinds()) {
         Ok(definition) => definition,
         Err(mistakes) => {
             assert!(!mistakes.to_string().is_empty());
