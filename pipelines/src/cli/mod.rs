@@ -12,6 +12,7 @@ mod ceiling;
 mod clean;
 mod cluster;
 mod flags;
+#[cfg(feature = "sample")]
 mod launchpad_standin;
 mod logging;
 mod plan;
@@ -96,6 +97,7 @@ enum Command {
     /// Show a cluster's executors and jobs
     Cluster(cluster::ClusterArguments),
     /// Serve a Launchpad look-alike with generated or recorded data
+    #[cfg(feature = "sample")]
     LaunchpadStandin(Box<launchpad_standin::StandinArguments>),
     /// Write a completion script for a shell to standard output
     Completions {
@@ -208,6 +210,7 @@ pub async fn main() -> ExitStatus {
         Command::Tables(arguments) => tables::tables(&session, &arguments).await,
         Command::Clean(arguments) => clean::clean(&session, &arguments).await,
         Command::Cluster(arguments) => cluster::cluster(&session, &arguments).await,
+        #[cfg(feature = "sample")]
         Command::LaunchpadStandin(arguments) => {
             launchpad_standin::serve(&session, &arguments).await
         }
