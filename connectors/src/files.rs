@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
+use datafusion::common::config::{ConfigFileType, TableOptions};
 use datafusion::common::{DFSchema, DataFusionError, TableReference, exec_datafusion_err};
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::execution::SessionState;
@@ -13,7 +14,7 @@ use datafusion::logical_expr::CreateExternalTable;
 use futures::TryStreamExt;
 
 use crate::extract::Extract;
-use crate::option::{OptionProblem, OptionSpec, OptionValue};
+use crate::option::{OptionProblem, OptionSpec, OptionValue, Parser};
 use crate::source::{Declared, InPlace, OpenError, Read, SourceFactory};
 
 /// Files of one format.
@@ -45,8 +46,27 @@ impl SourceFactory for Files {
         self.summary
     }
 
+    /// DataFusion's own, without those of its writer.
     fn options(&self) -> Vec<OptionSpec> {
-        Vec::new()
+        let mut options = TableOptions::new();
+        options.set_config_format(match self.kind {
+            "PARQUET" => ConfigFileType::PARQUET,
+            "CSV" => ConfigFileType::CSV,
+            "JSON" => ConfigFileType::JSON,
+            _ => return Vec::new(),
+        });
+        let entries = options.entries().into_iter();
+        entries
+            .filter(|entry| !entry.description.starts_with("(writing)"))
+            .map(|entry| OptionSpec {
+                name: entry.key,
+                parser: Parser::Text,
+                required: false,
+                secret: false,
+                default: entry.value,
+                doc: entry.description.to_owned(),
+            })
+            .collect()
     }
 
     fn is_partitioned(&self) -> bool {

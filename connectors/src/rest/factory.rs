@@ -10,7 +10,7 @@ use super::options::{descriptions, resolve};
 use super::spec::{Location, Spec};
 use super::spec_error::SpecError;
 use crate::extract::Extract;
-use crate::option::{OptionProblem, OptionSpec, OptionValue};
+use crate::option::{OptionProblem, OptionSpec, OptionValue, Parser};
 use crate::record;
 use crate::source::{Declared, OpenError, Read, SourceFactory};
 
@@ -30,6 +30,7 @@ impl SourceFactory for Rest {
     fn options(&self) -> Vec<OptionSpec> {
         let mut options = vec![OptionSpec {
             name: "spec".to_owned(),
+            parser: Parser::Text,
             required: true,
             secret: false,
             default: None,

@@ -16,54 +16,75 @@ use super::check::{is_loopback, root_address};
 use super::retry::RetryPolicy;
 use super::spec::{AuthKind, Location, Spec};
 use super::template::Values;
-use crate::option::{Given, OptionProblem, OptionSpec, OptionValue};
+use crate::option::{self, Given, OptionProblem, OptionSpec, OptionValue, Parser};
 use crate::window::{Window, parse_edge};
 use language::nearest;
 
-/// Options of every API: name and meaning.
-const ENGINE: &[(&str, &str)] = &[
+/// Options of every API: name, values, meaning.
+const ENGINE: &[(&str, Parser, &str)] = &[
     (
         "since",
+        Parser::Time,
         "first instant of the window of event times: a date or an RFC 3339 time, UTC",
     ),
     (
         "before",
+        Parser::Time,
         "end of the window, exclusive: a date or an RFC 3339 time, UTC",
     ),
     (
         "service_root",
+        Parser::Text,
         "where the API is: an alias or a full address",
     ),
-    ("version", "version of the API"),
-    ("concurrency", "most requests at a time"),
-    ("page_size", "rows asked for per page"),
+    ("version", Parser::Text, "version of the API"),
+    (
+        "concurrency",
+        Parser::Count(usize::MAX as u64),
+        "most requests at a time",
+    ),
+    (
+        "page_size",
+        Parser::Count(u64::MAX),
+        "rows asked for per page",
+    ),
     (
         "requests_per_second",
+        Parser::Number,
         "most requests per second; no limit when left out",
     ),
     (
         "max_attempts",
+        Parser::Count(u32::MAX as u64),
         "tries of a request before it counts as failed",
     ),
 ];
 
-/// Options that some way of signing needs: name, whether it is a secret, meaning.
-const SIGNING: &[(&str, bool, &str)] = &[
+/// Options that some way of signing needs: name, values, whether it is a secret, meaning.
+const SIGNING: &[(&str, Parser, bool, &str)] = &[
     (
         "consumer",
+        Parser::Text,
         false,
         "name under which this program presents itself to the server",
     ),
     (
         "token",
+        Parser::Text,
         true,
         "access token; without it only public data is read",
     ),
-    ("token_secret", true, "secret of the access token"),
-    ("username", false, "name to log in with"),
-    ("password", true, "password to log in with"),
+    (
+        "token_secret",
+        Parser::Text,
+        true,
+        "secret of the access token",
+    ),
+    ("username", Parser::Text, false, "name to log in with"),
+    ("password", Parser::Text, true, "password to log in with"),
     (
         "allow_http",
+        Parser::Flag,
         false,
         "true lets credentials go over plain http:// to another machine",
     ),
@@ -72,7 +93,7 @@ const SIGNING: &[(&str, bool, &str)] = &[
 /// Whether a name is taken, so that no parameter of a spec may have it.
 pub(crate) fn is_engine_option(name: &str) -> bool {
     name == "spec"
-        || ENGINE.iter().any(|(known, _)| *known == name)
+        || ENGINE.iter().any(|(known, ..)| *known == name)
         || SIGNING.iter().any(|(known, ..)| *known == name)
 }
 
@@ -89,23 +110,25 @@ fn signing_names(kind: AuthKind) -> &'static [&'static str] {
 pub(crate) fn descriptions(spec: Option<&Spec>) -> Vec<OptionSpec> {
     let mut options = Vec::new();
     for (name, parameter) in spec.iter().flat_map(|spec| &spec.parameters) {
-        let mut summary = parameter.summary.clone();
+        let (mut doc, mut parser) = (parameter.summary.clone(), Parser::Word);
         if !parameter.choices.is_empty() {
-            summary.push_str(&format!(" ({})", parameter.choices.join(" | ")));
+            doc.push_str(&format!(" ({})", parameter.choices.join(" | ")));
+            parser = Parser::Choice(parameter.choices.clone());
         }
         options.push(OptionSpec {
             name: name.get_ref().clone(),
+            parser,
             required: parameter.required,
             secret: false,
             default: parameter
                 .default
                 .as_ref()
                 .map(|text| text.get_ref().clone()),
-            doc: summary,
+            doc,
         });
     }
     options.sort_by_key(|option| !option.required);
-    for (name, summary) in ENGINE {
+    for (name, parser, doc) in ENGINE {
         let default = spec.and_then(|spec| {
             let defaults = &spec.defaults;
             match *name {
@@ -123,13 +146,14 @@ pub(crate) fn descriptions(spec: Option<&Spec>) -> Vec<OptionSpec> {
         }
         options.push(OptionSpec {
             name: (*name).to_owned(),
+            parser: parser.clone(),
             required: false,
             secret: false,
             default,
-            doc: (*summary).to_owned(),
+            doc: (*doc).to_owned(),
         });
     }
-    for (name, secret, summary) in SIGNING {
+    for (name, parser, secret, doc) in SIGNING {
         if spec.is_some_and(|spec| !signing_names(spec.auth.kind).contains(name)) {
             continue;
         }
@@ -140,10 +164,11 @@ pub(crate) fn descriptions(spec: Option<&Spec>) -> Vec<OptionSpec> {
             .and_then(|spec| spec.auth.consumer.clone());
         options.push(OptionSpec {
             name: (*name).to_owned(),
+            parser: parser.clone(),
             required,
             secret: *secret,
             default,
-            doc: (*summary).to_owned(),
+            doc: (*doc).to_owned(),
         });
     }
     options
@@ -180,9 +205,8 @@ pub(crate) fn resolve(
 ) -> Result<Settings, Vec<OptionProblem>> {
     let mut reader = Reader {
         given,
-        problems: Vec::new(),
+        problems: option::check(&descriptions(Some(spec)), given),
     };
-    reader.names(&descriptions(Some(spec)));
     let settings = reader.settings(spec, location);
     settings
         .filter(|_| reader.problems.is_empty())
@@ -195,44 +219,9 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn add(&mut self, option: &str, message: String, suggestion: Option<String>) {
-        self.problems.push(OptionProblem {
-            option: option.to_owned(),
-            message,
-            suggestion,
-        });
-    }
-
-    fn names(&mut self, known: &[OptionSpec]) {
-        let given = self.given;
-        for (name, value) in given {
-            let Some(option) = known.iter().find(|option| option.name == *name) else {
-                let near = nearest(name, known.iter().map(|option| option.name.as_str()))
-                    .map(str::to_owned);
-                self.add(name, "is not an option of this source".to_owned(), near);
-                continue;
-            };
-            match value {
-                Some(OptionValue::Plain(_)) if option.secret => {
-                    let message =
-                        "is a secret: write a reference such as 'env:NAME' or 'file:/path'";
-                    self.add(name, message.to_owned(), None);
-                }
-                Some(OptionValue::Secret(_)) if !option.secret => {
-                    self.add(
-                        name,
-                        "is no secret: write its value plainly".to_owned(),
-                        None,
-                    );
-                }
-                _ => {}
-            }
-        }
-        for option in known.iter().filter(|option| option.required) {
-            if !given.contains_key(&option.name) {
-                self.add(&option.name, format!("is missing: {}", option.doc), None);
-            }
-        }
+    fn add(&mut self, option: &str, message: impl Into<String>, suggestion: Option<&str>) {
+        let problem = OptionProblem::new(option, message, suggestion);
+        self.problems.push(problem);
     }
 
     fn plain(&self, name: &str) -> Option<&str> {
@@ -249,19 +238,13 @@ impl Reader<'_> {
         }
     }
 
-    fn number<T: FromStr>(&mut self, name: &str, default: T, what: &str) -> T {
-        match self.plain(name).map(str::to_owned) {
-            None => default,
-            Some(text) => text.parse().unwrap_or_else(|_| {
-                self.add(name, format!("`{text}` is not {what}"), None);
-                default
-            }),
-        }
+    /// The value of an option that the table of options has checked.
+    fn value<T: FromStr>(&self, name: &str) -> Option<T> {
+        self.plain(name)?.parse().ok()
     }
 
-    fn edge(&mut self, name: &str) -> Option<chrono::DateTime<chrono::Utc>> {
-        let edge = parse_edge(self.plain(name)?);
-        edge.map_err(|message| self.add(name, message, None)).ok()
+    fn edge(&self, name: &str) -> Option<chrono::DateTime<chrono::Utc>> {
+        parse_edge(self.plain(name)?).ok()
     }
 
     fn settings(&mut self, spec: &Spec, location: &Location) -> Option<Settings> {
@@ -274,8 +257,7 @@ impl Reader<'_> {
         if let Some(problem) = window.problem() {
             self.add("before", problem, None);
         }
-        let page_size: NonZeroU64 =
-            self.number("page_size", defaults.page_size, "a whole number above zero");
+        let page_size: NonZeroU64 = self.value("page_size").unwrap_or(defaults.page_size);
         if page_size > defaults.max_page_size {
             let message = format!(
                 "{page_size} is more than the {} that the server allows",
@@ -283,26 +265,15 @@ impl Reader<'_> {
             );
             self.add("page_size", message, None);
         }
-        let concurrency: NonZeroUsize = self.number(
-            "concurrency",
-            defaults.concurrency,
-            "a whole number above zero",
-        );
-        let attempts: NonZeroU32 = self.number(
-            "max_attempts",
-            defaults.max_attempts,
-            "a whole number above zero",
-        );
+        let concurrency: NonZeroUsize = self.value("concurrency").unwrap_or(defaults.concurrency);
+        let attempts: NonZeroU32 = self.value("max_attempts").unwrap_or(defaults.max_attempts);
         let rate = match self.plain("requests_per_second") {
             None => defaults.requests_per_second,
-            Some(_) => Some(self.number("requests_per_second", 0.0, "a number above zero")),
+            Some(text) => Some(text.parse().unwrap_or(0.0)),
         };
         if rate.is_some_and(|rate: f64| !(rate > 1e-6 && rate < 1e6)) {
-            self.add(
-                "requests_per_second",
-                "must be a number above zero and below a million".to_owned(),
-                None,
-            );
+            let message = "must be a number above zero and below a million";
+            self.add("requests_per_second", message, None);
         }
         let only_root_actor = location.only_root_actor.as_ref().is_some_and(|only| {
             parameters.get(only.parameter.get_ref()) == Some(only.equals.get_ref())
@@ -321,11 +292,8 @@ impl Reader<'_> {
             None => agent.to_owned(),
         };
         if reqwest::header::HeaderValue::try_from(&user_agent).is_err() {
-            self.add(
-                "consumer",
-                "holds a character that a header cannot carry".to_owned(),
-                None,
-            );
+            let message = "holds a character that a header cannot carry";
+            self.add("consumer", message, None);
         }
         let base = self.base(spec);
         if let Some(base) = &base {
@@ -350,7 +318,7 @@ impl Reader<'_> {
         })
     }
 
-    fn parameters(&mut self, spec: &Spec) -> BTreeMap<String, String> {
+    fn parameters(&self, spec: &Spec) -> BTreeMap<String, String> {
         let mut parameters = BTreeMap::new();
         for (name, parameter) in &spec.parameters {
             let name = name.get_ref();
@@ -361,14 +329,6 @@ impl Reader<'_> {
                 }
                 (None, _) => continue,
             };
-            if value.is_empty() {
-                self.add(name, "is empty".to_owned(), None);
-            } else if !parameter.choices.is_empty() && !parameter.choices.contains(&value) {
-                let choices = parameter.choices.iter().map(String::as_str);
-                let near = nearest(&value, choices).map(str::to_owned);
-                let message = format!("`{value}` is none of {}", parameter.choices.join(", "));
-                self.add(name, message, near);
-            }
             parameters.insert(name.clone(), value);
         }
         parameters
@@ -389,7 +349,7 @@ impl Reader<'_> {
             if !names.is_empty() {
                 message.push_str(&format!("; known names are {}", names.join(", ")));
             }
-            let near = nearest(&written, names).map(str::to_owned);
+            let near = nearest(&written, names);
             self.add("service_root", message, near);
         });
         let version = self.plain("version").or(spec.base.version.as_deref());
@@ -451,18 +411,10 @@ impl Reader<'_> {
 
     /// Credentials that are sent in the clear belong to everybody on the way.
     fn refuse_clear_text(&mut self, base: &Url) {
-        let allowed = match self.plain("allow_http").unwrap_or("false") {
-            "true" => true,
-            "false" => false,
-            other => {
-                let message = format!("`{other}` is neither true nor false");
-                self.add("allow_http", message, None);
-                return;
-            }
-        };
+        let allowed = self.plain("allow_http") == Some("true");
         let signs = SIGNING
             .iter()
-            .any(|(name, secret, _)| *secret && self.given.contains_key(*name));
+            .any(|(name, _, secret, _)| *secret && self.given.contains_key(*name));
         if signs && !allowed && base.scheme() == "http" && !is_loopback(base) {
             let host = base.host_str().unwrap_or_default();
             let message = format!(

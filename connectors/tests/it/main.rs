@@ -5,6 +5,7 @@ mod faults;
 mod flow;
 mod fuzz;
 mod options;
+mod page;
 mod paging;
 mod property;
 mod recorded;
