@@ -3,13 +3,13 @@
 //! It neither prints, nor listens for signals, nor reads the environment, nor ends the process: what happens is told to a
 //! [`RunObserver`](event::RunObserver), who asks a run to stop has a [`Stop`], and the rest comes with [`Services`].
 //!
-//! One run, station by station:
+//! One run, stage by stage:
 //!
 //! ```text
 //! prepare ─► claim ─► plan ─► open outputs ─► extract ─► decide ─► write ─► check ─► commit ─► record
 //! ```
 //!
-//! Owns the order of the stations and what is kept when one fails. What a station does is in its own module:
+//! Owns the order of the stages and what is kept when one fails. What a stage does is in its own module:
 //! [`prepare`](self::prepare()), [`claim`], [`sources`], [`extract`], [`decide`], [`outputs`], [`remote`]. Nothing is visible to a reader of an
 //! output before `commit`; whatever stops a run before leaves its landed records for the next attempt.
 
@@ -23,6 +23,7 @@ pub mod error;
 pub mod estimate;
 pub mod event;
 pub mod extract;
+pub mod inputs;
 pub mod landing;
 pub mod memory;
 pub mod outputs;
@@ -34,9 +35,9 @@ pub mod remote;
 pub mod sample;
 pub mod scratch;
 pub mod settings;
-pub mod share;
+
 pub mod sources;
-pub mod stations;
+pub mod stages;
 pub mod stop;
 pub mod store;
 pub mod traffic;
@@ -221,7 +222,7 @@ impl Runner {
         };
         let heartbeat = Heartbeat::start(Arc::clone(&store), context.attempt, stop.clone());
         let mut counts = Counts::default();
-        let outcome = stations::execute(&context, &prepared, &extracted, &mut counts).await;
+        let outcome = stages::execute(&context, &prepared, &extracted, &mut counts).await;
         drop(heartbeat);
         let storage = traffic::of(&context.storage);
         traffic::record(&mut counts.other, &storage);

@@ -12,7 +12,7 @@ use crate::estimate::{self, Estimate};
 use crate::quantity::count;
 use crate::settings::RunSettings;
 use crate::store::RunMode;
-use crate::{Prepared, Runner, Selection, Services, outputs, prepare, sample, sources, stations};
+use crate::{Prepared, Runner, Selection, Services, outputs, prepare, sample, sources, stages};
 
 /// What a run would do.
 #[derive(Debug, Serialize)]
@@ -123,7 +123,7 @@ async fn preview(
     sample: Option<&Served>,
 ) -> Result<Preview, RunError> {
     let bound = &prepared.bound;
-    let budget = stations::budget(&prepared.settings);
+    let budget = stages::budget(&prepared.settings);
     let storage = services.environment.storage();
     // Nothing is landed there: the folder gives the plan a schema and no rows.
     let nowhere = sources::Landed::in_folder(
@@ -131,7 +131,7 @@ async fn preview(
         &services.state_dir.join("runs").join("plan"),
     );
     let (ctx, planned) =
-        stations::plan(bound, &nowhere, &std::env::temp_dir(), &budget, &storage).await?;
+        stages::plan(bound, &nowhere, &std::env::temp_dir(), &budget, &storage).await?;
     let extracted = sources::open_extracted(
         &bound.sources,
         &services.registry,

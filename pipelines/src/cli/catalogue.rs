@@ -158,11 +158,11 @@ async fn describe(session: &Session, name: &str) -> Result<Description, RunError
         &session.registry,
         &PathBuf::from(".pipelines").join("runs").join("none"),
     );
-    let (_, planned) = runner::stations::plan(
+    let (_, planned) = runner::stages::plan(
         &bound,
         &nowhere,
         &std::env::temp_dir(),
-        &runner::stations::budget(&settings),
+        &runner::stages::budget(&settings),
         &session.environment.storage(),
     )
     .await?;

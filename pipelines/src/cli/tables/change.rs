@@ -19,7 +19,7 @@ use runner::memory::{MemoryMonitor, ProcessMemory, Record, available_bytes};
 use runner::quantity::{bytes, count, thousands};
 use runner::scratch::Scratch;
 use runner::settings::{Overrides, RunSettings, layer};
-use runner::stations;
+use runner::stages;
 use runner::stop::{Stop, StopReason};
 use runner::store::RunId;
 
@@ -54,7 +54,7 @@ pub(super) async fn compact(
     let scratch = Scratch::make(&session.state_dir(), run)?;
     let ctx = engine::session(&SessionOptions {
         storage: session.environment.storage(),
-        budget: stations::budget(&settings),
+        budget: stages::budget(&settings),
         spill_dir: scratch.folder().to_path_buf(),
         settings: Vec::new(),
     })

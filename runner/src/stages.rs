@@ -1,4 +1,4 @@
-//! The stations between claim and record: plan, open, extract, decide, write, check, commit.
+//! The stages between claim and record: plan, open, extract, decide, write, check, commit.
 //!
 //! Owns their order, what each tells the run's record, and that every opened output is given back when one fails. How a
 //! run begins and ends is [`super`]'s.
@@ -23,18 +23,18 @@ use super::error::{RunError, chain};
 use super::estimate;
 use super::event::{RunEvent, Status};
 use super::extract;
+use super::inputs::stage_inputs;
 use super::outputs::{self, Made, OpenOutput, Opened, PreparedOutput, Published, StagedOutput};
 use super::prepare::Prepared;
 use super::quantity::{bytes, count, thousands};
 use super::remote::Remote;
-use super::share::share;
 use super::sources::{self, Extracted, Landed};
 use super::transaction::{Positions, claim};
 use crate::settings::RunSettings;
 use crate::store::{self, Counts, StageName};
 use language::{self, Bound, Planned};
 
-/// All stations between claim and record.
+/// All stages between claim and record.
 pub(super) async fn execute(
     run: &RunContext,
     prepared: &Prepared,
@@ -102,7 +102,7 @@ pub(super) async fn execute(
         Err(error) => return Err(give_back(only_outputs(opened), error).await),
     };
     if remote.is_some() {
-        opened = match share(run, bound, &ctx, &budget, opened).await {
+        opened = match stage_inputs(run, bound, &ctx, &budget, opened).await {
             Ok(opened) => opened,
             Err((error, outputs)) => return Err(give_back(outputs, error).await),
         };

@@ -14,14 +14,14 @@ use super::event::RunEvent;
 use super::landing;
 use super::outputs::{self, OpenOutput};
 use super::sources::{self, Landed};
-use super::stations;
+use super::stages;
 use language::Bound;
 
 /// Copies what landed into the staging area of the first output, and plans all outputs over the copies.
 ///
 /// # Errors
 /// [`RunError::Table`] when a file cannot be copied, with the outputs as they were; planning's errors.
-pub async fn share(
+pub async fn stage_inputs(
     run: &RunContext,
     bound: &Bound,
     ctx: &SessionContext,
@@ -84,7 +84,7 @@ async fn plans(
         bytes: size,
         location: &first.location,
     });
-    let (_, planned) = stations::plan_in(run, bound, landed, budget).await?;
+    let (_, planned) = stages::plan_in(run, bound, landed, budget).await?;
     let named = planned
         .outputs
         .into_iter()
