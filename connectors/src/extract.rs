@@ -4,18 +4,22 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
 use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::failure::{ErrorClass, FailureKind, RequestFailure};
 pub use crate::metrics::{Metrics, MetricsSnapshot};
-use crate::record::Record;
 
 /// A source opened with its options, ready to be read.
 #[async_trait]
 pub trait Extract: fmt::Debug + Send + Sync {
     /// One line that says what is read, without secrets and without asking the network.
     fn describe(&self) -> String;
+
+    /// The columns of what lands.
+    fn schema(&self) -> SchemaRef;
 
     /// How much there is to read. Asks the server for at most three answers and lands nothing.
     ///
@@ -101,15 +105,25 @@ impl fmt::Debug for Control {
     }
 }
 
-/// The smallest amount that is landed in whole or not at all: for Launchpad, a bug.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The smallest amount that is landed in whole or not at all, such as a bug of a tracker.
+#[derive(Debug, Clone)]
 pub struct Unit {
     /// Its key, the same in every run.
     pub key: String,
-    /// Its records; empty when all were filtered out or the unit is quarantined in whole.
-    pub records: Vec<Record>,
+    /// Its records; none when all were filtered out or the unit is quarantined in whole. They have the names of
+    /// [`Extract::schema`]'s columns; the type of a column may be another one that can be cast to it.
+    pub records: Vec<RecordBatch>,
+    /// What they count towards the size of a chunk.
+    pub bytes: usize,
     /// What of it could not be read, or the unit itself.
     pub quarantined: Vec<Quarantined>,
+}
+
+impl Unit {
+    /// How many records it has.
+    pub fn rows(&self) -> usize {
+        self.records.iter().map(RecordBatch::num_rows).sum()
+    }
 }
 
 /// The most bytes of a body that a quarantined item keeps.

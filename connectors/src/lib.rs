@@ -11,7 +11,6 @@ mod files;
 mod launchpad;
 pub mod metrics;
 pub mod option;
-pub mod record;
 mod registry;
 mod rest;
 pub mod sample;

@@ -46,6 +46,7 @@ pub async fn extract(
     let gate = run.memory.gate(settings.memory_threshold.value);
     let (mut landing, landed) = Landing::open(
         source,
+        extract.schema(),
         &run.work_dir,
         run.attempt,
         Arc::clone(&run.store),

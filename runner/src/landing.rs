@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use connectors::extract::Unit;
-use connectors::record::{self, Record};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::compute::{cast, concat};
+use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
@@ -92,6 +94,7 @@ pub enum LandingError {
 #[derive(Debug)]
 pub struct Landing {
     source: String,
+    schema: SchemaRef,
     work_dir: PathBuf,
     attempt: RunAttempt,
     store: Arc<dyn RunStore>,
@@ -152,6 +155,7 @@ impl Landing {
     /// [`LandingError::Damaged`] when a chunk of the ledger is missing or altered.
     pub async fn open(
         source: &str,
+        schema: SchemaRef,
         work_dir: &Path,
         attempt: RunAttempt,
         store: Arc<dyn RunStore>,
@@ -173,6 +177,7 @@ impl Landing {
         remove_leftovers(&folder, work_dir, &chunks)?;
         let landing = Self {
             source: String::from(source),
+            schema,
             work_dir: work_dir.to_path_buf(),
             attempt,
             store,
@@ -193,12 +198,8 @@ impl Landing {
     /// # Errors
     /// As the writing of a chunk; nothing that was entered in the ledger is lost.
     pub async fn add(&mut self, unit: Unit) -> Result<(), LandingError> {
-        self.gate.buffered(unit.records.len() as u64);
-        self.buffered_bytes += unit
-            .records
-            .iter()
-            .map(|record| record.record.len() + record.url.len())
-            .sum::<usize>();
+        self.gate.buffered(unit.rows() as u64);
+        self.buffered_bytes += unit.bytes;
         self.buffer.push(unit);
         if self.buffer.len() >= self.chunk_items || self.buffered_bytes >= CHUNK_BYTES {
             self.flush().await?;
@@ -221,11 +222,12 @@ impl Landing {
         self.buffered_bytes = 0;
         let path = format!("landing/{}/chunk-{:06}.parquet", self.source, self.next);
         let (work_dir, source, sequence) = (self.work_dir.clone(), self.source.clone(), self.next);
+        let schema = Arc::clone(&self.schema);
         self.next += 1;
         self.writing.push_back(tokio::task::spawn_blocking(move || {
-            let records = units.iter().map(|unit| unit.records.len() as u64).sum();
+            let records = units.iter().map(|unit| unit.rows() as u64).sum();
             Ok((
-                write_chunk(&work_dir, path, source, sequence, &units)?,
+                write_chunk(&work_dir, path, source, sequence, &schema, &units)?,
                 records,
             ))
         }));
@@ -300,6 +302,7 @@ fn write_chunk(
     path: String,
     source: String,
     sequence: u64,
+    schema: &SchemaRef,
     units: &[Unit],
 ) -> Result<Chunk, LandingError> {
     let target = work_dir.join(&path);
@@ -324,22 +327,14 @@ fn write_chunk(
         bytes: 0,
     };
     let mut writer =
-        ArrowWriter::try_new(sink, record::schema(), Some(properties)).map_err(encode)?;
+        ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties)).map_err(encode)?;
     let mut rows = 0;
-    let mut batch: Vec<Record> = Vec::with_capacity(BATCH);
-    let mut records = units
-        .iter()
-        .flat_map(|unit| &unit.records)
-        .cloned()
-        .peekable();
-    while records.peek().is_some() {
-        batch.clear();
-        batch.extend(records.by_ref().take(BATCH));
-        rows += batch.len() as u64;
-        let columns = record::to_batch(&batch).map_err(|source| LandingError::Columns {
+    for slices in batches(units) {
+        let columns = join(&slices, schema).map_err(|source| LandingError::Columns {
             path: target.clone(),
             source,
         })?;
+        rows += columns.num_rows() as u64;
         writer.write(&columns).map_err(encode)?;
     }
     let sink = writer.into_inner().map_err(encode)?;
@@ -366,6 +361,58 @@ fn write_chunk(
         cursor: units.last().map(|unit| unit.key.clone()),
         landed_at: Utc::now(),
     })
+}
+
+/// The records of all units, [`BATCH`] at a time: what is written at once decides the pages of the file, so it must not
+/// depend on how many records a unit has.
+fn batches(units: &[Unit]) -> Vec<Vec<RecordBatch>> {
+    let mut batches = vec![Vec::new()];
+    let mut room = BATCH;
+    for records in units.iter().flat_map(|unit| &unit.records) {
+        let mut done = 0;
+        while done < records.num_rows() {
+            if room == 0 {
+                batches.push(Vec::new());
+                room = BATCH;
+            }
+            let rows = room.min(records.num_rows() - done);
+            if let Some(last) = batches.last_mut() {
+                last.push(records.slice(done, rows));
+            }
+            (done, room) = (done + rows, room - rows);
+        }
+    }
+    batches.retain(|slices| !slices.is_empty());
+    batches
+}
+
+/// Slices as one batch of the schema.
+fn join(slices: &[RecordBatch], schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let column = |(index, field): (usize, &Arc<Field>)| {
+        let parts: Vec<&dyn Array> = slices
+            .iter()
+            .map(|slice| slice.column(index).as_ref())
+            .collect();
+        let whole = concat(&parts)?;
+        text_fits(&whole)?;
+        cast(&whole, field.data_type())
+    };
+    let columns: Result<Vec<ArrayRef>, ArrowError> =
+        schema.fields().iter().enumerate().map(column).collect();
+    RecordBatch::try_new(Arc::clone(schema), columns?)
+}
+
+/// Views may show one text many times, a column of text holds it as often: at most 2 GiB.
+fn text_fits(column: &ArrayRef) -> Result<(), ArrowError> {
+    if *column.data_type() != DataType::Utf8View {
+        return Ok(());
+    }
+    let texts = column.as_string_view().iter().flatten();
+    let bytes: usize = texts.map(str::len).sum();
+    if bytes > i32::MAX as usize {
+        return Err(ArrowError::OffsetOverflowError(bytes));
+    }
+    Ok(())
 }
 
 /// The unit keys of a chunk that an earlier attempt landed, after making sure that it is what the ledger says.
@@ -437,5 +484,45 @@ impl<W: Write> Write for Hashing<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::StringArray;
+    use datafusion::arrow::datatypes::Schema;
+
+    use super::*;
+
+    #[test]
+    fn a_chunk_is_the_same_file_however_its_records_are_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("landing")).unwrap();
+        let schema = |text| Arc::new(Schema::new(vec![Field::new("text", text, true)]));
+        let digest = |rows: usize, text: DataType| {
+            let batch = |first: usize| {
+                let rows = first..(first + rows).min(2_000);
+                let texts =
+                    rows.map(|row| (row % 7 > 0).then(|| format!("a record, number {row}")));
+                let column = cast(&texts.collect::<StringArray>(), &text).unwrap();
+                RecordBatch::try_new(schema(text.clone()), vec![column]).unwrap()
+            };
+            let unit = Unit {
+                key: String::from("all"),
+                records: (0..2_000).step_by(rows).map(batch).collect(),
+                bytes: 0,
+                quarantined: Vec::new(),
+            };
+            let path = String::from("landing/chunk.parquet");
+            let source = String::from("crawl");
+            let landed = schema(DataType::Utf8);
+            let chunk = write_chunk(folder.path(), path, source, 0, &landed, &[unit]).unwrap();
+            assert_eq!(chunk.rows, 2_000);
+            chunk.digest
+        };
+        let whole = digest(BATCH, DataType::Utf8);
+        for rows in [1, 7, 513, 2_000] {
+            assert_eq!(digest(rows, DataType::Utf8View), whole, "{rows} rows");
+        }
     }
 }

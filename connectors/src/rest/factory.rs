@@ -7,11 +7,11 @@ use language::nearest;
 
 use super::RestSource;
 use super::options::{descriptions, resolve};
+use super::record;
 use super::spec::{Location, Spec};
 use super::spec_error::SpecError;
 use crate::extract::Extract;
 use crate::option::{OptionProblem, OptionSpec, OptionValue, Parser};
-use crate::record;
 use crate::source::{Declared, OpenError, Read, SourceFactory};
 
 /// `REST`: any API that the spec file of the option `spec` describes.

@@ -279,6 +279,7 @@ pub(crate) fn quarantined_unit(metrics: &Metrics, quarantined: Quarantined) -> U
     Unit {
         key: quarantined.unit.clone(),
         records: Vec::new(),
+        bytes: 0,
         quarantined: vec![quarantined],
     }
 }

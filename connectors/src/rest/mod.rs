@@ -5,7 +5,7 @@
 //! - `options`, `auth`: what a user sets;
 //! - `client`, `retry`: one request;
 //! - `pagination`, `pages`: one collection;
-//! - `crawl`, `listing`, `unit`, `judge`, `lookup`: one extraction.
+//! - `crawl`, `listing`, `unit`, `judge`, `lookup`, `record`: one extraction.
 
 mod auth;
 mod check;
@@ -18,6 +18,7 @@ mod lookup;
 mod options;
 mod pages;
 mod pagination;
+mod record;
 mod retry;
 mod spec;
 pub(crate) mod spec_error;
@@ -29,6 +30,7 @@ pub use factory::{Api, Rest};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
 use futures::stream::{self, BoxStream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -103,6 +105,10 @@ impl Extract for RestSource {
             "{} {} at {address}{since}{before}",
             self.spec.name, self.location
         )
+    }
+
+    fn schema(&self) -> SchemaRef {
+        record::schema()
     }
 
     async fn estimate(&self) -> Result<Estimate, ExtractError> {

@@ -11,10 +11,10 @@ use super::judge::{
     Judge, Origin, Sorted, malformed, missing_field, quarantined_unit, shared_json,
 };
 use super::pages::whole_collection;
+use super::record::{Record, to_batch};
 use super::spec::reduced;
 use crate::extract::{Quarantined, Unit};
 use crate::failure::RequestFailure;
-use crate::record::Record;
 
 /// Why a unit cannot be landed.
 #[derive(Debug)]
@@ -139,10 +139,20 @@ impl Crawl {
             self.embed(named, &mut entry, root_entry, &read).await?;
         }
         let records = self.records(key, &entry, named, &sorted, root).await?;
+        let (records, bytes) = match to_batch(&records) {
+            Ok((_, bytes)) if records.is_empty() => (Vec::new(), bytes),
+            Ok((batch, bytes)) => (vec![batch], bytes),
+            Err(problem) => {
+                let problem = format!("cannot be put into columns: {problem}");
+                let quarantined = malformed(key, named.name, url.clone(), &problem, &entry);
+                return Err(UnitFailure::Entry { quarantined });
+            }
+        };
         sorted.count(self.client.metrics());
         Ok(Unit {
             key: key.to_owned(),
             records,
+            bytes,
             quarantined: sorted.quarantined,
         })
     }

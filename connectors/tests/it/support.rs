@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use connectors::extract::{Control, Extract, ExtractError, MetricsSnapshot, Quarantined};
 use connectors::option::OptionValue;
-use connectors::record::Record;
 use connectors::source::{Declared, OpenError, SourceFactory};
 use connectors::{Api, SpecError};
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Int64Type};
 use futures::StreamExt;
 
 /// What a test returns when its surroundings fail.
@@ -44,6 +46,51 @@ pub(crate) fn bugs(root: &str, more: &[(&str, &str)]) -> Result<Arc<dyn Extract>
     options.extend(more);
     let api = launchpad().unwrap_or_else(|error| panic!("{error}"));
     api.open(&declared("bugs", &options))
+}
+
+/// A record as it lands.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) resource: String,
+    pub(crate) unit: String,
+    pub(crate) key: String,
+    pub(crate) position: Option<i64>,
+    pub(crate) record: String,
+    pub(crate) parent: Option<String>,
+    pub(crate) root: Option<String>,
+    pub(crate) actor: Option<String>,
+}
+
+/// The records of a batch.
+fn records(batch: &RecordBatch) -> Vec<Record> {
+    let column = |name: &str| batch.column_by_name(name).map(Arc::clone);
+    let text = |name: &str| -> Vec<Option<String>> {
+        let column = column(name).and_then(|column| cast(&column, &DataType::Utf8).ok());
+        column
+            .iter()
+            .flat_map(|column| column.as_string::<i32>().iter())
+            .map(|text| text.map(str::to_owned))
+            .collect()
+    };
+    let (resource, unit, key) = (text("resource"), text("unit"), text("key"));
+    let (record, parent) = (text("record"), text("parent"));
+    let (root, actor) = (text("root"), text("actor"));
+    let position: Vec<Option<i64>> = column("position")
+        .iter()
+        .flat_map(|column| column.as_primitive::<Int64Type>().iter())
+        .collect();
+    (0..batch.num_rows())
+        .map(|row| Record {
+            resource: resource[row].clone().unwrap_or_default(),
+            unit: unit[row].clone().unwrap_or_default(),
+            key: key[row].clone().unwrap_or_default(),
+            position: position[row],
+            record: record[row].clone().unwrap_or_default(),
+            parent: parent[row].clone(),
+            root: root[row].clone(),
+            actor: actor[row].clone(),
+        })
+        .collect()
 }
 
 /// Everything that an extraction brought.
@@ -91,7 +138,7 @@ pub(crate) async fn read_with(source: &Arc<dyn Extract>, control: Control) -> Re
         match unit {
             Ok(unit) => {
                 read.units.push(unit.key);
-                read.records.extend(unit.records);
+                read.records.extend(unit.records.iter().flat_map(records));
                 read.quarantined.extend(unit.quarantined);
             }
             Err(error) => read.error = Some(error),

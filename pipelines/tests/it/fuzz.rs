@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::DateTime;
-use connectors::Registry;
+use connectors::source::{Declared, Read, SourceFactory};
+use connectors::{Launchpad, Registry};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::prelude::SessionContext;
@@ -113,7 +114,10 @@ fn tables(folder: &std::path::Path) -> SessionContext {
     };
     let context = session(&options).expect("a session");
     let text = |name: &str| Field::new(name, DataType::Utf8, true);
-    let mut fields = connectors::record::schema().fields().to_vec();
+    let Read::Extracted(landed) = Launchpad::default().read(&Declared::default()) else {
+        panic!("Launchpad is extracted");
+    };
+    let mut fields = landed.fields().to_vec();
     fields.extend(["kind", "who", "year"].map(text).map(Arc::new));
     fields.push(Arc::new(Field::new("id", DataType::Int64, false)));
     fields.push(Arc::new(Field::new("share", DataType::Float64, true)));
