@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::DataFusionError;
 use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 
@@ -169,6 +170,13 @@ pub enum ExtractError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A stream of batches ended with an error.
+    #[error("the batches ended early")]
+    Stream {
+        /// How.
+        #[source]
+        source: DataFusionError,
+    },
     /// The caller asked to stop.
     #[error("the extraction was cancelled")]
     Cancelled,
@@ -186,7 +194,9 @@ impl ExtractError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Request { failure, .. } => failure.class(),
-            Self::Entry { .. } | Self::TaskFailed { .. } => ErrorClass::Permanent,
+            Self::Entry { .. } | Self::Stream { .. } | Self::TaskFailed { .. } => {
+                ErrorClass::Permanent
+            }
             Self::Cancelled => ErrorClass::Transient,
         }
     }

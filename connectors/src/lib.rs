@@ -1,14 +1,15 @@
 //! Sources: the kinds there are, and reading those that this process reads itself and lands, such as paginated JSON
 //! APIs described by a spec.
 //!
-//! [`source`] says what a kind is, [`Registry`] which there are: files, Launchpad, any API with a spec. [`extract`] says
-//! how records come. Never decides when anything runs, where records are kept or what is published: those are the
-//! caller's.
+//! [`source`] says what a kind is, [`Registry`] which there are: files, Launchpad, any API with a spec, and for programs
+//! that hold their data [`MemorySource`]. [`extract`] says how records come. Never decides when anything runs, where
+//! records are kept or what is published: those are the caller's.
 
 pub mod extract;
 mod failure;
 mod files;
 mod launchpad;
+mod memory;
 pub mod metrics;
 pub mod option;
 mod registry;
@@ -19,6 +20,7 @@ mod window;
 
 pub use files::Files;
 pub use launchpad::Launchpad;
+pub use memory::{Batches, MemorySource};
 pub use registry::Registry;
 pub use rest::spec_error::{SpecError, SpecProblem};
 pub use rest::{Api, Rest};

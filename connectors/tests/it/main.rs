@@ -4,6 +4,7 @@ mod crawl;
 mod faults;
 mod flow;
 mod fuzz;
+mod memory;
 mod options;
 mod page;
 mod paging;
