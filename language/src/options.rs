@@ -88,11 +88,13 @@ impl fmt::Display for MemoryLimit {
     }
 }
 
-/// One line of the table of options.
+/// One row of the table of options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OptionInfo {
-    /// The name, without `pipeline.`.
+    /// The name, without `pipeline.`. As a variable it has capitals.
     pub name: &'static str,
+    /// The flag, without `--`, and what its value is called; `None` if only a definition has the option.
+    pub flag: Option<(&'static str, &'static str)>,
     /// What its values are.
     pub kind: &'static str,
     /// What holds if nobody says anything.
@@ -101,80 +103,81 @@ pub struct OptionInfo {
     pub doc: &'static str,
 }
 
-const fn option(
-    name: &'static str,
-    kind: &'static str,
-    default: &'static str,
-    doc: &'static str,
-) -> OptionInfo {
-    OptionInfo {
-        name,
-        kind,
-        default,
-        doc,
-    }
-}
-
 const MEMORY: &str = "size or percent";
 const COUNT: &str = "positive number";
 
-/// Every option of a pipeline.
+/// Every option of a pipeline. Flags, variables and `SET pipeline.…` are made from it, and so are the pages of `docs/`.
 pub const PIPELINE_OPTIONS: &[OptionInfo] = &[
-    option("description", "text", "none", "what `list` shows"),
-    option(
-        "mode",
-        "auto, local, cluster",
-        "auto",
-        "where the pipeline runs",
-    ),
-    option(
-        "threshold_rows",
-        COUNT,
-        "of the program",
-        "estimated rows above which `auto` goes to the cluster",
-    ),
-    option(
-        "memory",
-        MEMORY,
-        "of the program",
-        "ceiling of the process's resident memory",
-    ),
-    option(
-        "preset",
-        "low-memory, default, high-performance",
-        "default",
-        "a set of values for the five options below",
-    ),
-    option(
-        "extract_chunk_size",
-        COUNT,
-        "by preset",
-        "records fetched and landed together",
-    ),
-    option(
-        "transform_batch_size",
-        COUNT,
-        "by preset",
-        "rows per batch in the engine",
-    ),
-    option(
-        "load_batch_size",
-        COUNT,
-        "by preset",
-        "rows handed to an output together",
-    ),
-    option(
-        "max_concurrent_chunks",
-        COUNT,
-        "by preset",
-        "chunks in flight at once",
-    ),
-    option(
-        "memory_threshold",
-        MEMORY,
-        "by preset",
-        "memory in use above which extraction pauses",
-    ),
+    OptionInfo {
+        name: "description",
+        flag: None,
+        kind: "text",
+        default: "none",
+        doc: "what `list` shows",
+    },
+    OptionInfo {
+        name: "memory",
+        flag: Some(("memory", "AMOUNT")),
+        kind: MEMORY,
+        default: "`50%` of what the process may use",
+        doc: "ceiling on resident memory: `512MiB`, or a share of what the process may use: `50%`; 192 MiB at least",
+    },
+    OptionInfo {
+        name: "preset",
+        flag: Some(("preset", "PRESET")),
+        kind: "low-memory, default, high-performance",
+        default: "default",
+        doc: "preset of the five options below",
+    },
+    OptionInfo {
+        name: "extract_chunk_size",
+        flag: Some(("extract-chunk-size", "ITEMS")),
+        kind: COUNT,
+        default: "by preset",
+        doc: "items (bugs, …) of one landed chunk",
+    },
+    OptionInfo {
+        name: "transform_batch_size",
+        flag: Some(("transform-batch-size", "ROWS")),
+        kind: COUNT,
+        default: "by preset",
+        doc: "rows of one batch of the query",
+    },
+    OptionInfo {
+        name: "load_batch_size",
+        flag: Some(("load-batch-size", "ROWS")),
+        kind: COUNT,
+        default: "by preset",
+        doc: "rows of one row group of a written file",
+    },
+    OptionInfo {
+        name: "max_concurrent_chunks",
+        flag: Some(("max-concurrent-chunks", "CHUNKS")),
+        kind: COUNT,
+        default: "by preset",
+        doc: "chunks that are encoded and written at once",
+    },
+    OptionInfo {
+        name: "memory_threshold",
+        flag: Some(("memory-threshold", "AMOUNT")),
+        kind: MEMORY,
+        default: "by preset",
+        doc: "resident memory above which extraction waits: `300MiB`, or a share of the ceiling: `75%`",
+    },
+    OptionInfo {
+        name: "mode",
+        flag: Some(("mode", "MODE")),
+        kind: "auto, local, cluster",
+        default: "auto",
+        doc: "where the query runs: local, cluster, or auto, which chooses by the number of rows",
+    },
+    OptionInfo {
+        name: "threshold_rows",
+        flag: Some(("threshold-rows", "ROWS")),
+        kind: COUNT,
+        default: "1,000,000",
+        doc: "rows above which `auto` goes to the cluster",
+    },
 ];
 
 /// What a definition, a flag or the environment says about a pipeline's options.

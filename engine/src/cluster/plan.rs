@@ -4,13 +4,18 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::not_impl_err;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::context::SessionState;
+use datafusion::functions_table::generate_series::GenericSeriesState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::memory::LazyMemoryExec;
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
@@ -87,11 +92,36 @@ async fn plan_with(
 ) -> Result<ClusterPlan> {
     let state = cluster_state(options, workers, joins)?;
     let physical = state.create_physical_plan(query).await?;
+    let physical = physical.transform_up(with_all_columns)?.data;
     Ok(ClusterPlan {
         state,
         physical,
         joins,
     })
+}
+
+/// A series of which only the number of rows is wanted, as a whole series without its column: DataFusion sends no projection
+/// of a series, and executors would find a column that nobody announced.
+fn with_all_columns(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let Some(series) = node
+        .downcast_ref::<LazyMemoryExec>()
+        .filter(|series| series.schema().fields().is_empty())
+    else {
+        return Ok(Transformed::no(node));
+    };
+    let is_of_integers = series.generators().iter().all(|generator| {
+        let generator = generator.read();
+        generator.as_any().is::<GenericSeriesState<i64>>()
+    });
+    if !is_of_integers {
+        return Ok(Transformed::no(node));
+    }
+    let column = Field::new("value", DataType::Int64, false);
+    let whole = Arc::new(Schema::new(vec![column]));
+    let series = LazyMemoryExec::try_new(whole, series.generators().clone())?;
+    let none: [ProjectionExpr; 0] = [];
+    let rows = ProjectionExec::try_new(none, Arc::new(series))?;
+    Ok(Transformed::yes(Arc::new(rows)))
 }
 
 fn checked(plan: ClusterPlan) -> Result<ClusterPlan> {
@@ -160,9 +190,14 @@ fn estimated_bytes(plan: &dyn ExecutionPlan) -> Option<usize> {
 mod tests {
     use std::path::Path;
 
-    use datafusion::physical_plan::displayable;
+    use datafusion::arrow::array::AsArray;
+    use datafusion::arrow::datatypes::Int64Type;
+    use datafusion::physical_plan::{collect, displayable};
+    use datafusion_proto::physical_plan::AsExecutionPlan;
+    use datafusion_proto::protobuf::PhysicalPlanNode;
     use tables::StorageOptions;
 
+    use super::super::codec::physical_codec;
     use super::*;
     use crate::session::session;
 
@@ -204,6 +239,30 @@ mod tests {
         let rule = ("ballista.optimizer.not_in_subquery_rewrite", "false");
         let refused = planned(query, workers, &[rule]).await.unwrap_err();
         assert!(refused.to_string().contains("NOT EXISTS"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn the_rows_of_a_series_can_be_counted_by_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = options_in(folder.path());
+        let ctx = session(&here).unwrap();
+        let query = ctx
+            .sql("SELECT count(*) AS n FROM generate_series(1, 1000)")
+            .await
+            .unwrap()
+            .into_unoptimized_plan();
+        let workers = Workers::new(&[(1, 1 << 30)]);
+        let plan = cluster_plan(&here, &workers, workers.join_strategy(), &query)
+            .await
+            .unwrap();
+        let codec = physical_codec(StorageOptions::default());
+        let sent = PhysicalPlanNode::try_from_physical_plan(plan.physical, codec.as_ref()).unwrap();
+        let received = sent
+            .try_into_physical_plan(&ctx.task_ctx(), codec.as_ref())
+            .unwrap();
+        let rows = collect(received, ctx.task_ctx()).await.unwrap();
+        let counted = rows[0].column(0).as_primitive::<Int64Type>().value(0);
+        assert_eq!(counted, 1000);
     }
 
     #[tokio::test]

@@ -1,7 +1,11 @@
 //! The flags of settings, as the command line has them. Owns their words and help; what they mean is
 //! [`runner::settings`]'.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use language::{OptionInfo, PIPELINE_OPTIONS};
 
 use runner::settings::{ClusterOverrides, Overrides, SettingError, layer};
 
@@ -43,40 +47,65 @@ impl ClusterFlags {
     }
 }
 
-/// The settings that the command line may give; the same names as variables and `SET pipeline.…`.
-#[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Memory and streaming")]
+/// The settings that the command line may give: a flag for each option of a pipeline, and how the cluster is used.
+#[derive(Debug, Clone, Default)]
 pub(super) struct RunFlags {
-    /// Ceiling on resident memory: `512MiB`, or a share of what the process may use: `50%`
-    #[arg(long, value_name = "AMOUNT")]
-    memory: Option<String>,
-    /// Preset of the streaming knobs: low-memory, default or high-performance
-    #[arg(long, value_name = "PRESET")]
-    preset: Option<String>,
-    /// Items (bugs, …) of one landed chunk
-    #[arg(long, value_name = "ITEMS")]
-    extract_chunk_size: Option<String>,
-    /// Rows of one batch of the query
-    #[arg(long, value_name = "ROWS")]
-    transform_batch_size: Option<String>,
-    /// Rows of one row group of a written file
-    #[arg(long, value_name = "ROWS")]
-    load_batch_size: Option<String>,
-    /// Chunks that are encoded and written at once
-    #[arg(long, value_name = "CHUNKS")]
-    max_concurrent_chunks: Option<String>,
-    /// Resident memory above which extraction waits: `300MiB`, or a share of the ceiling: `75%`
-    #[arg(long, value_name = "AMOUNT")]
-    memory_threshold: Option<String>,
-    /// Where the query runs: local, cluster, or auto, which chooses by the number of rows
-    #[arg(long, value_name = "MODE", help_heading = "Cluster")]
-    mode: Option<String>,
-    /// Rows above which `auto` goes to the cluster
-    #[arg(long, value_name = "ROWS", help_heading = "Cluster")]
-    threshold_rows: Option<String>,
-    /// How the cluster is used.
-    #[command(flatten)]
+    given: BTreeMap<&'static str, String>,
     cluster: ClusterRunFlags,
+}
+
+/// The options that are flags.
+fn flags() -> impl Iterator<Item = (&'static OptionInfo, (&'static str, &'static str))> {
+    let options = PIPELINE_OPTIONS.iter();
+    options.filter_map(|option| Some((option, option.flag?)))
+}
+
+/// As help begins: with a capital.
+fn capitalized(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| first.to_uppercase());
+    first.into_iter().flatten().chain(characters).collect()
+}
+
+impl Args for RunFlags {
+    fn augment_args(command: Command) -> Command {
+        let command = flags().fold(command, |command, (option, (flag, value))| {
+            let is_of_cluster = matches!(option.name, "mode" | "threshold_rows");
+            let heading = match is_of_cluster {
+                true => "Cluster",
+                false => "Memory and streaming",
+            };
+            command.arg(
+                Arg::new(option.name)
+                    .long(flag)
+                    .value_name(value)
+                    .help(capitalized(option.doc))
+                    .help_heading(heading),
+            )
+        });
+        ClusterRunFlags::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for RunFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = flags().filter_map(|(option, _)| {
+            Some((option.name, matches.get_one::<String>(option.name)?.clone()))
+        });
+        Ok(Self {
+            given: given.collect(),
+            cluster: ClusterRunFlags::from_arg_matches(matches)?,
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 impl RunFlags {
@@ -85,28 +114,36 @@ impl RunFlags {
     /// # Errors
     /// Names the flag whose value cannot be read.
     pub(super) fn overrides(&self) -> Result<Overrides, SettingError> {
-        let given = [
-            ("memory", &self.memory),
-            ("preset", &self.preset),
-            ("extract_chunk_size", &self.extract_chunk_size),
-            ("transform_batch_size", &self.transform_batch_size),
-            ("load_batch_size", &self.load_batch_size),
-            ("max_concurrent_chunks", &self.max_concurrent_chunks),
-            ("memory_threshold", &self.memory_threshold),
-            ("mode", &self.mode),
-            ("threshold_rows", &self.threshold_rows),
-        ];
-        let given = given
-            .into_iter()
-            .filter_map(|(name, text)| Some((name, text.as_deref()?)));
-        let options = layer(given, |name| format!("--{}", name.replace('_', "-")))?;
+        let given = self.given.iter();
+        let given = given.map(|(name, text)| (*name, text.as_str()));
         Ok(Overrides {
-            options,
+            options: layer(given, |name| format!("--{}", name.replace('_', "-")))?,
             cluster: ClusterOverrides {
                 executor_memory: self.cluster.executor_memory.clone(),
                 job_timeout: self.cluster.job_timeout.clone(),
                 ..self.cluster.cluster.overrides()
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_is_in_the_table_of_settings() {
+        let page = std::fs::read_to_string("../docs/settings.md").unwrap();
+        for (option, (flag, _)) in flags() {
+            let row = format!(
+                "| `--{}` | `PIPELINES_{}` | `{}` | {} | {} |",
+                flag,
+                option.name.to_ascii_uppercase(),
+                option.name,
+                option.default,
+                option.doc
+            );
+            assert!(page.contains(&row), "missing: {row}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::{SettingError, layer};
-use language::{PipelineOptions, nearest};
+use language::{PIPELINE_OPTIONS, PipelineOptions, nearest};
 use tables::StorageOptions;
 
 /// Variables of the product, without the prefix, that are settings of the command.
@@ -25,18 +25,13 @@ const COMMAND: &[&str] = &[
     "JOB_TIMEOUT",
 ];
 
-/// Settings of a run. As a variable each has the prefix and capitals.
-const SETTINGS: &[&str] = &[
-    "memory",
-    "preset",
-    "extract_chunk_size",
-    "transform_batch_size",
-    "load_batch_size",
-    "max_concurrent_chunks",
-    "memory_threshold",
-    "mode",
-    "threshold_rows",
-];
+/// Options of a pipeline that are settings of a run too. As a variable each has the prefix and capitals.
+fn settings() -> impl Iterator<Item = &'static str> {
+    let settings = PIPELINE_OPTIONS.iter();
+    settings
+        .filter(|option| option.flag.is_some())
+        .map(|option| option.name)
+}
 
 /// Prefix of the product's variables.
 const PREFIX: &str = "PIPELINES_";
@@ -99,9 +94,8 @@ impl Environment {
 
     /// The settings of a run that the environment gives.
     pub(super) fn options(&self) -> Result<PipelineOptions, SettingError> {
-        let given = SETTINGS
-            .iter()
-            .filter_map(|name| Some((*name, self.own(&name.to_ascii_uppercase())?)));
+        let given =
+            settings().filter_map(|name| Some((name, self.own(&name.to_ascii_uppercase())?)));
         layer(given, |name| {
             format!("{PREFIX}{}", name.to_ascii_uppercase())
         })
@@ -126,7 +120,7 @@ impl Environment {
         {
             return Err(SettingError::NotUnicode { name: name.clone() });
         }
-        let settings = SETTINGS.iter().map(|name| name.to_ascii_uppercase());
+        let settings = settings().map(|name| name.to_ascii_uppercase());
         let known: Vec<String> = COMMAND
             .iter()
             .map(|name| String::from(*name))
