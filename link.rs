@@ -4,6 +4,12 @@
 //! of a program's code is the same bytes again. The linker can fold it. What it does not own: what is compiled how,
 //! which `Cargo.toml` says.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "cargo speaks with build scripts so"
+)]
+
 use std::env;
 
 fn main() {

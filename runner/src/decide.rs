@@ -76,9 +76,9 @@ pub fn decide(settings: &RunSettings, estimates: &[Estimate]) -> (RunMode, Decis
 #[derive(Debug)]
 pub enum Reached {
     /// It was there.
-    Running(Cluster),
+    Running(Box<Cluster>),
     /// It was started for this run and ends with it.
-    Embedded(EmbeddedCluster),
+    Embedded(Box<EmbeddedCluster>),
 }
 
 impl Reached {
@@ -129,10 +129,10 @@ pub async fn reach(run: &RunContext, mode: RunMode) -> Result<Option<Reached>, R
         let memory = usize::try_from(settings.memory.value).unwrap_or(usize::MAX);
         let folder = run.work_dir.join("cluster");
         let embedded = EmbeddedCluster::start(&folder, memory).await?;
-        return Ok(Some(Reached::Embedded(embedded)));
+        return Ok(Some(Reached::Embedded(Box::new(embedded))));
     }
     let cluster = connect(run, &address.value).await?;
-    Ok(Some(Reached::Running(cluster)))
+    Ok(Some(Reached::Running(Box::new(cluster))))
 }
 
 /// Connects to a scheduler, who may be starting again just now.

@@ -44,17 +44,8 @@ pub async fn extract(
 ) -> Result<Extracted, RunError> {
     let settings = &run.settings;
     let gate = run.memory.gate(settings.memory_threshold.value);
-    let (mut landing, landed) = Landing::open(
-        source,
-        extract.schema(),
-        &run.work_dir,
-        run.attempt,
-        Arc::clone(&run.store),
-        Arc::clone(&gate),
-        settings.extract_chunk_size.value,
-        settings.max_concurrent_chunks.value,
-    )
-    .await?;
+    let (mut landing, landed) =
+        Landing::open(run, source, extract.schema(), Arc::clone(&gate)).await?;
     let resumed_units = landed.len() as u64;
     if run.attempt.number > 1 {
         run.store

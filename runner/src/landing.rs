@@ -30,6 +30,7 @@ use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
+use super::context::RunContext;
 use super::memory::MemoryGate;
 use crate::store::{Chunk, RunAttempt, RunStore, StoreError, read_ledger};
 
@@ -149,20 +150,24 @@ pub fn chunks(work_dir: &Path, source: &str) -> Result<Vec<PathBuf>, LandingErro
 }
 
 impl Landing {
-    /// Opens the landing of `source` and returns it with the keys of the units that earlier attempts landed.
+    /// Opens the landing of `source`, whose records have these columns, and returns it with the keys of the units that
+    /// earlier attempts landed.
     ///
     /// # Errors
     /// [`LandingError::Damaged`] when a chunk of the ledger is missing or altered.
     pub async fn open(
+        run: &RunContext,
         source: &str,
         schema: SchemaRef,
-        work_dir: &Path,
-        attempt: RunAttempt,
-        store: Arc<dyn RunStore>,
         gate: Arc<MemoryGate>,
-        chunk_items: usize,
-        concurrent: usize,
     ) -> Result<(Self, HashSet<String>), LandingError> {
+        let RunContext {
+            work_dir,
+            attempt,
+            store,
+            settings,
+            ..
+        } = run;
         let folder = folder(work_dir, source);
         make_folder(&folder).map_err(io_error("make the folder", &folder))?;
         let chunks: Vec<Chunk> = read_ledger(store.as_ref(), attempt.run, source)
@@ -178,12 +183,12 @@ impl Landing {
         let landing = Self {
             source: String::from(source),
             schema,
-            work_dir: work_dir.to_path_buf(),
-            attempt,
-            store,
+            work_dir: work_dir.clone(),
+            attempt: *attempt,
+            store: Arc::clone(store),
             gate,
-            chunk_items,
-            concurrent: concurrent.max(1),
+            chunk_items: settings.extract_chunk_size.value,
+            concurrent: settings.max_concurrent_chunks.value.max(1),
             next: chunks.last().map_or(0, |chunk| chunk.sequence + 1),
             buffer: Vec::new(),
             buffered_bytes: 0,

@@ -44,7 +44,7 @@ pub(crate) fn declared(location: &str, options: &[(&str, &str)]) -> Declared {
 pub(crate) fn bugs(root: &str, more: &[(&str, &str)]) -> Result<Arc<dyn Extract>, OpenError> {
     let mut options = vec![("member", "ada-example"), ("service_root", root)];
     options.extend(more);
-    let api = launchpad().unwrap_or_else(|error| panic!("{error}"));
+    let api = launchpad().expect("the spec that comes with the product is right");
     api.open(&declared("bugs", &options))
 }
 

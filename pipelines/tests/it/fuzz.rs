@@ -115,7 +115,7 @@ fn tables(folder: &std::path::Path) -> SessionContext {
     let context = session(&options).expect("a session");
     let text = |name: &str| Field::new(name, DataType::Utf8, true);
     let Read::Extracted(landed) = Launchpad::default().read(&Declared::default()) else {
-        panic!("Launchpad is extracted");
+        unreachable!("Launchpad is extracted");
     };
     let mut fields = landed.fields().to_vec();
     fields.extend(["kind", "who", "year"].map(text).map(Arc::new));

@@ -37,7 +37,10 @@ impl RunObserver for Seen {
             RunEvent::Warning(warning) => format!("warning {warning}"),
             RunEvent::Ended => String::from("ended"),
         };
-        self.events.lock().unwrap().push(name);
+        self.events
+            .lock()
+            .expect("nobody panics over it")
+            .push(name);
     }
 }
 
