@@ -1,7 +1,7 @@
 //! Runs of pipelines, as a library: [`Runner::run`] takes a pipeline from its text to published tables.
 //!
 //! It neither prints, nor listens for signals, nor reads the environment, nor ends the process: what happens is told to a
-//! [`RunObserver`](event::RunObserver), who asks a run to stop has a [`Stop`], and the rest comes with [`Services`].
+//! [`RunObserver`], who asks a run to stop has a [`Stop`], and the rest comes with [`Services`].
 //!
 //! One run, stage by stage:
 //!

@@ -158,7 +158,7 @@ pub struct NewRun {
     pub definition_fingerprint: String,
     /// The parameters as resolved; never a secret.
     pub parameters: BTreeMap<String, String>,
-    /// Where the plan is meant to run; [`RunStore::record_decision`](super::RunStore::record_decision) may change it.
+    /// Where the plan is meant to run; [`RunWriter::record_decision`](super::RunWriter::record_decision) may change it.
     pub mode: RunMode,
     /// Every setting and its origin.
     pub settings: BTreeMap<String, Setting>,
