@@ -426,15 +426,34 @@ mod tests {
     }
 
     #[test]
-    fn one_bucket_has_one_client_and_other_credentials_another() {
-        let one = open("s3://shared/a/t", &KEYS).unwrap();
-        let same = open("s3://shared/b", &KEYS).unwrap();
+    fn clones_of_options_share_clients_and_counts_and_others_do_not() {
+        let options = || {
+            let variables = KEYS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            StorageOptions::from_variables(variables)
+        };
+        let url = |text: &str| Url::parse(text).unwrap();
+        let first = options();
+        let one = super::super::bucket(&url("s3://shared/a/t"), &first).unwrap();
+        let same = super::super::bucket(&url("s3://shared/b"), &first.clone()).unwrap();
         assert!(Arc::ptr_eq(&one, &same));
-        let other = open(
-            "s3://shared/a/t",
-            &[("AWS_ACCESS_KEY_ID", "b"), ("AWS_SECRET_ACCESS_KEY", "s")],
+        let other = super::super::bucket(&url("s3://shared/a/t"), &options()).unwrap();
+        assert!(!Arc::ptr_eq(&one, &other));
+        assert_eq!(first.traffic().len(), 1);
+    }
+
+    #[test]
+    fn a_variable_that_is_no_text_is_an_error_where_a_bucket_is_opened() {
+        let variables = KEYS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let options = StorageOptions::from_variables(variables)
+            .with_unreadable([String::from("AWS_REGION"), String::from("PATH")]);
+        let url = Url::parse("s3://shared/t").unwrap();
+        let error = super::super::bucket(&url, &options)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("AWS_REGION has a value that is not Unicode"),
+            "{error}"
         );
-        assert!(!Arc::ptr_eq(&one, &other.unwrap()));
     }
 
     #[test]
