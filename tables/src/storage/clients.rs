@@ -433,12 +433,14 @@ mod tests {
         };
         let url = |text: &str| Url::parse(text).unwrap();
         let first = options();
-        let one = super::super::bucket(&url("s3://shared/a/t"), &first).unwrap();
-        let same = super::super::bucket(&url("s3://shared/b"), &first.clone()).unwrap();
+        let copies = [first.clone(), first];
+        let [one, same] = copies
+            .each_ref()
+            .map(|options| super::super::bucket(&url("s3://shared/a/t"), options).unwrap());
         assert!(Arc::ptr_eq(&one, &same));
-        let other = super::super::bucket(&url("s3://shared/a/t"), &options()).unwrap();
+        let other = super::super::bucket(&url("s3://shared/b"), &options()).unwrap();
         assert!(!Arc::ptr_eq(&one, &other));
-        assert_eq!(first.traffic().len(), 1);
+        assert_eq!(copies[0].traffic().len(), 1);
     }
 
     #[test]
