@@ -1,7 +1,7 @@
-//! Sources: the kinds there are, and reading those that this process reads itself and lands, such as paginated JSON
-//! APIs described by a spec.
+//! Sources and sinks: the kinds there are, reading those that this process reads itself and lands, such as paginated JSON
+//! APIs described by a spec, and tables as the first place where rows go.
 //!
-//! [`source`] says what a kind is, [`Registry`] which there are: files, Launchpad, any API with a spec, and for programs
+//! [`sink`] says what a place for rows is. [`source`] says what a kind of source is, [`Registry`] which there are: files, Launchpad, any API with a spec, and for programs
 //! that hold their data [`MemorySource`]. [`extract`] says how records come. Never decides when anything runs, where
 //! records are kept or what is published: those are the caller's.
 
@@ -15,7 +15,9 @@ pub mod option;
 mod registry;
 mod rest;
 pub mod sample;
+pub mod sink;
 pub mod source;
+mod table;
 mod window;
 
 pub use files::Files;

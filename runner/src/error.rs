@@ -1,5 +1,7 @@
 //! Why a run did not succeed, classified for the exit code and for the person who reads it.
 
+mod landing;
+
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
@@ -10,12 +12,13 @@ pub use engine::chain;
 use engine::cluster::ClusterError;
 use engine::memory::Exceeded;
 
-use super::landing::LandingError;
 use super::memory::ShareRefused;
 use super::stop::StopReason;
 use crate::settings::SettingError;
 use crate::store::{ErrorClass, OwnerError, StoreError};
 use language::Diagnostics;
+
+pub use landing::LandingError;
 
 /// What kind of error it is: what whoever asked for the run can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,6 +260,15 @@ impl RunError {
         Self::Committed {
             commits: commits.to_vec(),
             source: Box::new(self),
+        }
+    }
+
+    /// The system has no thread left for queries.
+    pub(crate) fn no_threads(source: io::Error) -> Self {
+        Self::Io {
+            action: "start threads in",
+            path: PathBuf::from("this process"),
+            source,
         }
     }
 

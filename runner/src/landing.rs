@@ -21,7 +21,6 @@ use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
-use datafusion::parquet::errors::ParquetError;
 use datafusion::parquet::file::metadata::KeyValue;
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
@@ -31,8 +30,9 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
 use super::context::RunContext;
+use super::error::LandingError;
 use super::memory::MemoryGate;
-use crate::store::{Chunk, RunAttempt, RunStore, StoreError, read_ledger};
+use crate::store::{Chunk, RunAttempt, RunStore, read_ledger};
 
 /// The metadata key under which a chunk lists the keys of its units.
 const UNITS: &str = "spillway.units";
@@ -42,54 +42,6 @@ const BATCH: usize = 512;
 
 /// A chunk is closed early when its records hold so many bytes, whatever their number.
 const CHUNK_BYTES: usize = 24 << 20;
-
-/// Why landing failed.
-#[derive(Debug, thiserror::Error)]
-pub enum LandingError {
-    /// The work folder cannot be read or written.
-    #[error("cannot {action} {path}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// Where.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// A chunk cannot be encoded.
-    #[error("cannot encode the chunk {path}")]
-    Encode {
-        /// Its file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: ParquetError,
-    },
-    /// Records cannot be put into columns.
-    #[error("cannot put the records of {path} into columns")]
-    Columns {
-        /// The chunk's file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: ArrowError,
-    },
-    /// A chunk of an earlier attempt is not what the ledger says.
-    #[error("the landed chunk {path} is {problem}; run again with `--restart` to extract anew")]
-    Damaged {
-        /// Its file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// The ledger refused an entry.
-    #[error("cannot enter a chunk in the ledger")]
-    Ledger(#[from] StoreError),
-    /// A writing thread ended by a defect of this program.
-    #[error("a chunk writer did not end as it should")]
-    Task(#[from] tokio::task::JoinError),
-}
 
 /// Where and how the records of one source land.
 #[derive(Debug)]
@@ -135,11 +87,11 @@ pub fn chunks(work_dir: &Path, source: &str) -> Result<Vec<PathBuf>, LandingErro
     let path = folder(work_dir, source);
     let entries = match std::fs::read_dir(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(io_error("list", &path))?,
+        entries => entries.map_err(LandingError::io("list", &path))?,
     };
     let mut chunks = Vec::new();
     for entry in entries {
-        chunks.push(entry.map_err(io_error("list", &path))?.path());
+        chunks.push(entry.map_err(LandingError::io("list", &path))?.path());
     }
     chunks.retain(|file| {
         file.extension()
@@ -169,7 +121,7 @@ impl Landing {
             ..
         } = run;
         let folder = folder(work_dir, source);
-        make_folder(&folder).map_err(io_error("make the folder", &folder))?;
+        make_folder(&folder).map_err(LandingError::io("make the folder", &folder))?;
         let chunks: Vec<Chunk> = read_ledger(store.as_ref(), attempt.run, source)
             .try_collect()
             .await?;
@@ -325,7 +277,7 @@ fn write_chunk(
             serde_json::Value::from(keys).to_string(),
         )]))
         .build();
-    let file = create_file(&temporary).map_err(io_error("create", &temporary))?;
+    let file = create_file(&temporary).map_err(LandingError::io("create", &temporary))?;
     let sink = Hashing {
         inner: BufWriter::new(file),
         digest: Sha256::new(),
@@ -347,13 +299,14 @@ fn write_chunk(
     let file = sink
         .inner
         .into_inner()
-        .map_err(|error| io_error("write", &temporary)(error.into_error()))?;
-    file.sync_all().map_err(io_error("sync", &temporary))?;
-    std::fs::rename(&temporary, &target).map_err(io_error("rename", &temporary))?;
+        .map_err(|error| LandingError::io("write", &temporary)(error.into_error()))?;
+    file.sync_all()
+        .map_err(LandingError::io("sync", &temporary))?;
+    std::fs::rename(&temporary, &target).map_err(LandingError::io("rename", &temporary))?;
     if let Some(folder) = target.parent() {
         File::open(folder)
             .and_then(|folder| folder.sync_all())
-            .map_err(io_error("sync the folder of", &target))?;
+            .map_err(LandingError::io("sync the folder of", &target))?;
     }
     Ok(Chunk {
         source,
@@ -429,14 +382,14 @@ fn units_of(path: &Path, chunk: &Chunk) -> Result<Vec<String>, LandingError> {
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged("missing")),
-        Err(error) => return Err(io_error("open", path)(error)),
+        Err(error) => return Err(LandingError::io("open", path)(error)),
     };
     let mut hashing = Hashing {
         inner: io::sink(),
         digest: Sha256::new(),
         bytes: 0,
     };
-    io::copy(&mut file, &mut hashing).map_err(io_error("read", path))?;
+    io::copy(&mut file, &mut hashing).map_err(LandingError::io("read", path))?;
     if hashing.bytes != chunk.bytes || hex::encode(hashing.digest.finalize()) != chunk.digest {
         return Err(damaged("not the one in the ledger"));
     }
@@ -454,22 +407,13 @@ fn remove_leftovers(folder: &Path, work_dir: &Path, chunks: &[Chunk]) -> Result<
         .iter()
         .map(|chunk| work_dir.join(&chunk.path))
         .collect();
-    for entry in std::fs::read_dir(folder).map_err(io_error("list", folder))? {
-        let path = entry.map_err(io_error("list", folder))?.path();
+    for entry in std::fs::read_dir(folder).map_err(LandingError::io("list", folder))? {
+        let path = entry.map_err(LandingError::io("list", folder))?.path();
         if !known.contains(&path) {
-            std::fs::remove_file(&path).map_err(io_error("remove the leftover", &path))?;
+            std::fs::remove_file(&path).map_err(LandingError::io("remove the leftover", &path))?;
         }
     }
     Ok(())
-}
-
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LandingError {
-    let path = path.to_path_buf();
-    move |source| LandingError::Io {
-        action,
-        path,
-        source,
-    }
 }
 
 /// Counts and digests what passes through.

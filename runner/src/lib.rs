@@ -10,38 +10,45 @@
 //! ```
 //!
 //! Owns the order of the stages and what is kept when one fails. What a stage does is in its own module:
-//! [`prepare`](self::prepare()), [`claim`], [`sources`], [`extract`], [`decide`], [`outputs`], [`remote`]. Nothing is visible to a reader of an
+//! [`prepare`](self::prepare()), [`claim`], [`plan`], [`sources`], [`extract`], [`decide`], [`executor`], [`write`], [`check`],
+//! [`commit`]. Nothing is visible to a reader of an
 //! output before `commit`; whatever stops a run before leaves its landed records for the next attempt.
 
 pub mod cancel;
+pub mod check;
 pub mod claim;
 pub mod cleanup;
+pub mod commit;
 pub mod compute;
 pub mod context;
 pub mod decide;
 pub mod error;
 pub mod estimate;
 pub mod event;
+pub mod executor;
 pub mod extract;
-pub mod inputs;
 pub mod landing;
+pub mod maintenance;
 pub mod memory;
-pub mod outputs;
+pub mod output;
+pub mod plan;
 pub mod prepare;
 pub mod preview;
 pub mod quantity;
 pub mod redact;
-pub mod remote;
 pub mod sample;
 pub mod scratch;
 pub mod settings;
 
+pub mod source_tables;
 pub mod sources;
+pub mod staged_inputs;
 pub mod stages;
 pub mod stop;
 pub mod store;
 pub mod traffic;
 pub mod transaction;
+pub mod write;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -50,14 +57,15 @@ use std::time::Instant;
 
 use chrono::Utc;
 use connectors::Registry;
+use connectors::sample::Served;
 
 use self::claim::{Heartbeat, Resume};
+use self::commit::{Published, bytes_written};
 use self::compute::Compute;
 use self::context::RunContext;
 use self::error::{RunError, chain};
 use self::event::{RunEvent, RunObserver};
 use self::memory::{MemoryMonitor, ProcessMemory, Record};
-use self::outputs::Published;
 pub use self::prepare::{Pipeline, Prepared, Selection, prepare};
 use self::settings::Environment;
 use self::sources::Extracted;
@@ -157,23 +165,41 @@ impl Runner {
     ) -> Result<Report, RunError> {
         let started = Instant::now();
         let Services {
-            state_dir,
             environment,
             registry,
-            memory: process,
+            ..
         } = &self.services;
-        let storage = environment.storage();
         let prepared = prepare(&request.selection, environment, registry)?;
         for remark in &prepared.definition.warnings {
             observer.observe(&RunEvent::Remark(remark));
         }
         let sample = sample::start(prepared.sample.as_deref()).await?;
-        let extracted = sources::open_extracted(
-            &prepared.bound.sources,
-            registry,
+        let report = self
+            .run_prepared(request, &prepared, sample.as_ref(), observer, stop, started)
+            .await;
+        if let Some(sample) = sample {
+            sample.stop.await;
+        }
+        report
+    }
+
+    async fn run_prepared(
+        &self,
+        request: &Request,
+        prepared: &Prepared,
+        sample: Option<&Served>,
+        observer: &Arc<dyn RunObserver>,
+        stop: &Stop,
+        started: Instant,
+    ) -> Result<Report, RunError> {
+        let Services {
+            state_dir,
             environment,
-            sample.as_ref(),
-        )?;
+            registry,
+            memory: process,
+        } = &self.services;
+        let extracted =
+            sources::open_extracted(&prepared.bound.sources, registry, environment, sample)?;
         let memory = Arc::new(MemoryMonitor::start());
         let ours = Arc::new(OnceLock::new());
         let share = process.share(
@@ -187,7 +213,7 @@ impl Runner {
             claim::Request {
                 pipeline: &prepared.definition.name,
                 fingerprint: prepared.definition.fingerprint.clone(),
-                parameters: identity_parameters(&prepared, registry, environment)?,
+                parameters: identity_parameters(prepared, registry, environment)?,
                 settings: claim::recorded(&prepared.settings),
                 resume: request.resume.clone(),
                 state_dir,
@@ -196,8 +222,8 @@ impl Runner {
         .await?;
         observer.observe(&RunEvent::Claimed {
             run: &claimed,
-            prepared: &prepared,
-            sample: sample.as_ref(),
+            prepared,
+            sample,
         });
         let attempt = claimed.current_attempt();
         ours.get_or_init(|| (Arc::clone(&store), attempt));
@@ -208,21 +234,17 @@ impl Runner {
             identity: claimed.identity.clone(),
             work_dir: PathBuf::from(&claimed.work_dir),
             settings: prepared.settings.clone(),
-            storage,
+            storage: environment.storage(),
             memory,
             share,
-            compute: Compute::start().map_err(|source| RunError::Io {
-                action: "start threads in",
-                path: PathBuf::from("this process"),
-                source,
-            })?,
+            compute: Compute::start().map_err(RunError::no_threads)?,
             observer: Arc::clone(observer),
             stop: stop.clone(),
             store: Arc::clone(&store),
         };
         let heartbeat = Heartbeat::start(Arc::clone(&store), context.attempt, stop.clone());
         let mut counts = Counts::default();
-        let outcome = stages::execute(&context, &prepared, &extracted, &mut counts).await;
+        let outcome = stages::execute(&context, prepared, &extracted, &mut counts).await;
         drop(heartbeat);
         let storage = traffic::of(&context.storage);
         traffic::record(&mut counts.other, &storage);
@@ -232,9 +254,6 @@ impl Runner {
             if !request.keep_landing {
                 remove_work_dir(&context.work_dir);
             }
-        }
-        if let Some(sample) = sample {
-            sample.stop.await;
         }
         let outputs = ended?;
         let document = store
@@ -310,9 +329,7 @@ async fn conclude(
             .iter()
             .map(|source| source.metrics.snapshot().bytes_received)
             .sum(),
-        bytes_written: outcome
-            .as_ref()
-            .map_or(0, |all| all.iter().map(Published::bytes).sum()),
+        bytes_written: outcome.as_ref().map_or(0, |all| bytes_written(all)),
         peak_memory_bytes: Some(run.memory.report().peak),
     };
     match (run.store.finish_run(run.attempt, &end).await, outcome) {

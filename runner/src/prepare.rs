@@ -9,7 +9,7 @@ use connectors::sample::Sample;
 
 use super::error::RunError;
 use super::memory::available_bytes;
-use super::{sample, stages};
+use super::sample;
 use crate::settings::{Environment, Overrides, RunSettings};
 use language::search::SearchPath;
 use language::{
@@ -119,7 +119,7 @@ fn check_engine_settings(
     bound: &Bound,
     settings: &RunSettings,
 ) -> Result<(), RunError> {
-    let budget = stages::budget(settings);
+    let budget = settings.budget();
     let on_cluster = settings.mode.value == Mode::Cluster;
     let mut mistakes = Vec::new();
     for (key, value) in &bound.settings {

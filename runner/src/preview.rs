@@ -9,10 +9,12 @@ use tables::{StorageOptions, Table};
 use crate::decide::decide;
 use crate::error::RunError;
 use crate::estimate::{self, Estimate};
+use crate::plan::plan;
 use crate::quantity::count;
 use crate::settings::RunSettings;
+use crate::source_tables::ExtractedTables;
 use crate::store::RunMode;
-use crate::{Prepared, Runner, Selection, Services, outputs, prepare, sample, sources, stages};
+use crate::{Prepared, Runner, Selection, Services, output as declared, prepare, sample, sources};
 
 /// What a run would do.
 #[derive(Debug, Serialize)]
@@ -123,15 +125,14 @@ async fn preview(
     sample: Option<&Served>,
 ) -> Result<Preview, RunError> {
     let bound = &prepared.bound;
-    let budget = stages::budget(&prepared.settings);
+    let budget = prepared.settings.budget();
     let storage = services.environment.storage();
     // Nothing is landed there: the folder gives the plan a schema and no rows.
-    let nowhere = sources::Landed::in_folder(
+    let nowhere = ExtractedTables::in_folder(
         &services.registry,
         &services.state_dir.join("runs").join("plan"),
     );
-    let (ctx, planned) =
-        stages::plan(bound, &nowhere, &std::env::temp_dir(), &budget, &storage).await?;
+    let (ctx, planned) = plan(bound, &nowhere, &std::env::temp_dir(), &budget, &storage).await?;
     let extracted = sources::open_extracted(
         &bound.sources,
         &services.registry,
@@ -203,12 +204,12 @@ async fn output_preview(
     settings: &RunSettings,
     storage: &StorageOptions,
 ) -> Result<OutputPreview, RunError> {
-    let location = outputs::table_location(output);
+    let location = declared::table_location(output);
     let failed = |source| RunError::Table {
         location: location.clone(),
         source: Box::new(source),
     };
-    let options = outputs::table_options(output, settings);
+    let options = declared::table_options(output, settings);
     let current = Table::open(&location, storage)
         .map_err(failed)?
         .current()
@@ -231,7 +232,7 @@ async fn output_preview(
         (Some(_), mode) => mode.effect(),
     };
     Ok(OutputPreview {
-        name: outputs::name(output),
+        name: declared::name(output),
         publish: options.mode.to_string(),
         partition_by: options.partition_by,
         key: options.key,

@@ -9,6 +9,7 @@ mod environment;
 
 use std::num::NonZeroU64;
 
+use engine::Budget;
 use serde::Serialize;
 
 use language::{MemoryLimit, Mode, OptionError, PipelineOptions, Preset};
@@ -132,6 +133,13 @@ const DEFAULT_MEMORY: MemoryLimit = MemoryLimit::Percent(50);
 const SMALLEST_MEMORY: u64 = 192 << 20;
 
 impl RunSettings {
+    /// The division of the run's memory ceiling.
+    pub fn budget(&self) -> Budget {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let ceiling = usize::try_from(self.memory.value).unwrap_or(usize::MAX);
+        Budget::new(ceiling, cores, self.transform_batch_size.value)
+    }
+
     /// Resolves the settings; `available` is the memory that the process may use, bytes.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
-//! Sources: from a declared external table to something the session can read.
+//! Sources: from a declared external table to one that is checked, and opened if it is extracted.
 //!
-//! Owns the way from a declaration to its kind in the registry, the resolution of secret references, and the tables of
-//! what landed. What a kind reads, and how, is `connectors`'.
+//! Owns the way from a declaration to its kind in the registry, and the resolution of secret references. What a kind reads,
+//! and how, is `connectors`'; the tables that queries see are [`source_tables`](super::source_tables)'.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,18 +12,9 @@ use connectors::extract::{Extract, Metrics};
 use connectors::option::{Given, OptionValue};
 use connectors::sample::{Sample, Served};
 use connectors::source::{Declared, OpenError, Read, SourceFactory};
-use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::catalog::TableProvider;
-use datafusion::common::{DataFusionError, TableReference};
-use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{
-    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
-};
-use datafusion::prelude::SessionContext;
 use secrecy::SecretString;
 
 use super::error::RunError;
-use super::landing;
 use crate::settings::Environment;
 use language::{
     Bound, Definition, Diagnostic, Diagnostics, OptionValue as Written, SecretReference, Source,
@@ -38,55 +29,6 @@ pub struct Extracted {
     pub extract: Arc<dyn Extract>,
     /// Counts while they come.
     pub metrics: Arc<Metrics>,
-}
-
-/// Where extracted records are read.
-#[derive(Debug)]
-pub struct Landed {
-    registry: Arc<Registry>,
-    work_dir: PathBuf,
-    moved: BTreeMap<String, url::Url>,
-}
-
-impl Landed {
-    /// Where those of the registry's kinds land, in a run's work folder.
-    pub fn in_folder(registry: &Arc<Registry>, work_dir: &Path) -> Self {
-        Self {
-            registry: Arc::clone(registry),
-            work_dir: work_dir.to_path_buf(),
-            moved: BTreeMap::new(),
-        }
-    }
-
-    /// Those of one source are in another folder now, whose URL ends with `/`.
-    pub fn moved(&mut self, table: &str, url: url::Url) {
-        self.moved.insert(String::from(table), url);
-    }
-
-    /// A table of what landed, or will: its columns are known before the first record arrived.
-    fn table(
-        &self,
-        table: &str,
-        columns: SchemaRef,
-    ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
-        let options =
-            ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
-        let config = ListingTableConfig::new(self.url(table)?)
-            .with_listing_options(options)
-            .with_schema(columns);
-        Ok(Arc::new(ListingTable::try_new(config)?))
-    }
-
-    fn url(&self, table: &str) -> Result<ListingTableUrl, DataFusionError> {
-        match self.moved.get(table) {
-            Some(url) => ListingTableUrl::parse(url),
-            None => {
-                let folder = landing::folder(&self.work_dir, table);
-                // The trailing slash says that this is a folder, which need not exist yet.
-                ListingTableUrl::parse(format!("{}/", absolute(&folder).display()))
-            }
-        }
-    }
 }
 
 /// Opens the sources that have to be extracted. No network is used.
@@ -235,92 +177,6 @@ fn cannot_open(source: &Source, problem: &OpenError) -> RunError {
 /// [`RunError::Open`] when there is no such kind.
 pub fn read(registry: &Registry, source: &Source) -> Result<Read, RunError> {
     Ok(factory(registry, source)?.read(&declared(source)))
-}
-
-/// Registers every source as a table of `ctx`: extracted ones as what landed, or will, the others in place.
-///
-/// # Errors
-/// [`RunError::Engine`] when a source that is read in place cannot be opened, [`RunError::Open`] when it has more columns
-/// than can be planned.
-pub async fn register(
-    ctx: &SessionContext,
-    sources: &[Source],
-    landed: &Landed,
-) -> Result<(), RunError> {
-    for source in sources {
-        let table = match read(&landed.registry, source)? {
-            Read::InPlace(files) => files.table(&ctx.state()).await,
-            Read::Extracted(columns) => landed.table(&source.name, columns),
-        };
-        table
-            .and_then(|table| ctx.register_table(TableReference::bare(source.name.as_str()), table))
-            .map_err(|error| RunError::Engine {
-                doing: format!(
-                    "opening the source `{}` at `{}`",
-                    source.name, source.location
-                ),
-                source: Box::new(error),
-            })?;
-        require_plannable(ctx, &source.name).await?;
-    }
-    Ok(())
-}
-
-/// Planning looks at every column once for every column, several times: 100,000 of them take hours, 10,000 some seconds.
-const MOST_COLUMNS: usize = 10_000;
-
-/// Refuses a source whose columns nobody would see planned.
-async fn require_plannable(ctx: &SessionContext, table: &str) -> Result<(), RunError> {
-    let provider = ctx.table_provider(TableReference::bare(table)).await;
-    let columns = provider.map_or(0, |provider| provider.schema().fields().len());
-    if columns <= MOST_COLUMNS {
-        return Ok(());
-    }
-    Err(RunError::Open {
-        table: table.to_owned(),
-        problem: format!(
-            "it has {columns} columns, and {MOST_COLUMNS} can be planned; declare those that are wanted behind the table's \
-             name. In JSON, keys that are values make as many columns as there are: read such an object as text"
-        ),
-    })
-}
-
-/// Makes sure that every source that is read in place has something to read: an empty listing would read as an empty table,
-/// and publishing that could replace a full one.
-///
-/// # Errors
-/// [`RunError::NoFiles`] with the table and its location.
-pub async fn require_files(
-    ctx: &SessionContext,
-    sources: &[Source],
-    registry: &Registry,
-) -> Result<(), RunError> {
-    for source in sources {
-        let Read::InPlace(files) = read(registry, source)? else {
-            continue;
-        };
-        let missing = |cause| RunError::NoFiles {
-            table: source.name.clone(),
-            location: source.location.clone(),
-            source: cause,
-        };
-        match files.is_there(&ctx.state()).await {
-            Ok(true) => {}
-            Ok(false) => return Err(missing(None)),
-            Err(error) => return Err(missing(Some(Box::new(error)))),
-        }
-    }
-    Ok(())
-}
-
-/// What the sources that are read in place are, for the message of a query that fails over one of them.
-pub fn places(sources: &[Source], registry: &Registry) -> String {
-    let places: Vec<String> = sources
-        .iter()
-        .filter(|source| matches!(read(registry, source), Ok(Read::InPlace(_))))
-        .map(|source| format!("`{}` from {}", source.name, source.location))
-        .collect();
-    places.join(", ")
 }
 
 /// `path` from the root of the file system, without looking at it.

@@ -10,7 +10,7 @@ use tables::{Claim, Transaction};
 
 use super::context::RunContext;
 use super::error::RunError;
-use super::outputs;
+use super::output;
 use crate::store::StageName;
 use language::{Bound, Output};
 
@@ -75,9 +75,9 @@ pub fn claim(
         transaction: Transaction {
             application: run.pipeline.clone(),
             request: run.identity.to_string(),
-            output: outputs::name(output),
+            output: output::name(output),
         },
-        interval: outputs::interval(bound),
+        interval: output::interval(bound),
         plan_fingerprint: Some(bound.fingerprint.clone()),
         since: positions.of(location),
     }

@@ -6,9 +6,9 @@ use runner::quantity::count;
 use runner::settings::ClusterPlace;
 use runner::store::RunState;
 
-use super::Session;
 use super::exit::ExitStatus;
 use super::flags::ClusterFlags;
+use super::session::Session;
 
 /// Which run.
 #[derive(Debug, clap::Args)]

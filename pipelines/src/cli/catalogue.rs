@@ -4,17 +4,18 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::Session;
 use super::exit::ExitStatus;
 use super::printer::Output as Form;
 use super::report;
+use super::session::Session;
 use language::{Origin, search};
 use runner::error::RunError;
 use runner::memory::available_bytes;
+use runner::output;
 use runner::prepare::{self, Draft};
 use runner::quantity::count;
 use runner::settings::{Overrides, RunSettings};
-use runner::{outputs, sources};
+use runner::source_tables::ExtractedTables;
 
 /// Which pipeline to show.
 #[derive(Debug, clap::Args)]
@@ -154,15 +155,15 @@ async fn describe(session: &Session, name: &str) -> Result<Description, RunError
         &bound.options,
         available_bytes(),
     )?;
-    let nowhere = sources::Landed::in_folder(
+    let nowhere = ExtractedTables::in_folder(
         &session.registry,
         &PathBuf::from(".pipelines").join("runs").join("none"),
     );
-    let (_, planned) = runner::stages::plan(
+    let (_, planned) = runner::plan::plan(
         &bound,
         &nowhere,
         &std::env::temp_dir(),
-        &runner::stages::budget(&settings),
+        &settings.budget(),
         &session.environment.storage(),
     )
     .await?;
@@ -219,9 +220,9 @@ async fn describe(session: &Session, name: &str) -> Result<Description, RunError
             .outputs
             .iter()
             .map(|output| {
-                let options = outputs::table_options(output, &settings);
+                let options = output::table_options(output, &settings);
                 OutputDescription {
-                    name: outputs::name(output),
+                    name: output::name(output),
                     location: output.location.clone(),
                     publish: options.mode.to_string(),
                     partition_by: options.partition_by,

@@ -7,10 +7,10 @@
 use serde_json::{Value, json};
 use tables::{Leftovers, Recovery, Table};
 
-use super::Session;
 use super::exit::ExitStatus;
 use super::printer::Output;
 use super::report;
+use super::session::Session;
 use runner::cleanup::{Cleanup, Folder};
 use runner::error::RunError;
 use runner::quantity::{bytes, count};

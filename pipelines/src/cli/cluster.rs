@@ -4,11 +4,11 @@ use clap::Subcommand;
 use engine::cluster::{Executor, ExecutorReport, Job};
 use serde::Serialize;
 
-use super::Session;
 use super::exit::ExitStatus;
 use super::flags::ClusterFlags;
 use super::printer::Output;
 use super::report;
+use super::session::Session;
 use runner::error::RunError;
 use runner::quantity::{bytes, count};
 use runner::settings::{ClusterPlace, SettingError};

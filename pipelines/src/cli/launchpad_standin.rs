@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use standin::{Drift, Faults, OAuthRule, Options, RetryAfter, Standin};
 
-use super::Session;
 use super::exit::ExitStatus;
+use super::session::Session;
 use crate::signals;
 use runner::error::RunError;
 use runner::stop::Stop;

@@ -4,7 +4,6 @@ use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::EnvFilter;
 
-use super::Global;
 use runner::redact::redacted;
 use runner::settings::Environment;
 
@@ -21,8 +20,12 @@ pub(crate) enum LogFormat {
 ///
 /// # Errors
 /// When the filter or the format cannot be understood.
-pub(crate) fn start(global: &Global, environment: &Environment) -> Result<(), String> {
-    let filter = match (global.verbose, environment.own("LOG")) {
+pub(crate) fn start(
+    verbose: u8,
+    format: Option<LogFormat>,
+    environment: &Environment,
+) -> Result<(), String> {
+    let filter = match (verbose, environment.own("LOG")) {
         (0, Some(filter)) => {
             EnvFilter::try_new(filter).map_err(|error| format!("PIPELINES_LOG: {error}"))?
         }
@@ -35,7 +38,7 @@ pub(crate) fn start(global: &Global, environment: &Environment) -> Result<(), St
         ),
         _ => EnvFilter::new("debug"),
     };
-    let format = match (global.log_format, environment.own("LOG_FORMAT")) {
+    let format = match (format, environment.own("LOG_FORMAT")) {
         (Some(format), _) => format,
         (None, None | Some("human")) => LogFormat::Human,
         (None, Some("json")) => LogFormat::Json,

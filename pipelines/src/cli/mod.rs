@@ -19,24 +19,20 @@ mod plan;
 mod report;
 mod run;
 mod runs;
+mod selection;
+mod session;
 mod tables;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use connectors::Registry;
-use language::search::SearchPath;
-use runner::memory::ProcessMemory;
-use runner::{Pipeline, Runner, Services};
 
-use self::ceiling::EndOfProcess;
 use self::exit::ExitStatus;
-use self::logging::LogFormat;
-use self::printer::{Output, Printer};
-use crate::BUILTIN;
-use runner::error::{ErrorKind, RunError, chain};
+use self::printer::Printer;
+use self::session::{Global, Session, complain};
+use runner::error::ErrorKind;
 use runner::settings::Environment;
 
 /// SQL pipelines that run on a laptop and overflow onto a cluster
@@ -52,26 +48,6 @@ struct Cli {
     command: Command,
     #[command(flatten)]
     global: Global,
-}
-
-/// What every command takes.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Global {
-    /// Folder to look for definitions in; may be repeated [env: PIPELINES_DEFINITIONS]
-    #[arg(long, global = true, value_name = "DIR")]
-    definitions: Vec<PathBuf>,
-    /// Folder of the run store and of unfinished runs [env: PIPELINES_STATE_DIR] [default: ./.pipelines]
-    #[arg(long, global = true, value_name = "DIR")]
-    state_dir: Option<PathBuf>,
-    /// Form of the data on standard output
-    #[arg(long, global = true, value_enum, default_value_t = Output::Text, hide_possible_values = true, value_name = "text|json")]
-    output: Output,
-    /// Log more: once for what happens, twice for every decision [env: PIPELINES_LOG]
-    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
-    verbose: u8,
-    /// Form of the log on standard error: human or json [env: PIPELINES_LOG_FORMAT]
-    #[arg(long, global = true, value_enum)]
-    log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,64 +82,6 @@ enum Command {
     },
 }
 
-/// What every command is given.
-#[derive(Debug)]
-pub(crate) struct Session {
-    registry: Arc<Registry>,
-    environment: Environment,
-    printer: Printer,
-    global: Global,
-}
-
-impl Session {
-    /// What runs the one pipeline of this command.
-    fn runner(&self) -> Runner {
-        Runner::new(Services {
-            state_dir: self.state_dir(),
-            registry: Arc::clone(&self.registry),
-            environment: self.environment.clone(),
-            memory: ProcessMemory::of_command(EndOfProcess(self.printer)),
-        })
-    }
-
-    /// Where definitions are looked for.
-    fn search_path(&self) -> SearchPath {
-        let mut directories = self.definitions();
-        directories.push(PathBuf::from("pipelines.d"));
-        SearchPath {
-            directories,
-            builtins: BUILTIN,
-            kinds: self.registry.kinds(),
-        }
-    }
-
-    /// The pipeline of this name, or in this file.
-    fn pipeline(&self, name: &str) -> Pipeline {
-        Pipeline::Named {
-            name: String::from(name),
-            search: self.search_path(),
-        }
-    }
-
-    /// Folders that the person named to look for definitions in.
-    fn definitions(&self) -> Vec<PathBuf> {
-        if self.global.definitions.is_empty() {
-            self.environment.definitions()
-        } else {
-            self.global.definitions.clone()
-        }
-    }
-
-    /// Folder of the run store and of unfinished runs.
-    fn state_dir(&self) -> PathBuf {
-        self.global
-            .state_dir
-            .clone()
-            .or_else(|| self.environment.own("STATE_DIR").map(PathBuf::from))
-            .unwrap_or_else(|| PathBuf::from(".pipelines"))
-    }
-}
-
 /// Parses the command line, does what it asks for, and tells the exit status.
 pub async fn main() -> ExitStatus {
     let cli = match Cli::try_parse() {
@@ -185,7 +103,7 @@ pub async fn main() -> ExitStatus {
         printer.error(&error);
         return ExitStatus::Error(ErrorKind::Definition);
     }
-    if let Err(problem) = logging::start(&cli.global, &environment) {
+    if let Err(problem) = logging::start(cli.global.verbose, cli.global.log_format, &environment) {
         printer.error(problem);
         return ExitStatus::Usage;
     }
@@ -228,19 +146,4 @@ pub async fn main() -> ExitStatus {
         complain(printer, &error);
         error.kind().into()
     })
-}
-
-/// Says what went wrong and what to do about it.
-fn complain(printer: Printer, error: &RunError) {
-    match error {
-        RunError::Definition(diagnostics) => printer.say(diagnostics),
-        RunError::Interrupted { .. } | RunError::Stopped { .. } => {
-            printer.warning("stopped; nothing was published")
-        }
-        other => printer.error(chain(other)),
-    }
-    if let Some(hint) = error.hint() {
-        printer.say("");
-        printer.hint(hint);
-    }
 }

@@ -4,11 +4,11 @@ use runner::error::RunError;
 use runner::preview::Preview;
 use runner::quantity::{bytes, count};
 
-use super::Session;
 use super::exit::ExitStatus;
 use super::printer::Output as Form;
 use super::report;
-use super::run::SelectionArguments;
+use super::selection::SelectionArguments;
+use super::session::Session;
 
 /// What to plan.
 #[derive(Debug, clap::Args)]

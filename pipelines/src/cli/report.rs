@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::printer::Printer;
 use runner::Report;
+use runner::commit::Published;
 use runner::error::RunError;
-use runner::outputs::{Made, Published};
 use runner::quantity::{bytes, count, thousands};
 
 /// Writes a JSON document to standard output.
@@ -21,11 +21,11 @@ pub(super) fn summary(printer: Printer, report: &Report) {
     let changed = report
         .outputs
         .iter()
-        .any(|output| matches!(&output.made, Made::Now(change) if !change.is_empty()));
+        .any(|output| output.publication.changed());
     let committed_before = report
         .outputs
         .iter()
-        .all(|output| matches!(output.made, Made::Before(_)));
+        .all(|output| output.publication.committed_before.is_some());
     let elapsed = humantime::format_duration(std::time::Duration::from_millis(
         report.elapsed_milliseconds,
     ));
@@ -68,13 +68,13 @@ pub(super) fn summary(printer: Printer, report: &Report) {
         written(printer, output);
         printer.say(format_args!(
             "  table        {} in {} of {}, {}, commit {}",
-            count(output.totals.rows, "row"),
-            count(output.totals.files, "file"),
-            count(output.totals.partitions, "partition"),
-            bytes(output.totals.bytes),
-            output.commit
+            count(output.publication.totals.rows, "row"),
+            count(output.publication.totals.files, "file"),
+            count(output.publication.totals.partitions, "partition"),
+            bytes(output.publication.totals.bytes),
+            output.publication.commit
         ));
-        if let Some(window) = output.window {
+        if let Some(window) = output.publication.window {
             printer.say(format_args!(
                 "  window       for {} ms at most a partition showed both its old and its new files",
                 window.as_millis()
@@ -142,31 +142,29 @@ pub(super) fn summary(printer: Printer, report: &Report) {
 
 /// Says what was written to an output.
 fn written(printer: Printer, output: &Published) {
-    let change = match &output.made {
-        Made::Now(change) => change,
-        Made::Before(committed) => {
-            printer.say(format_args!(
-                "  written      {} of `{}` before, at {}: {} added ({}), {} replaced or removed",
-                count(committed.rows_staged, "row"),
-                output.name,
-                committed.committed_at.format("%Y-%m-%d %H:%M:%S UTC"),
-                count(committed.added.files, "file"),
-                bytes(committed.added.bytes),
-                thousands(committed.files_removed),
-            ));
-            return;
-        }
-    };
+    let publication = &output.publication;
+    if let Some(at) = publication.committed_before {
+        printer.say(format_args!(
+            "  written      {} of `{}` before, at {}: {} added ({}), {} replaced or removed",
+            count(publication.rows, "row"),
+            output.name,
+            at.format("%Y-%m-%d %H:%M:%S UTC"),
+            count(publication.files_added, "file"),
+            bytes(publication.bytes),
+            thousands(publication.files_removed),
+        ));
+        return;
+    }
     printer.say(format_args!(
         "  written      {} of `{}`: {} added ({}), {} replaced or removed, {} unchanged",
-        count(change.rows_staged, "row"),
+        count(publication.rows, "row"),
         output.name,
-        count(change.added.len() as u64, "file"),
-        bytes(change.bytes_written),
-        thousands((change.removed.len() + change.replaced()) as u64),
-        thousands(change.unchanged.len() as u64),
+        count(publication.files_added, "file"),
+        bytes(publication.bytes),
+        thousands(publication.files_removed),
+        thousands(publication.files_unchanged),
     ));
-    if let Some(merge) = change
+    if let Some(merge) = publication
         .merge
         .filter(|merge| merge.updated + merge.moved + merge.duplicates_dropped > 0)
     {
@@ -181,19 +179,19 @@ fn written(printer: Printer, output: &Published) {
             thousands(merge.duplicates_dropped)
         ));
     }
-    if change.rows_discarded > 0 {
+    if publication.rows_discarded > 0 {
         printer.say(format_args!(
             "  discarded    {} with a value that does not fit the table's type",
-            count(change.rows_discarded, "row")
+            count(publication.rows_discarded, "row")
         ));
     }
-    for changed in &change.schema_changes {
+    for changed in &publication.schema_changes {
         printer.say(format_args!("  schema       {changed}"));
     }
-    if change.rewritten > 0 {
+    if publication.files_rewritten > 0 {
         printer.say(format_args!(
             "  rewritten    {} for the wider type",
-            count(change.rewritten, "file")
+            count(publication.files_rewritten, "file")
         ));
     }
 }

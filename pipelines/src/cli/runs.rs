@@ -2,10 +2,10 @@
 
 use clap::Subcommand;
 
-use super::Session;
 use super::exit::ExitStatus;
 use super::printer::Output;
 use super::report;
+use super::session::Session;
 use runner::error::RunError;
 use runner::quantity::{bytes, count, thousands};
 use runner::store::{

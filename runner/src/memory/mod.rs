@@ -4,7 +4,9 @@
 //! among operators is `engine::Budget`'s.
 
 mod monitor;
+mod refused;
 mod shares;
 
 pub use monitor::{MemoryGate, MemoryMonitor, MemoryReport, Usage, available_bytes};
-pub use shares::{LastWords, ProcessMemory, Record, Share, ShareRefused};
+pub use refused::ShareRefused;
+pub use shares::{LastWords, ProcessMemory, Record, Share};

@@ -5,7 +5,6 @@
 //! whose the resident memory of a process is, so what stops one run beyond the ceiling stops all.
 
 use std::fmt;
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,11 +12,12 @@ use engine::memory::{Exceeded, Reaction, Watchdog};
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 
+use super::refused::ShareRefused;
 use crate::error::RunError;
 use crate::stop::{Stop, StopReason};
 
 /// How long runs may take to end by themselves.
-const PATIENCE: Duration = Duration::from_millis(50);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// Notes that a run ended because memory was exhausted, where it is recorded.
 pub type Record = Box<dyn Fn(&RunError) -> BoxFuture<'static, ()> + Send + Sync>;
@@ -29,26 +29,6 @@ pub trait LastWords: Send + Sync {
 
     /// The exit code then.
     fn exit_code(&self) -> i32;
-}
-
-/// Why a share cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum ShareRefused {
-    /// Other runs have too much of it.
-    #[error(
-        "a run asks for {} MiB of memory, and {} of the {} MiB of this process are other runs'", asked >> 20, taken >> 20, total >> 20
-    )]
-    NotLeft {
-        /// What was asked for, bytes.
-        asked: u64,
-        /// What others have, bytes.
-        taken: u64,
-        /// What there is, bytes.
-        total: u64,
-    },
-    /// The ceiling cannot be watched.
-    #[error("the memory of this process cannot be watched")]
-    Unwatched(#[source] io::Error),
 }
 
 /// What this process may hold, for all its runs. There is one in a process.
@@ -225,7 +205,7 @@ impl Reaction for AllStop {
     }
 
     fn patience(&self) -> Duration {
-        PATIENCE
+        SHUTDOWN_TIMEOUT
     }
 }
 

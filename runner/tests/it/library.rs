@@ -97,8 +97,8 @@ async fn two_pipelines_run_at_the_same_time_in_one_process() {
     ] {
         assert_eq!(report.document.run.pipeline, name);
         assert_eq!(report.document.run.counts.written, rows);
-        assert_eq!(report.outputs[0].totals.rows, rows);
-        assert_eq!(report.outputs[0].totals.partitions, 3);
+        assert_eq!(report.outputs[0].publication.totals.rows, rows);
+        assert_eq!(report.outputs[0].publication.totals.partitions, 3);
         let events = seen.events.lock().unwrap();
         assert_eq!(events.first().unwrap(), &format!("claimed {name}"));
         assert_eq!(events.last().unwrap(), "ended");
@@ -152,7 +152,7 @@ async fn a_run_that_is_asked_to_stop_publishes_nothing_and_leaves_the_process_us
         .await
         .unwrap();
     assert_eq!(report.document.run.attempt, 2);
-    assert_eq!(report.outputs[0].totals.rows, 1_000);
+    assert_eq!(report.outputs[0].publication.totals.rows, 1_000);
 }
 
 #[tokio::test(flavor = "multi_thread")]

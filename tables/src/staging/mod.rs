@@ -192,6 +192,11 @@ impl Staging {
         &self.store
     }
 
+    /// Where the table is.
+    pub fn location(&self) -> &str {
+        self.store.location()
+    }
+
     /// What was put in order before this run began: [`crate::Table::begin`] recovers first.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery

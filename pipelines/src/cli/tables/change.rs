@@ -1,26 +1,24 @@
 //! `tables compact` and `tables expire`: the two that change a table, and their dry runs.
 
 use chrono::Utc;
-use engine::SessionOptions;
 use serde_json::{Value, json};
 use tables::{CompactOptions, Compaction, ExpireOptions, Expiry, Table};
 
-use super::look::named;
-use super::{CompactArguments, ExpireArguments};
+use super::arguments::{CompactArguments, ExpireArguments};
+use super::inspect::named;
 use crate::cli::ceiling::EndOfProcess;
 use crate::cli::exit::ExitStatus;
 use crate::cli::printer::Output;
-use crate::cli::{Session, report};
+use crate::cli::report;
+use crate::cli::session::Session;
 use crate::signals;
 use language::PipelineOptions;
-use runner::compute::Compute;
 use runner::error::RunError;
-use runner::memory::{MemoryMonitor, ProcessMemory, Record, available_bytes};
+use runner::maintenance::Maintenance;
+use runner::memory::{ProcessMemory, available_bytes};
 use runner::quantity::{bytes, count, thousands};
-use runner::scratch::Scratch;
 use runner::settings::{Overrides, RunSettings, layer};
-use runner::stages;
-use runner::stop::{Stop, StopReason};
+use runner::stop::Stop;
 use runner::store::RunId;
 
 pub(super) async fn compact(
@@ -49,57 +47,18 @@ pub(super) async fn compact(
         &PipelineOptions::default(),
         available_bytes(),
     )?;
-    let memory = MemoryMonitor::start();
-    let run = RunId::mint(Utc::now());
-    let scratch = Scratch::make(&session.state_dir(), run)?;
-    let ctx = engine::session(&SessionOptions {
-        storage: session.environment.storage(),
-        budget: stages::budget(&settings),
-        spill_dir: scratch.folder().to_path_buf(),
-        settings: Vec::new(),
-    })
-    .map_err(|source| RunError::Engine {
-        doing: String::from("building the session"),
-        source: Box::new(source),
-    })?;
     let stop = Stop::default();
     signals::listen(&stop, session.printer)?;
-    let unrecorded: Record = Box::new(|_| Box::pin(std::future::ready(())));
-    let process = ProcessMemory::of_command(EndOfProcess(session.printer));
-    let _share = process.share(settings.memory.value, &stop, unrecorded)?;
-    let compute = Compute::start().map_err(no_threads)?;
-    let stopped = stop.token().cancelled_owned();
-    let merged = table.clone();
-    let merging = compute.run(async move {
-        let run = run.to_string();
-        merged.compact(&run, &ctx, &options, stopped).await
-    });
-    let merging = merging.await.map_err(|error| no_threads(error.into()))?;
-    let done = match (merging, stop.reason()) {
-        (Err(tables::Error::Stopped { .. }), Some(StopReason::OutOfMemory(exceeded))) => {
-            return Err(RunError::Memory {
-                source: exceeded.clone(),
-            });
-        }
-        (Err(tables::Error::Stopped { .. }), Some(reason)) => {
-            return Err(RunError::Stopped {
-                reason: reason.clone(),
-            });
-        }
-        (done, _) => done?,
+    let maintenance = Maintenance {
+        state_dir: &session.state_dir(),
+        storage: session.environment.storage(),
+        memory: ProcessMemory::of_command(EndOfProcess(session.printer)),
+        settings: &settings,
     };
-    let peak = memory.report().peak;
+    let (done, peak) = maintenance.compact(&table, options, &stop).await?;
     tell_compaction(session, &table, &done, Some((peak, settings.memory.value)))?;
     tell_uncleared(session, &table, done.uncleared.as_deref());
     Ok(ExitStatus::Success)
-}
-
-fn no_threads(source: std::io::Error) -> RunError {
-    RunError::Io {
-        action: "start threads in",
-        path: "this process".into(),
-        source,
-    }
 }
 
 /// `memory` is the peak and its ceiling; `None` for a dry run.

@@ -10,7 +10,12 @@ impl SqliteRunStore {
     /// while the run goes on writing.
     pub(super) async fn assemble(&self, run: RunId) -> Result<RunDocument, StoreError> {
         const OPERATION: &str = "read everything about a run";
-        let mut snapshot = self.readers.begin().await.map_err(self.fault(OPERATION))?;
+        let mut snapshot = self
+            .connections
+            .readers
+            .begin()
+            .await
+            .map_err(self.fault(OPERATION))?;
         let mut ledger = Vec::new();
         for totals in self.totals(&mut snapshot, run).await? {
             let entries = self.all_chunks(&mut snapshot, run, &totals.source).await?;

@@ -139,7 +139,7 @@ impl SqliteRunStore {
         .bind(source)
         .bind(after.map_or(-1, integer))
         .bind(limit)
-        .fetch_all(&self.readers)
+        .fetch_all(&self.connections.readers)
         .await
         .map_err(self.fault("read the landing ledger"))?;
         Ok(rows.into_iter().map(Chunk::from).collect())

@@ -24,8 +24,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::Connection;
 use sqlx::pool::PoolConnection;
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::{Sqlite, Transaction};
 
+use self::open::Connections;
 use super::document::{QuarantineSummary, RunDocument};
 use super::error::StoreError;
 use super::identity::{RunAttempt, RunId, RunIdentity};
@@ -40,10 +41,7 @@ use super::{RunReader, RunStore, RunWriter};
 #[derive(Debug)]
 pub struct SqliteRunStore {
     path: PathBuf,
-    /// One connection: SQLite has one writer at a time anyway, and waiting here is fair.
-    writer: SqlitePool,
-    /// A few connections that cannot write.
-    readers: SqlitePool,
+    connections: Connections,
 }
 
 impl SqliteRunStore {
@@ -55,7 +53,10 @@ impl SqliteRunStore {
     /// [`StoreError::NewerSchema`], [`StoreError::Schema`], [`StoreError::Busy`], [`StoreError::DiskFull`],
     /// [`StoreError::Io`]. What was in the file stays as it was.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        open::open(path).await
+        Ok(Self {
+            connections: open::open(path).await?,
+            path: path.to_owned(),
+        })
     }
 
     /// Opens the store only if its file is there, for commands that look and must leave no trace.
@@ -64,7 +65,7 @@ impl SqliteRunStore {
     /// As [`SqliteRunStore::open`].
     pub async fn open_existing(path: &Path) -> Result<Option<Self>, StoreError> {
         match tokio::fs::try_exists(path).await {
-            Ok(true) => open::open(path).await.map(Some),
+            Ok(true) => Self::open(path).await.map(Some),
             Ok(false) => Ok(None),
             Err(source) => Err(StoreError::Open {
                 path: path.to_owned(),
@@ -89,17 +90,23 @@ impl SqliteRunStore {
         &self,
         operation: &'static str,
     ) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        match self.writer.begin_with("BEGIN IMMEDIATE").await {
+        match self.connections.writer.begin_with("BEGIN IMMEDIATE").await {
             // A commit that failed for want of space leaves the connection's count of open transactions wrong for
             // good. SQLite itself has rolled back, so a new connection goes on from there.
             Err(sqlx::Error::InvalidSavePointStatement) => {
-                let spoilt = self.writer.acquire().await.map_err(self.fault(operation))?;
+                let spoilt = self
+                    .connections
+                    .writer
+                    .acquire()
+                    .await
+                    .map_err(self.fault(operation))?;
                 spoilt
                     .detach()
                     .close_hard()
                     .await
                     .map_err(self.fault(operation))?;
-                self.writer
+                self.connections
+                    .writer
                     .begin_with("BEGIN IMMEDIATE")
                     .await
                     .map_err(self.fault(operation))
@@ -117,7 +124,11 @@ impl SqliteRunStore {
     }
 
     async fn reader(&self, operation: &'static str) -> Result<PoolConnection<Sqlite>, StoreError> {
-        self.readers.acquire().await.map_err(self.fault(operation))
+        self.connections
+            .readers
+            .acquire()
+            .await
+            .map_err(self.fault(operation))
     }
 }
 
@@ -286,7 +297,7 @@ impl RunStore for SqliteRunStore {
 
     async fn close(&self) {
         // Readers first: the last connection to leave folds the write-ahead log into the file.
-        self.readers.close().await;
-        self.writer.close().await;
+        self.connections.readers.close().await;
+        self.connections.writer.close().await;
     }
 }

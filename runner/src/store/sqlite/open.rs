@@ -7,11 +7,10 @@ use std::time::Duration;
 use language::regular::require;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, SqliteConnection};
+use sqlx::{Connection, SqliteConnection, SqlitePool};
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
 
-use super::SqliteRunStore;
 use super::fault::store_error;
 use crate::store::StoreError;
 
@@ -30,7 +29,16 @@ const WAL_RETRY: Duration = Duration::from_millis(20);
 
 const READERS: u32 = 4;
 
-pub(super) async fn open(path: &Path) -> Result<SqliteRunStore, StoreError> {
+/// The connections to a store that is in order.
+#[derive(Debug)]
+pub(super) struct Connections {
+    /// One: SQLite has one writer at a time anyway, and waiting here is fair.
+    pub(super) writer: SqlitePool,
+    /// A few that cannot write.
+    pub(super) readers: SqlitePool,
+}
+
+pub(super) async fn open(path: &Path) -> Result<Connections, StoreError> {
     make_folder(path).await?;
     let absolute = std::path::absolute(path).map_err(|source| StoreError::Open {
         path: path.to_owned(),
@@ -58,8 +66,7 @@ pub(super) async fn open(path: &Path) -> Result<SqliteRunStore, StoreError> {
         .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None);
-    Ok(SqliteRunStore {
-        path: path.to_owned(),
+    Ok(Connections {
         writer: pool
             .clone()
             .max_connections(1)
@@ -318,7 +325,7 @@ mod tests {
     async fn connections_are_durable_writers_and_readers_that_cannot_write() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(&folder.path().join("state.db")).await.unwrap();
-        let pragma = async |pool: &sqlx::SqlitePool, statement: &'static str| -> i64 {
+        let pragma = async |pool: &SqlitePool, statement: &'static str| -> i64 {
             sqlx::query_scalar(statement).fetch_one(pool).await.unwrap()
         };
         const FULL: i64 = 2;

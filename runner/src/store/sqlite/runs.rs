@@ -172,7 +172,7 @@ impl SqliteRunStore {
         )
         .bind(attempt.run.to_string())
         .bind(attempt.number)
-        .fetch_one(&self.readers)
+        .fetch_one(&self.connections.readers)
         .await
         .map_err(self.fault("look for a request to stop"))
     }
@@ -340,7 +340,7 @@ impl SqliteRunStore {
         ))
         .bind(prefix)
         .bind(integer(MATCHES_LISTED as u64))
-        .fetch_all(&self.readers)
+        .fetch_all(&self.connections.readers)
         .await
         .map_err(self.fault("look for a run"))?;
         let mut runs: Vec<Run> = rows.into_iter().map(Run::from).collect();
@@ -361,7 +361,7 @@ impl SqliteRunStore {
             "SELECT id, pipeline FROM runs ORDER BY started_at DESC, id DESC LIMIT ?1",
         )
         .bind(NEAR_SEARCHED)
-        .fetch_all(&self.readers)
+        .fetch_all(&self.connections.readers)
         .await
         .map_err(self.fault("look for similar runs"))?;
         let typed = wanted.trim().to_ascii_lowercase();
@@ -397,7 +397,7 @@ impl SqliteRunStore {
         .bind(filter.pipeline.as_deref())
         .bind(filter.state.map(RunState::as_str))
         .bind(filter.limit)
-        .fetch_all(&self.readers)
+        .fetch_all(&self.connections.readers)
         .await
         .map_err(self.fault("list runs"))?;
         Ok(rows.into_iter().map(Run::from).collect())
@@ -411,7 +411,7 @@ impl SqliteRunStore {
             "WHERE identity = ?1 ORDER BY attempt_started_at DESC, id DESC LIMIT 1"
         ))
         .bind(identity.as_str().to_owned())
-        .fetch_optional(&self.readers)
+        .fetch_optional(&self.connections.readers)
         .await
         .map_err(self.fault("look for a run to resume"))?;
         Ok(row.map(Run::from))

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tables::{Commit, CommitSummary, DataFile, RecordedOptions, Table, Totals, Verification};
 
-use super::{FilesArguments, Location, LogArguments, VerifyArguments};
+use super::arguments::{FilesArguments, Location, LogArguments, VerifyArguments};
 use crate::cli::exit::ExitStatus;
 use crate::cli::printer::Output;
-use crate::cli::{Session, report};
+use crate::cli::report;
+use crate::cli::session::Session;
 use runner::error::{ErrorKind, RunError};
 use runner::quantity::{bytes, count, thousands};
 

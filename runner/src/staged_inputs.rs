@@ -12,9 +12,11 @@ use super::context::RunContext;
 use super::error::RunError;
 use super::event::RunEvent;
 use super::landing;
-use super::outputs::{self, OpenOutput};
-use super::sources::{self, Landed};
-use super::stages;
+use super::output;
+use super::plan::plan_in;
+use super::source_tables::ExtractedTables;
+use super::sources;
+use super::write::OpenOutput;
 use language::Bound;
 
 /// Copies what landed into the staging area of the first output, and plans all outputs over the copies.
@@ -31,9 +33,9 @@ pub async fn stage_inputs(
     match plans(run, bound, ctx, budget, &opened).await {
         Ok(Some(mut plans)) => Ok(opened
             .into_iter()
-            .map(|(output, plan)| {
-                let plan = plans.remove(&outputs::name(&output.output)).unwrap_or(plan);
-                (output, plan)
+            .map(|(open, plan)| {
+                let plan = plans.remove(&output::name(&open.output)).unwrap_or(plan);
+                (open, plan)
             })
             .collect()),
         Ok(None) => Ok(opened),
@@ -55,7 +57,7 @@ async fn plans(
     let Some((first, _)) = opened.first() else {
         return Ok(None);
     };
-    let mut landed = Landed::in_folder(&run.registry, &run.work_dir);
+    let mut extracted = ExtractedTables::in_folder(&run.registry, &run.work_dir);
     let (mut files, mut size) = (0, 0);
     for source in &bound.sources {
         if matches!(sources::read(&run.registry, source)?, Read::InPlace(_)) {
@@ -66,15 +68,15 @@ async fn plans(
             continue;
         }
         let folder = format!("landed/{}", source.name);
-        let brought = tokio::select! {
+        let copied = tokio::select! {
             biased;
             () = run.stop.asked() => return Err(run.interrupted()),
-            brought = first.staging.bring(&folder, &chunks, ctx) => brought,
+            copied = first.transaction.stage_inputs(&folder, &chunks, ctx) => copied,
         }
         .map_err(|error| first.table_failed(error))?;
-        files += brought.files;
-        size += brought.bytes;
-        landed.moved(&source.name, brought.url);
+        files += copied.files;
+        size += copied.bytes;
+        extracted.moved(&source.name, copied.url);
     }
     if files == 0 {
         return Ok(None);
@@ -84,10 +86,10 @@ async fn plans(
         bytes: size,
         location: &first.location,
     });
-    let (_, planned) = stages::plan_in(run, bound, landed, budget).await?;
+    let (_, planned) = plan_in(run, bound, extracted, budget).await?;
     let named = planned
         .outputs
         .into_iter()
-        .map(|(output, plan)| (outputs::name(&output), plan));
+        .map(|(output, plan)| (output::name(&output), plan));
     Ok(Some(named.collect()))
 }

@@ -1,0 +1,244 @@
+//! Tables as sinks: a [`Table`] in a folder or a bucket.
+//!
+//! Owns how the steps of a transaction are those of `tables`. Layout, log and recovery are `tables`' own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{
+    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
+};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionContext;
+use tables::{
+    Begun, Change, Commit, CommitInfo, Committed, Error, RemoteAttempt, Staged, Staging, Table,
+};
+
+use crate::sink::{
+    Opened, Opening, Publication, Result, Sink, StagedInputs, StagedRows, Transaction, Writers,
+};
+
+#[async_trait]
+impl Sink for Table {
+    async fn open(&self, opening: Opening<'_>) -> Result<Opened> {
+        let Opening {
+            run_id,
+            schema,
+            options,
+            claim,
+            checked,
+        } = opening;
+        let partition_by = options.partition_by.clone();
+        match self.begin_once(run_id, options, schema, claim).await? {
+            Begun::Committed(committed) => Ok(Opened::Committed(committed)),
+            Begun::Staging(mut staging) => {
+                if !checked {
+                    staging.rows_are_not_read();
+                }
+                Ok(Opened::Transaction(Box::new(TableTransaction {
+                    staging: *staging,
+                    schema: Arc::new(schema.clone()),
+                    partition_by,
+                    executors: None,
+                    staged: None,
+                    change: None,
+                })))
+            }
+        }
+    }
+}
+
+/// A run that writes into the staging area of a table.
+#[derive(Debug)]
+struct TableTransaction {
+    staging: Staging,
+    /// Columns of the query, as it gives them.
+    schema: SchemaRef,
+    partition_by: Vec<String>,
+    /// The attempt under way and who works on it, if executors do.
+    executors: Option<(RemoteAttempt, Writers)>,
+    staged: Option<Staged>,
+    change: Option<Change>,
+}
+
+impl TableTransaction {
+    fn out_of_order(&self, missing: &str) -> Error {
+        Error::Write {
+            table: self.staging.location().to_owned(),
+            source: DataFusionError::Internal(format!("the rows of the output were not {missing}")),
+        }
+    }
+}
+
+#[async_trait]
+impl Transaction for TableTransaction {
+    fn log_position(&self) -> u64 {
+        self.staging.log_position()
+    }
+
+    fn finished(&self) -> Option<u64> {
+        self.staging.recovery().rolled_forward
+    }
+
+    async fn stage_inputs(
+        &self,
+        folder: &str,
+        files: &[PathBuf],
+        ctx: &SessionContext,
+    ) -> Result<StagedInputs> {
+        let copied = self.staging.bring(folder, files, ctx).await?;
+        Ok(StagedInputs {
+            url: copied.url,
+            files: copied.files,
+            bytes: copied.bytes,
+        })
+    }
+
+    fn sample_query(&self, query: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+        self.staging.sample_query(query)
+    }
+
+    fn sample_plan(&self, input: Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        self.staging.sample_plan(input)
+    }
+
+    fn use_sample(&mut self, sampled: &[RecordBatch]) -> Result<u64> {
+        self.staging.split(sampled)
+    }
+
+    async fn begin_attempt(&mut self, writers: Writers) -> Result<()> {
+        self.staged = None;
+        self.executors = match writers {
+            Writers::Here => None,
+            Writers::Executors { attempt, .. } => {
+                Some((self.staging.begin_remote(attempt).await?, writers))
+            }
+        };
+        Ok(())
+    }
+
+    fn write_plan(&self, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+        match &self.executors {
+            Some((
+                attempt,
+                Writers::Executors {
+                    processes, streams, ..
+                },
+            )) => self
+                .staging
+                .remote_plan(attempt, input, *processes, *streams),
+            _ => self.staging.write_plan(input),
+        }
+    }
+
+    fn staged(&mut self, written: &[RecordBatch]) -> Result<StagedRows> {
+        let staged = match &self.executors {
+            Some((attempt, _)) => self.staging.staged_remotely(attempt, written)?,
+            None => self.staging.staged(written)?,
+        };
+        let rows = StagedRows {
+            rows: staged.rows(),
+            discarded: staged.rows_discarded,
+            bytes: staged.bytes(),
+        };
+        self.staged = Some(staged);
+        Ok(rows)
+    }
+
+    fn staged_table(
+        &self,
+        ctx: &SessionContext,
+    ) -> std::result::Result<Arc<dyn TableProvider>, DataFusionError> {
+        let folder = self
+            .staging
+            .staged_url(ctx)
+            .map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let (partitions, stored): (Vec<_>, Vec<_>) = self
+            .schema
+            .fields()
+            .iter()
+            .cloned()
+            .partition(|field| self.partition_by.contains(field.name()));
+        let mut partitions: Vec<(String, DataType)> = partitions
+            .iter()
+            .map(|field| (field.name().clone(), field.data_type().clone()))
+            .collect();
+        partitions.sort_by_key(|(name, _)| self.partition_by.iter().position(|by| by == name));
+        let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
+            .with_file_extension(".parquet")
+            .with_table_partition_cols(partitions);
+        let config = ListingTableConfig::new(ListingTableUrl::try_new(folder, None)?)
+            .with_listing_options(options)
+            .with_schema(Arc::new(Schema::new(stored)));
+        Ok(Arc::new(ListingTable::try_new(config)?))
+    }
+
+    async fn prepare(&mut self, ctx: &SessionContext) -> Result<()> {
+        let staged = self.staged.take();
+        let staged = staged.ok_or_else(|| self.out_of_order("staged"))?;
+        self.change = Some(self.staging.prepare(ctx, staged).await?);
+        Ok(())
+    }
+
+    async fn commit(mut self: Box<Self>, info: CommitInfo) -> Result<Publication> {
+        let change = self.change.take();
+        let change = change.ok_or_else(|| self.out_of_order("prepared"))?;
+        let commit = self.staging.publish(change.clone(), info).await?;
+        Ok(published(change, commit))
+    }
+
+    async fn abandon(self: Box<Self>) -> Result<()> {
+        self.staging.abandon().await
+    }
+}
+
+fn published(change: Change, commit: Commit) -> Publication {
+    Publication {
+        commit: commit.number,
+        run_id: commit.run_id,
+        committed_before: None,
+        rows: change.rows_staged,
+        rows_discarded: change.rows_discarded,
+        rows_read: None,
+        bytes: change.bytes_written,
+        files_added: change.added.len() as u64,
+        files_removed: (change.removed.len() + change.replaced()) as u64,
+        files_unchanged: change.unchanged.len() as u64,
+        files_rewritten: change.rewritten,
+        merge: change.merge,
+        schema_changes: change.schema_changes,
+        totals: commit.totals,
+        window: commit.window,
+        uncleared: commit.uncleared,
+    }
+}
+
+impl From<Committed> for Publication {
+    fn from(before: Committed) -> Self {
+        Self {
+            commit: before.number,
+            run_id: before.run_id,
+            committed_before: Some(before.committed_at),
+            rows: before.rows_staged,
+            rows_discarded: before.rows_discarded,
+            rows_read: before.rows_read,
+            bytes: before.added.bytes,
+            files_added: before.added.files,
+            files_removed: before.files_removed,
+            files_unchanged: 0,
+            files_rewritten: 0,
+            merge: None,
+            schema_changes: Vec::new(),
+            totals: before.totals,
+            window: None,
+            uncleared: None,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The tables that queries see of sources: those that are read in place, and those of what was extracted.
+//!
+//! Owns where extracted records are read, and that a source has something to read and not more columns than can be planned.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use connectors::Registry;
+use connectors::source::Read;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::common::{DataFusionError, TableReference};
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{
+    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
+};
+use datafusion::prelude::SessionContext;
+
+use super::error::RunError;
+use super::landing;
+use super::sources::{absolute, read};
+use language::Source;
+
+/// Where extracted records are read.
+#[derive(Debug)]
+pub struct ExtractedTables {
+    registry: Arc<Registry>,
+    work_dir: PathBuf,
+    moved: BTreeMap<String, url::Url>,
+}
+
+impl ExtractedTables {
+    /// Where those of the registry's kinds land, in a run's work folder.
+    pub fn in_folder(registry: &Arc<Registry>, work_dir: &Path) -> Self {
+        Self {
+            registry: Arc::clone(registry),
+            work_dir: work_dir.to_path_buf(),
+            moved: BTreeMap::new(),
+        }
+    }
+
+    /// Those of one source are in another folder now, whose URL ends with `/`.
+    pub fn moved(&mut self, table: &str, url: url::Url) {
+        self.moved.insert(String::from(table), url);
+    }
+
+    /// A table of what landed, or will: its columns are known before the first record arrived.
+    fn table(
+        &self,
+        table: &str,
+        columns: SchemaRef,
+    ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+        let options =
+            ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
+        let config = ListingTableConfig::new(self.url(table)?)
+            .with_listing_options(options)
+            .with_schema(columns);
+        Ok(Arc::new(ListingTable::try_new(config)?))
+    }
+
+    fn url(&self, table: &str) -> Result<ListingTableUrl, DataFusionError> {
+        match self.moved.get(table) {
+            Some(url) => ListingTableUrl::parse(url),
+            None => {
+                let folder = landing::folder(&self.work_dir, table);
+                // The trailing slash says that this is a folder, which need not exist yet.
+                ListingTableUrl::parse(format!("{}/", absolute(&folder).display()))
+            }
+        }
+    }
+}
+
+/// Registers every source as a table of `ctx`: extracted ones as what landed, or will, the others in place.
+///
+/// # Errors
+/// [`RunError::Engine`] when a source that is read in place cannot be opened, [`RunError::Open`] when it has more columns
+/// than can be planned.
+pub async fn register(
+    ctx: &SessionContext,
+    sources: &[Source],
+    extracted: &ExtractedTables,
+) -> Result<(), RunError> {
+    for source in sources {
+        let table = match read(&extracted.registry, source)? {
+            Read::InPlace(files) => files.table(&ctx.state()).await,
+            Read::Extracted(columns) => extracted.table(&source.name, columns),
+        };
+        table
+            .and_then(|table| ctx.register_table(TableReference::bare(source.name.as_str()), table))
+            .map_err(|error| RunError::Engine {
+                doing: format!(
+                    "opening the source `{}` at `{}`",
+                    source.name, source.location
+                ),
+                source: Box::new(error),
+            })?;
+        require_plannable(ctx, &source.name).await?;
+    }
+    Ok(())
+}
+
+/// Planning looks at every column once for every column, several times: 100,000 of them take hours, 10,000 some seconds.
+const MOST_COLUMNS: usize = 10_000;
+
+/// Refuses a source whose columns nobody would see planned.
+async fn require_plannable(ctx: &SessionContext, table: &str) -> Result<(), RunError> {
+    let provider = ctx.table_provider(TableReference::bare(table)).await;
+    let columns = provider.map_or(0, |provider| provider.schema().fields().len());
+    if columns <= MOST_COLUMNS {
+        return Ok(());
+    }
+    Err(RunError::Open {
+        table: table.to_owned(),
+        problem: format!(
+            "it has {columns} columns, and {MOST_COLUMNS} can be planned; declare those that are wanted behind the table's \
+             name. In JSON, keys that are values make as many columns as there are: read such an object as text"
+        ),
+    })
+}
+
+/// Makes sure that every source that is read in place has something to read: an empty listing would read as an empty table,
+/// and publishing that could replace a full one.
+///
+/// # Errors
+/// [`RunError::NoFiles`] with the table and its location.
+pub async fn require_files(
+    ctx: &SessionContext,
+    sources: &[Source],
+    registry: &Registry,
+) -> Result<(), RunError> {
+    for source in sources {
+        let Read::InPlace(files) = read(registry, source)? else {
+            continue;
+        };
+        let missing = |cause| RunError::NoFiles {
+            table: source.name.clone(),
+            location: source.location.clone(),
+            source: cause,
+        };
+        match files.is_there(&ctx.state()).await {
+            Ok(true) => {}
+            Ok(false) => return Err(missing(None)),
+            Err(error) => return Err(missing(Some(Box::new(error)))),
+        }
+    }
+    Ok(())
+}
+
+/// What the sources that are read in place are, for the message of a query that fails over one of them.
+pub fn places(sources: &[Source], registry: &Registry) -> String {
+    let places: Vec<String> = sources
+        .iter()
+        .filter(|source| matches!(read(registry, source), Ok(Read::InPlace(_))))
+        .map(|source| format!("`{}` from {}", source.name, source.location))
+        .collect();
+    places.join(", ")
+}
