@@ -83,7 +83,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for output in &report.outputs {
         println!(
             "{}: {} rows in {} partitions",
-            output.name, output.totals.rows, output.totals.partitions
+            output.name, output.publication.totals.rows, output.publication.totals.partitions
         );
     }
     Ok(())
