@@ -24,7 +24,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
-use tables::{Claim, CommitInfo, Committed, MergeCounts, SchemaChange, TableOptions, Totals};
+use tables::{Claim, CommitInfo, Committed, MergeCounts, SchemaChange, StagedInputs, TableOptions, Totals};
 
 /// What the operations of a sink and of its transactions fail with.
 pub type Result<T> = std::result::Result<T, tables::Error>;
@@ -89,17 +89,6 @@ pub struct StagedRows {
     /// Rows that were left out because they do not fit the table's types.
     pub discarded: u64,
     /// Bytes, as they are stored.
-    pub bytes: u64,
-}
-
-/// Files of this machine, copied to where executors read them too.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StagedInputs {
-    /// Their folder; ends with `/`.
-    pub url: url::Url,
-    /// How many there are.
-    pub files: u64,
-    /// Their bytes.
     pub bytes: u64,
 }
 

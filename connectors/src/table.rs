@@ -18,11 +18,11 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use tables::{
-    Begun, Change, Commit, CommitInfo, Committed, Error, RemoteAttempt, Staged, Staging, Table,
+    Begun, Change, Commit, CommitInfo, Committed, Error, RemoteAttempt, Staged, StagedInputs, Staging, Table,
 };
 
 use crate::sink::{
-    Opened, Opening, Publication, Result, Sink, StagedInputs, StagedRows, Transaction, Writers,
+    Opened, Opening, Publication, Result, Sink, StagedRows, Transaction, Writers,
 };
 
 #[async_trait]
@@ -93,12 +93,7 @@ impl Transaction for TableTransaction {
         files: &[PathBuf],
         ctx: &SessionContext,
     ) -> Result<StagedInputs> {
-        let copied = self.staging.bring(folder, files, ctx).await?;
-        Ok(StagedInputs {
-            url: copied.url,
-            files: copied.files,
-            bytes: copied.bytes,
-        })
+        self.staging.stage_inputs(folder, files, ctx).await
     }
 
     fn sample_query(&self, query: &LogicalPlan) -> Result<Option<LogicalPlan>> {

@@ -70,7 +70,7 @@ pub use recorded::{RecordedOptions, RecordedSortKey};
 pub use recover::Recovery;
 pub use retention::{DateUnit, Retention};
 pub use schema::{SchemaDifference, TableSchema};
-pub use staging::{Brought, CommitInfo, RemoteAttempt, Staged, Staging};
+pub use staging::{CommitInfo, RemoteAttempt, Staged, StagedInputs, Staging};
 pub use storage::{Provider, StorageOptions, StorageTraffic};
 pub use store::StoreError;
 pub use table::{Begun, Table};

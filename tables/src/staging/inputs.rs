@@ -17,7 +17,7 @@ const PIECE_BYTES: u64 = 8 << 20;
 
 /// Files in the staging area that others may read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Brought {
+pub struct StagedInputs {
     /// Their folder; ends with `/`.
     pub url: Url,
     /// How many there are.
@@ -32,19 +32,19 @@ impl Staging {
     ///
     /// # Errors
     /// [`crate::Error::Store`] if a file cannot be read or written. What was copied stays until the run ends.
-    pub async fn bring(
+    pub async fn stage_inputs(
         &self,
         folder: &str,
         files: &[PathBuf],
         ctx: &SessionContext,
-    ) -> Result<Brought> {
+    ) -> Result<StagedInputs> {
         let folder = format!("{}/{folder}", self.token);
         let mut bytes = 0;
         for file in files {
             bytes += self.copy(&folder, file).await?;
         }
         self.open_to(ctx);
-        Ok(Brought {
+        Ok(StagedInputs {
             url: self.store.staged_url(&folder)?,
             files: files.len() as u64,
             bytes,

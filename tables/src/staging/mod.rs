@@ -31,7 +31,7 @@ use crate::store::Store;
 use crate::transaction::Transaction;
 use crate::write::{self, Rows, Split, SplitKeys, StagedFile, WriteSpec};
 
-pub use inputs::Brought;
+pub use inputs::StagedInputs;
 pub use publish::CommitInfo;
 pub use remote::RemoteAttempt;
 

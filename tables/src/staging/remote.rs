@@ -16,7 +16,7 @@ use super::{Staged, Staging};
 use crate::error::{Error, Result};
 use crate::log::DataFile;
 use crate::write::fence::Fence;
-use crate::write::parts::repeated;
+use crate::write::task_partition::repeated;
 use crate::write::{self, rows_folder};
 
 /// A file with fewer rows than this is not worth having for the time that dealing the rows would take.
@@ -85,7 +85,7 @@ impl Staging {
         batches: &[RecordBatch],
     ) -> Result<Staged> {
         let rows = write::read_rows(batches).map_err(|source| self.write_error(source))?;
-        if let Some(part) = repeated(&rows.parts) {
+        if let Some(part) = repeated(&rows.task_partitions) {
             return Err(Error::RanTwice {
                 table: self.store.location().to_owned(),
                 part,

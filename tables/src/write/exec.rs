@@ -26,9 +26,9 @@ use futures::future::ready;
 use futures::{StreamExt, TryStreamExt, stream};
 use tracing::warn;
 
+use super::partition_buffers::PartitionBuffers;
 use super::rows::{row_schema, to_rows};
-use super::shared::OpenPartitions;
-use super::{StagedFile, WriteSpec, discard, fence, gathered, parts, sorted};
+use super::{StagedFile, WriteSpec, discard, fence, gathered, sorted, task_partition};
 use crate::error::Error;
 
 /// Writes its input into staged Parquet files, one partition of the table per folder, and gives one row per file when
@@ -41,9 +41,9 @@ use crate::error::Error;
 pub struct PartitionedWriteExec {
     input: Arc<dyn ExecutionPlan>,
     /// In other processes: tells each stream which part of the input it has.
-    parts: Option<Arc<dyn ExecutionPlan>>,
+    task_partitions: Option<Arc<dyn ExecutionPlan>>,
     pub(super) spec: Arc<WriteSpec>,
-    open: Arc<OpenPartitions>,
+    open: Arc<PartitionBuffers>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -51,7 +51,7 @@ pub struct PartitionedWriteExec {
 impl PartitionedWriteExec {
     pub(super) fn new(
         input: Arc<dyn ExecutionPlan>,
-        parts: Option<Arc<dyn ExecutionPlan>>,
+        task_partitions: Option<Arc<dyn ExecutionPlan>>,
         spec: Arc<WriteSpec>,
     ) -> Self {
         let streams = input.output_partitioning().partition_count();
@@ -63,8 +63,8 @@ impl PartitionedWriteExec {
         );
         Self {
             input,
-            parts,
-            open: Arc::new(OpenPartitions::new(&spec, streams)),
+            task_partitions,
+            open: Arc::new(PartitionBuffers::new(&spec, streams)),
             spec,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -75,8 +75,10 @@ impl PartitionedWriteExec {
     pub(super) fn over(inputs: Vec<Arc<dyn ExecutionPlan>>, spec: Arc<WriteSpec>) -> Result<Self> {
         let mut inputs = inputs.into_iter();
         match (inputs.next(), inputs.next(), inputs.next()) {
-            (Some(input), parts, None) if parts.is_some() == spec.attempt.is_some() => {
-                Ok(Self::new(input, parts, spec))
+            (Some(input), task_partitions, None)
+                if task_partitions.is_some() == spec.attempt.is_some() =>
+            {
+                Ok(Self::new(input, task_partitions, spec))
             }
             _ => internal_err!(
                 "PartitionedWriteExec has the rows as its input and, in other processes, the numbers of their parts"
@@ -127,7 +129,9 @@ impl ExecutionPlan for PartitionedWriteExec {
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        std::iter::once(&self.input).chain(&self.parts).collect()
+        std::iter::once(&self.input)
+            .chain(&self.task_partitions)
+            .collect()
     }
 
     fn apply_expressions(
@@ -178,8 +182,8 @@ impl ExecutionPlan for PartitionedWriteExec {
         let counters = Counters::new(&self.metrics, partition);
         let (read, discarded) = (counters.rows_read.clone(), counters.rows_discarded.clone());
         let (schema, checked) = (Arc::clone(&self.spec.schema), !self.spec.checked.is_empty());
-        let part = match &self.parts {
-            Some(parts) => Some(parts.execute(partition, Arc::clone(&context))?),
+        let part = match &self.task_partitions {
+            Some(partitions) => Some(partitions.execute(partition, Arc::clone(&context))?),
             None => None,
         };
         let input = self.input.execute(partition, Arc::clone(&context))?;
@@ -202,7 +206,7 @@ impl ExecutionPlan for PartitionedWriteExec {
         let fenced = Arc::clone(&self.spec);
         let written = async move {
             let part = match part {
-                Some(part) => Some(parts::number(part).await?),
+                Some(part) => Some(task_partition::number(part).await?),
                 None => None,
             };
             let input = Box::pin(input);

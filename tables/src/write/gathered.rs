@@ -1,5 +1,5 @@
-//! Writing rows that come in any order: each stream gathers rows, takes them apart by partition, and adds them to the
-//! partitions that all streams share (`shared`).
+//! Writing rows that come in any order: each stream gathers rows, scatters them to partitions, and adds them to the
+//! buffers that all streams share (`partition_buffers`).
 //!
 //! An engine's batch of 8,192 rows falls into slivers when a table has many partitions, and encoding slivers is slow.
 //! So megabytes of rows are gathered first, and each partition's rows are then copied out together.
@@ -11,27 +11,27 @@ use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use futures::StreamExt;
 
-use super::apart::apart;
-use super::places::Places;
-use super::shared::{Entered, OpenPartitions};
+use super::partition_buffers::{BufferedStream, PartitionBuffers};
+use super::partition_index::PartitionLookup;
+use super::scatter::scatter;
 use super::{StagedFile, bytes_of};
 
 /// Writes all rows of `input`. The last stream of the operator to end gives the files of all.
 pub(super) async fn write(
     mut input: SendableRecordBatchStream,
-    shared: Arc<OpenPartitions>,
+    buffers: Arc<PartitionBuffers>,
     context: Arc<TaskContext>,
 ) -> Result<Vec<StagedFile>> {
-    let mut places = Places::new(&shared.spec)?;
+    let mut lookup = PartitionLookup::new(&buffers.spec)?;
     let mut gathered = Gathered::default();
-    let mut open = shared.enter(&context);
+    let mut open = buffers.enter(&context);
     while let Some(batch) = input.next().await {
         let batch = batch?;
         if batch.num_rows() == 0 {
             continue;
         }
-        let numbers = places.of(&batch, &shared.numbers)?;
-        let rows = shared.spec.file_batch(&batch)?;
+        let numbers = lookup.of(&batch, &buffers.numbers)?;
+        let rows = buffers.spec.file_batch(&batch)?;
         open.count(rows.num_rows());
         gathered.bytes += bytes_of(&rows) + size_of_val(numbers.as_slice());
         gathered.batches.push(rows);
@@ -55,7 +55,7 @@ struct Gathered {
 
 impl Gathered {
     /// Hands the rows over and is empty again.
-    async fn add_to(&mut self, open: &mut Entered) -> Result<()> {
+    async fn add_to(&mut self, open: &mut BufferedStream) -> Result<()> {
         let Self {
             batches, numbers, ..
         } = std::mem::take(self);
@@ -70,7 +70,7 @@ impl Gathered {
             return Ok(());
         }
         let mut unsorted = Vec::new();
-        for (number, rows) in apart(batches, &numbers)? {
+        for (number, rows) in scatter(batches, &numbers)? {
             if let Some(rows) = open.add(number, rows) {
                 unsorted.push((number, rows));
             }

@@ -11,23 +11,23 @@
 //! accounted where it is held. A thread of its own per file would escape both. Only the disk is waited for elsewhere
 //! (`store::local` writes on the blocking pool).
 
-mod apart;
 mod by_partition;
+mod codec;
 mod discard;
 mod encoder;
 mod exec;
 pub(crate) mod fence;
 pub(crate) mod format;
 mod gathered;
+mod lazy_store;
 mod names;
-pub(crate) mod parts;
-mod place;
-mod places;
+mod partition_buffers;
+mod partition_index;
 mod rows;
-mod shared;
+mod scatter;
 mod sorted;
 mod split;
-mod wire;
+pub(crate) mod task_partition;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,14 +48,14 @@ use crate::options::TableOptions;
 use crate::recorded::RecordedOptions;
 use crate::schema::{TableSchema, can_sort};
 
+pub use codec::{decode_operator, encode_operator};
 pub use exec::PartitionedWriteExec;
 pub use rows::StagedFile;
 pub(crate) use rows::{Rows, read_rows};
 pub(crate) use split::{Split, SplitKeys};
-pub use wire::{decode_operator, encode_operator};
 
 use format::FileEncoding;
-use place::StorePlace;
+use lazy_store::LazyStore;
 
 /// The staging folder of the rows that a run writes: in this process, or in others by one of several tries.
 pub(crate) fn rows_folder(token: &str, attempt: Option<u32>) -> String {
@@ -76,7 +76,7 @@ struct Limits {
 /// What the operator writes, and where.
 #[derive(Debug)]
 pub(crate) struct WriteSpec {
-    store: StorePlace,
+    store: LazyStore,
     token: String,
     folder: String,
     /// Whether the staged files are read before they are published.
@@ -100,7 +100,7 @@ pub(crate) struct WriteSpec {
     dealt: bool,
     /// Whether the rows say by which stream each is written; see [`split`].
     split: bool,
-    /// What [`wire`] needs to make the same specification elsewhere.
+    /// What [`codec`] needs to make the same specification elsewhere.
     table_schema: TableSchema,
     recorded: RecordedOptions,
     limits: Limits,
@@ -110,7 +110,7 @@ pub(crate) struct WriteSpec {
 impl WriteSpec {
     /// All partitions of a table, into the run's folder of rows.
     pub(crate) fn new(
-        store: impl Into<StorePlace>,
+        store: impl Into<LazyStore>,
         token: &str,
         schema: &TableSchema,
         options: &TableOptions,
@@ -174,7 +174,7 @@ impl WriteSpec {
 
     /// The rows of one partition, without its columns, into `folder` of the run's staging area.
     pub(crate) fn of_partition(
-        store: impl Into<StorePlace>,
+        store: impl Into<LazyStore>,
         token: &str,
         folder: &str,
         partition: &str,
@@ -192,7 +192,7 @@ impl WriteSpec {
     }
 
     fn bare(
-        store: impl Into<StorePlace>,
+        store: impl Into<LazyStore>,
         token: &str,
         columns: SchemaRef,
         schema: &TableSchema,
@@ -391,13 +391,13 @@ pub(crate) fn plan(
     {
         input = Arc::new(SortExec::new(ordering, input).with_preserve_partitioning(true));
     }
-    let parts = match spec.attempt {
-        Some(_) => Some(parts::numbers(
+    let task_partitions = match spec.attempt {
+        Some(_) => Some(task_partition::numbers(
             input.output_partitioning().partition_count(),
         )?),
         None => None,
     };
-    let operator = PartitionedWriteExec::new(input, parts, Arc::new(spec));
+    let operator = PartitionedWriteExec::new(input, task_partitions, Arc::new(spec));
     Ok(Arc::new(operator))
 }
 

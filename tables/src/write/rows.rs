@@ -149,8 +149,8 @@ pub(crate) struct Rows {
     pub(crate) files: Vec<StagedFile>,
     /// Rows that are in none of them.
     pub(crate) discarded: u64,
-    /// The parts of the plan that ran, where they have numbers: each is there as often as it ran to its end.
-    pub(crate) parts: Vec<u32>,
+    /// The partitions of the plan that ran, where they have numbers: each is there as often as it ran to its end.
+    pub(crate) task_partitions: Vec<u32>,
 }
 
 /// Reads the operator's output, whatever process made it.
@@ -178,7 +178,7 @@ pub(crate) fn read_rows(batches: &[RecordBatch]) -> Result<Rows> {
             rows.discarded += number(9, row);
             let part = batch.column(10);
             if part.is_valid(row) {
-                rows.parts
+                rows.task_partitions
                     .push(part.as_primitive::<UInt32Type>().value(row));
             }
             if text(1, row).is_empty() {

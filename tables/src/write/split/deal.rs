@@ -23,7 +23,7 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 
 use super::{Deals, DealtPartition, SplitKeys};
-use crate::write::places::{Partitions, Places};
+use crate::write::partition_index::{PartitionIndex, PartitionLookup};
 
 /// The column that is added behind all others.
 pub(in crate::write) const DEAL: &str = "__spillway_deal";
@@ -158,8 +158,8 @@ impl ExecutionPlan for DealExec {
 /// One stream's way from rows to deals.
 struct Dealer {
     deals: Arc<Deals>,
-    places: Places,
-    partitions: Partitions,
+    lookup: PartitionLookup,
+    partitions: PartitionIndex,
     converter: RowConverter,
     /// By the number of the partition.
     known: HashMap<u32, Ranges>,
@@ -176,8 +176,8 @@ impl Dealer {
     fn new(keys: &SplitKeys, deals: Arc<Deals>) -> Result<Self> {
         Ok(Self {
             deals,
-            places: Places::over(keys.schema.columns(), keys.partition(), String::new())?,
-            partitions: Partitions::default(),
+            lookup: PartitionLookup::over(keys.schema.columns(), keys.partition(), String::new())?,
+            partitions: PartitionIndex::default(),
             converter: keys.converter()?,
             known: HashMap::new(),
         })
@@ -187,7 +187,7 @@ impl Dealer {
         if batch.num_rows() == 0 {
             return Ok(Vec::new());
         }
-        let numbers = self.places.of(batch, &self.partitions)?;
+        let numbers = self.lookup.of(batch, &self.partitions)?;
         let mut values: Option<Rows> = None;
         let mut dealt = Vec::with_capacity(numbers.len());
         for (row, number) in numbers.into_iter().enumerate() {

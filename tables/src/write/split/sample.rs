@@ -29,7 +29,7 @@ use futures::{StreamExt, stream};
 
 use super::{Sketch, SplitKeys};
 use crate::write::discard;
-use crate::write::places::{Partitions, Places};
+use crate::write::partition_index::{PartitionIndex, PartitionLookup};
 
 /// The seed of the hash by which values are sampled.
 const SEED: u64 = 0x5350_494C_4C57_4159;
@@ -157,8 +157,8 @@ async fn sample(
 }
 
 struct Sampler {
-    places: Places,
-    partitions: Partitions,
+    lookup: PartitionLookup,
+    partitions: PartitionIndex,
     converter: RowConverter,
     hashes: Vec<u64>,
 }
@@ -166,20 +166,20 @@ struct Sampler {
 impl Sampler {
     fn new(keys: &SplitKeys) -> Result<Self> {
         Ok(Self {
-            places: Places::over(keys.schema.columns(), keys.partition(), String::new())?,
-            partitions: Partitions::default(),
+            lookup: PartitionLookup::over(keys.schema.columns(), keys.partition(), String::new())?,
+            partitions: PartitionIndex::default(),
             converter: keys.converter()?,
             hashes: Vec::new(),
         })
     }
 
     fn add(&mut self, batch: &RecordBatch, keys: &SplitKeys, sketch: &mut Sketch) -> Result<()> {
-        let numbers = self.places.of(batch, &self.partitions)?;
+        let numbers = self.lookup.of(batch, &self.partitions)?;
         let columns = keys.sort_columns(batch)?;
         self.hashes.clear();
         self.hashes.resize(batch.num_rows(), 0);
         create_hashes(&columns, &RandomState::with_seed(SEED), &mut self.hashes)?;
-        // Numbers of places and of the sketch are the same: both are given in the order of appearance.
+        // Numbers of the lookup and of the sketch are the same: both are given in the order of appearance.
         let mut chosen = Vec::new();
         for (row, (number, hash)) in (0_u32..).zip(numbers.iter().zip(&self.hashes)) {
             if *number as usize == sketch.known() {

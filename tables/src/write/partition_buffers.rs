@@ -23,7 +23,7 @@ use tracing::debug;
 
 use super::by_partition::{self, Sorting};
 use super::encoder::{CHUNK_ROWS, PartitionWriter};
-use super::places::Partitions;
+use super::partition_index::PartitionIndex;
 use super::{Ordinals, StagedFile, WriteSpec, bytes_of};
 use crate::error::Error;
 
@@ -43,10 +43,10 @@ const PARTITION_BYTES: usize = 256;
 const FILE_BYTES: usize = 512;
 
 /// The partitions of one operator. See the module.
-pub(super) struct OpenPartitions {
+pub(super) struct PartitionBuffers {
     pub(super) spec: Arc<WriteSpec>,
     pub(super) ordinals: Arc<Ordinals>,
-    pub(super) numbers: Arc<Partitions>,
+    pub(super) numbers: Arc<PartitionIndex>,
     streams: usize,
     state: Mutex<State>,
 }
@@ -106,13 +106,13 @@ enum Next {
     Nothing,
 }
 
-impl fmt::Debug for OpenPartitions {
+impl fmt::Debug for PartitionBuffers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenPartitions").finish_non_exhaustive()
+        f.debug_struct("PartitionBuffers").finish_non_exhaustive()
     }
 }
 
-impl OpenPartitions {
+impl PartitionBuffers {
     /// For an operator of that many streams.
     pub(super) fn new(spec: &Arc<WriteSpec>, streams: usize) -> Self {
         let streams = streams.max(1);
@@ -134,7 +134,7 @@ impl OpenPartitions {
     }
 
     /// A stream that begins to add rows.
-    pub(super) fn enter(self: &Arc<Self>, context: &Arc<TaskContext>) -> Entered {
+    pub(super) fn enter(self: &Arc<Self>, context: &Arc<TaskContext>) -> BufferedStream {
         let mut state = self.state();
         state.active += 1;
         if state.reservation.is_none() {
@@ -147,8 +147,8 @@ impl OpenPartitions {
         }
         let gather_bytes = (state.limit / 6 / self.streams).clamp(256 << 10, 16 << 20);
         drop(state);
-        Entered {
-            shared: Arc::clone(self),
+        BufferedStream {
+            buffers: Arc::clone(self),
             context: Arc::clone(context),
             gathered: 0,
             gather_bytes,
@@ -217,10 +217,10 @@ impl OpenPartitions {
     }
 }
 
-/// One stream's part in the open partitions. Dropping it before [`Entered::finish`] gives everything up, as the stream
-/// did: the stream stays unfinished, so none of the others gives files.
-pub(super) struct Entered {
-    pub(super) shared: Arc<OpenPartitions>,
+/// One stream's use of the open partitions. Dropping it before [`BufferedStream::finish`] gives everything up, as the
+/// stream did: the stream stays unfinished, so none of the others gives files.
+pub(super) struct BufferedStream {
+    pub(super) buffers: Arc<PartitionBuffers>,
     context: Arc<TaskContext>,
     gathered: usize,
     /// Bytes that a stream should gather before it adds them.
@@ -228,25 +228,25 @@ pub(super) struct Entered {
     ended: bool,
 }
 
-impl Entered {
+impl BufferedStream {
     /// Counts rows that came in.
     pub(super) fn count(&self, rows: usize) {
-        self.shared.state().rows += rows as u64;
+        self.buffers.state().rows += rows as u64;
     }
 
     /// Notes what the stream gathers.
     pub(super) fn hold(&mut self, bytes: usize) {
-        let mut state = self.shared.state();
+        let mut state = self.buffers.state();
         state.gathered = state.gathered + bytes - self.gathered;
         self.gathered = bytes;
     }
 
     /// Where rows are to be sent instead of being added. From the moment there are too many partitions.
     pub(super) async fn sorts(&self) -> Result<bool> {
-        if self.shared.state().sorting.is_some() {
+        if self.buffers.state().sorting.is_some() {
             return Ok(true);
         }
-        if self.shared.numbers.count() > MAX_OPEN_FILES {
+        if self.buffers.numbers.count() > MAX_OPEN_FILES {
             self.begin_to_sort().await?;
             return Ok(true);
         }
@@ -256,7 +256,7 @@ impl Entered {
     /// Adds rows of one partition, of the file's schema; gives them back if they have to be sent.
     pub(super) fn add(&self, number: u32, rows: RecordBatch) -> Option<RecordBatch> {
         let bytes = bytes_of(&rows);
-        let mut state = self.shared.state();
+        let mut state = self.buffers.state();
         if state.sorting.is_some() {
             return Some(rows);
         }
@@ -272,7 +272,7 @@ impl Entered {
     }
 
     fn next(&self) -> Next {
-        self.shared.next(&mut self.shared.state())
+        self.buffers.next(&mut self.buffers.state())
     }
 
     /// Encodes until what waits fits.
@@ -298,7 +298,7 @@ impl Entered {
                     }
                     if let Some(mut writer) = self.put_back(number, writer, bytes) {
                         let files = writer.close().await?;
-                        self.shared.state().files.extend(files);
+                        self.buffers.state().files.extend(files);
                     }
                 }
             }
@@ -313,7 +313,7 @@ impl Entered {
         done: usize,
     ) -> Option<PartitionWriter> {
         let encoding = writer.encoding();
-        let mut state = self.shared.state();
+        let mut state = self.buffers.state();
         state.busy -= done;
         if state.sorting.is_some() {
             return Some(writer);
@@ -326,7 +326,7 @@ impl Entered {
     /// Sends rows, of the file's schema, to be sorted; `numbers` are their partitions.
     pub(super) async fn send(&self, rows: &RecordBatch, numbers: Vec<u32>) -> Result<()> {
         let (sender, batch) = {
-            let state = self.shared.state();
+            let state = self.buffers.state();
             let Some(sorting) = &state.sorting else {
                 return Err(gone());
             };
@@ -336,7 +336,7 @@ impl Entered {
             return Ok(());
         }
         // The sort has ended before its input: it failed. One stream says why.
-        let sorting = self.shared.state().sorting.take();
+        let sorting = self.buffers.state().sorting.take();
         match sorting {
             Some(sorting) => Err(sorting.finish().await.err().unwrap_or_else(gone)),
             None => Err(gone()),
@@ -345,31 +345,31 @@ impl Entered {
 
     async fn begin_to_sort(&self) -> Result<()> {
         let (open, spec) = {
-            let mut state = self.shared.state();
+            let mut state = self.buffers.state();
             if state.sorting.is_some() {
                 return Ok(());
             }
             debug!(
-                partitions = self.shared.numbers.count(),
+                partitions = self.buffers.numbers.count(),
                 "too many partitions to keep open; the rows are sorted by partition"
             );
             state.sorting = Some(by_partition::start(
-                &self.shared,
+                &self.buffers,
                 &self.context,
-                self.shared.streams,
+                self.buffers.streams,
             )?);
             (state.waiting, state.encoding) = (0, 0);
-            let index = self.shared.numbers.count() * PARTITION_BYTES;
+            let index = self.buffers.numbers.count() * PARTITION_BYTES;
             let busy = state.busy;
             if let Some(reservation) = &state.reservation {
                 reservation.resize(index + busy);
             }
-            (std::mem::take(&mut state.open), &self.shared.spec)
+            (std::mem::take(&mut state.open), &self.buffers.spec)
         };
         for (at, partition) in open.into_iter().enumerate() {
             for (mut writer, _) in partition.idle {
                 let files = writer.close().await?;
-                self.shared.state().files.extend(files);
+                self.buffers.state().files.extend(files);
             }
             if !partition.rows.is_empty() {
                 let rows = concat_batches(&spec.file_schema, &partition.rows)?;
@@ -383,7 +383,7 @@ impl Entered {
     /// Ends this stream. The last of the operator's closes all files and gives them; the others give none.
     pub(super) async fn finish(mut self) -> Result<Vec<StagedFile>> {
         let mut state = {
-            let mut state = self.shared.state();
+            let mut state = self.buffers.state();
             self.ended = true;
             state.active -= 1;
             state.unfinished = state.unfinished.saturating_sub(1);
@@ -403,15 +403,15 @@ impl Entered {
             .filter(|(_, partition)| !partition.rows.is_empty() || !partition.idle.is_empty())
             .map(|(at, partition)| {
                 let number = u32::try_from(at).unwrap_or(u32::MAX);
-                let shared = Arc::clone(&self.shared);
+                let buffers = Arc::clone(&self.buffers);
                 async move {
-                    SpawnedTask::spawn(close(shared, number, partition))
+                    SpawnedTask::spawn(close(buffers, number, partition))
                         .join_unwind()
                         .await
                 }
             });
         let closed: Vec<Vec<StagedFile>> = stream::iter(closing)
-            .buffer_unordered(self.shared.streams)
+            .buffer_unordered(self.buffers.streams)
             .map(|joined| {
                 joined.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?
             })
@@ -433,12 +433,12 @@ impl Entered {
     }
 }
 
-impl Drop for Entered {
+impl Drop for BufferedStream {
     fn drop(&mut self) {
         if self.ended {
             return;
         }
-        let mut state = self.shared.state();
+        let mut state = self.buffers.state();
         state.active -= 1;
         state.gathered -= self.gathered;
         if state.active == 0 {
@@ -476,14 +476,14 @@ async fn encode(writer: &mut PartitionWriter, rows: Vec<RecordBatch>) -> Result<
 }
 
 async fn close(
-    shared: Arc<OpenPartitions>,
+    buffers: Arc<PartitionBuffers>,
     number: u32,
     partition: Partition,
 ) -> Result<Vec<StagedFile>> {
     let mut idle = partition.idle.into_iter();
     let mut first = match idle.next() {
         Some((writer, _)) => writer,
-        None => shared.writer(number),
+        None => buffers.writer(number),
     };
     first.expect_rows(partition.rows.iter().map(RecordBatch::num_rows).sum());
     encode(&mut first, partition.rows).await?;

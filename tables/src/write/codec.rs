@@ -11,7 +11,7 @@ use datafusion::common::{DataFusionError, Result, internal_datafusion_err};
 use datafusion::physical_plan::ExecutionPlan;
 use serde::{Deserialize, Serialize};
 
-use super::place::StorePlace;
+use super::lazy_store::LazyStore;
 use super::split::{DealExec, Deals, SampleExec, SplitKeys};
 use super::{PartitionedWriteExec, WriteSpec};
 use crate::recorded::RecordedOptions;
@@ -20,15 +20,15 @@ use crate::storage::StorageOptions;
 
 /// An operator without its inputs.
 #[derive(Debug, Serialize, Deserialize)]
-enum WireOperator {
-    Sample(WireKeys),
-    Deal(WireKeys, Deals),
-    Write(WireSpec),
+enum EncodedOperator {
+    Sample(EncodedKeys),
+    Deal(EncodedKeys, Deals),
+    Write(EncodedSpec),
 }
 
 /// Columns of a table, or some of them, and its options.
 #[derive(Debug, Serialize, Deserialize)]
-struct WireKeys {
+struct EncodedKeys {
     columns: Vec<ColumnRecord>,
     partition_by: Vec<String>,
     options: RecordedOptions,
@@ -37,7 +37,7 @@ struct WireKeys {
 
 /// A [`WriteSpec`] of a try of a run, without its storage.
 #[derive(Debug, Serialize, Deserialize)]
-struct WireSpec {
+struct EncodedSpec {
     location: String,
     token: String,
     attempt: u32,
@@ -56,16 +56,16 @@ struct WireSpec {
 /// # Errors
 /// If it was not made for other processes, by [`crate::Staging::remote_plan`].
 pub fn encode_operator(operator: &dyn ExecutionPlan) -> Result<Option<Vec<u8>>> {
-    let wire = if let Some(write) = operator.downcast_ref::<PartitionedWriteExec>() {
-        WireOperator::Write(write.to_wire()?)
+    let encoded = if let Some(write) = operator.downcast_ref::<PartitionedWriteExec>() {
+        EncodedOperator::Write(write.encode()?)
     } else if let Some(sample) = operator.downcast_ref::<SampleExec>() {
-        WireOperator::Sample(sample.keys().to_wire())
+        EncodedOperator::Sample(sample.keys().encode())
     } else if let Some(deal) = operator.downcast_ref::<DealExec>() {
-        WireOperator::Deal(deal.keys().to_wire(), deal.deals().clone())
+        EncodedOperator::Deal(deal.keys().encode(), deal.deals().clone())
     } else {
         return Ok(None);
     };
-    serde_json::to_vec(&wire)
+    serde_json::to_vec(&encoded)
         .map(Some)
         .map_err(|error| DataFusionError::External(Box::new(error)))
 }
@@ -79,22 +79,22 @@ pub fn decode_operator(
     inputs: Vec<Arc<dyn ExecutionPlan>>,
     options: &StorageOptions,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let wire: WireOperator = serde_json::from_slice(bytes)
+    let encoded: EncodedOperator = serde_json::from_slice(bytes)
         .map_err(|error| DataFusionError::External(Box::new(error)))?;
     let one = |mut inputs: Vec<Arc<dyn ExecutionPlan>>| {
         let input = inputs.pop().filter(|_| inputs.is_empty());
         input.ok_or_else(|| internal_datafusion_err!("the operator has one input"))
     };
-    Ok(match wire {
-        WireOperator::Sample(keys) => {
+    Ok(match encoded {
+        EncodedOperator::Sample(keys) => {
             Arc::new(SampleExec::new(one(inputs)?, Arc::new(keys.into_keys()?)))
         }
-        WireOperator::Deal(keys, deals) => Arc::new(DealExec::new(
+        EncodedOperator::Deal(keys, deals) => Arc::new(DealExec::new(
             one(inputs)?,
             Arc::new(keys.into_keys()?),
             Arc::new(deals),
         )),
-        WireOperator::Write(spec) => Arc::new(PartitionedWriteExec::over(
+        EncodedOperator::Write(spec) => Arc::new(PartitionedWriteExec::over(
             inputs,
             Arc::new(spec.into_spec(options)?),
         )?),
@@ -102,8 +102,8 @@ pub fn decode_operator(
 }
 
 impl SplitKeys {
-    fn to_wire(&self) -> WireKeys {
-        WireKeys {
+    fn encode(&self) -> EncodedKeys {
+        EncodedKeys {
             columns: self.schema.to_record(),
             partition_by: self.schema.partition_by().to_vec(),
             options: self.recorded.clone(),
@@ -112,7 +112,7 @@ impl SplitKeys {
     }
 }
 
-impl WireKeys {
+impl EncodedKeys {
     fn into_keys(self) -> Result<SplitKeys> {
         let schema = schema(&self.columns, &self.partition_by)?;
         let options = self.options.to_options(&self.partition_by);
@@ -122,14 +122,14 @@ impl WireKeys {
 }
 
 impl PartitionedWriteExec {
-    fn to_wire(&self) -> Result<WireSpec> {
+    fn encode(&self) -> Result<EncodedSpec> {
         let spec = &self.spec;
         let Some(attempt) = spec.attempt else {
             return Err(internal_datafusion_err!(
                 "this PartitionedWriteExec is for the process that made it"
             ));
         };
-        Ok(WireSpec {
+        Ok(EncodedSpec {
             location: spec.store.location().to_owned(),
             token: spec.token.clone(),
             attempt,
@@ -145,11 +145,11 @@ impl PartitionedWriteExec {
     }
 }
 
-impl WireSpec {
+impl EncodedSpec {
     fn into_spec(self, options: &StorageOptions) -> Result<WriteSpec> {
         let schema = schema(&self.columns, &self.partition_by)?;
         let mut spec = WriteSpec::new(
-            StorePlace::later(&self.location, options),
+            LazyStore::deferred(&self.location, options),
             &self.token,
             &schema,
             &self.options.to_options(&self.partition_by),

@@ -18,7 +18,7 @@ use crate::layout::PartitionColumns;
 
 /// The partitions that rows were seen of, numbered as they come up.
 #[derive(Debug, Default)]
-pub(super) struct Partitions(Mutex<Numbered>);
+pub(super) struct PartitionIndex(Mutex<Numbered>);
 
 #[derive(Debug, Default)]
 struct Numbered {
@@ -26,7 +26,7 @@ struct Numbered {
     paths: Vec<String>,
 }
 
-impl Partitions {
+impl PartitionIndex {
     fn number(&self, path: String) -> u32 {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(number) = known.numbers.get(&path) {
@@ -60,7 +60,7 @@ impl Partitions {
 }
 
 /// One stream's way from values to numbers. Remembers what it saw, so that streams seldom wait for one another.
-pub(super) struct Places {
+pub(super) struct PartitionLookup {
     partition: PartitionColumns,
     /// The path of all rows, whatever their columns say; empty if the columns give it.
     path: String,
@@ -77,7 +77,7 @@ enum Key {
     Rows(RowConverter, HashMap<Box<[u8]>, u32, RandomState>),
 }
 
-impl Places {
+impl PartitionLookup {
     pub(super) fn new(spec: &WriteSpec) -> Result<Self> {
         Self::over(&spec.schema, spec.partition.clone(), spec.prefix.clone())
     }
@@ -106,7 +106,11 @@ impl Places {
     }
 
     /// The number of the partition of every row.
-    pub(super) fn of(&mut self, batch: &RecordBatch, partitions: &Partitions) -> Result<Vec<u32>> {
+    pub(super) fn of(
+        &mut self,
+        batch: &RecordBatch,
+        partitions: &PartitionIndex,
+    ) -> Result<Vec<u32>> {
         let (partition, path) = (&self.partition, &self.path);
         let columns: Vec<ArrayRef> = partition
             .indices()

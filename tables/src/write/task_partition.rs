@@ -1,5 +1,5 @@
-//! Which part of the plan's input a stream of the operator was given, in another process. Owns the numbers' way there
-//! and back, and that no part's rows are taken twice.
+//! Which partition of the plan's input a task gave to a stream of the operator, in another process. Owns the numbers' way
+//! there and back, and that no partition's rows are taken twice.
 //!
 //! A cluster cuts a plan into tasks by restricting its leaves to some partitions; the operator is not told which. So it
 //! has a second input beside the rows, a table in memory whose partitions are one number each. It is restricted as the
@@ -22,13 +22,13 @@ const SPARE: usize = 64;
 /// The second input of an operator whose first has `partitions`.
 pub(super) fn numbers(partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
     let schema = Arc::new(Schema::new(vec![Field::new(
-        "part",
+        "task_partition",
         DataType::UInt32,
         false,
     )]));
     let count = u32::try_from(2 * partitions + SPARE)
         .map_err(|_| internal_datafusion_err!("a plan of {partitions} partitions"))?;
-    let parts = (0..count)
+    let partitions = (0..count)
         .map(|number| {
             let column = Arc::new(UInt32Array::from(vec![number]));
             Ok(vec![RecordBatch::try_new(
@@ -37,7 +37,7 @@ pub(super) fn numbers(partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
             )?])
         })
         .collect::<Result<Vec<_>>>()?;
-    let numbers = MemorySourceConfig::try_new_exec(&parts, schema, None)?;
+    let numbers = MemorySourceConfig::try_new_exec(&partitions, schema, None)?;
     Ok(numbers)
 }
 
@@ -52,9 +52,9 @@ pub(super) async fn number(mut stream: SendableRecordBatchStream) -> Result<u32>
         .ok_or_else(|| internal_datafusion_err!("a part of the plan has no number"))
 }
 
-/// A number that is there more than once, if any is: a part of the plan ran more than once.
-pub(crate) fn repeated(parts: &[u32]) -> Option<u32> {
-    let mut sorted = parts.to_vec();
+/// A number that is there more than once, if any is: a partition of the plan ran more than once.
+pub(crate) fn repeated(numbers: &[u32]) -> Option<u32> {
+    let mut sorted = numbers.to_vec();
     sorted.sort_unstable();
     sorted
         .windows(2)
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_ran_twice_is_found() {
+    fn a_partition_that_ran_twice_is_found() {
         assert_eq!(repeated(&[2, 0, 1]), None);
         assert_eq!(repeated(&[2, 0, 1, 0]), Some(0));
         assert_eq!(repeated(&[]), None);

@@ -1,5 +1,5 @@
-//! Takes rows apart by partition: each partition's rows, in the order in which they came, as a batch of its own. Owns the
-//! copying; which partition a row belongs to is `places`'s to know.
+//! Scatters rows to their partitions: each partition's rows, in the order in which they came, as a batch of its own. Owns
+//! the copying; which partition a row belongs to is `partition_index`'s to know.
 //!
 //! Values are read in sequence and written to where their partition's next row goes. The other way round, collecting the
 //! rows of one partition after the other, reads a cache line for nearly every value, as often as there are partitions.
@@ -20,7 +20,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::error::Result;
 
 /// The rows of each partition together, by its number. `numbers` has the partition of every row of every batch.
-pub(super) fn apart(
+pub(super) fn scatter(
     batches: Vec<RecordBatch>,
     numbers: &[Vec<u32>],
 ) -> Result<Vec<(u32, RecordBatch)>> {
@@ -365,7 +365,7 @@ mod tests {
                         .collect()
                 })
                 .collect();
-            let found = apart(batches.clone(), &numbers).unwrap();
+            let found = scatter(batches.clone(), &numbers).unwrap();
             assert_eq!(
                 found.iter().map(|(_, rows)| rows.num_rows()).sum::<usize>(),
                 405
@@ -379,7 +379,7 @@ mod tests {
     #[test]
     fn rows_of_one_partition_are_not_copied() {
         let batches = vec![rows(0, 10, 3), rows(10, 5, 3)];
-        let found = apart(batches.clone(), &[vec![7; 10], vec![7; 5]]).unwrap();
+        let found = scatter(batches.clone(), &[vec![7; 10], vec![7; 5]]).unwrap();
         assert_eq!(
             found,
             batches
@@ -387,6 +387,6 @@ mod tests {
                 .map(|rows| (7, rows))
                 .collect::<Vec<_>>()
         );
-        assert!(apart(Vec::new(), &[]).unwrap().is_empty());
+        assert!(scatter(Vec::new(), &[]).unwrap().is_empty());
     }
 }

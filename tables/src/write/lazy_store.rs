@@ -10,25 +10,25 @@ use crate::table::Table;
 
 /// A table's storage, open or not.
 #[derive(Debug)]
-pub(crate) enum StorePlace {
+pub(crate) enum LazyStore {
     Open(Arc<dyn Store>),
     /// To be opened by who writes there, as `options` say.
-    Later {
+    Deferred {
         location: String,
         options: StorageOptions,
         opened: OnceLock<Arc<dyn Store>>,
     },
 }
 
-impl From<Arc<dyn Store>> for StorePlace {
+impl From<Arc<dyn Store>> for LazyStore {
     fn from(store: Arc<dyn Store>) -> Self {
         Self::Open(store)
     }
 }
 
-impl StorePlace {
-    pub(super) fn later(location: &str, options: &StorageOptions) -> Self {
-        Self::Later {
+impl LazyStore {
+    pub(super) fn deferred(location: &str, options: &StorageOptions) -> Self {
+        Self::Deferred {
             location: location.to_owned(),
             options: options.clone(),
             opened: OnceLock::new(),
@@ -38,7 +38,7 @@ impl StorePlace {
     pub(super) fn location(&self) -> &str {
         match self {
             Self::Open(store) => store.location(),
-            Self::Later { location, .. } => location,
+            Self::Deferred { location, .. } => location,
         }
     }
 
@@ -49,7 +49,7 @@ impl StorePlace {
     pub(super) fn open(&self) -> Result<&Arc<dyn Store>> {
         match self {
             Self::Open(store) => Ok(store),
-            Self::Later {
+            Self::Deferred {
                 location,
                 options,
                 opened,
