@@ -61,7 +61,7 @@ mod tests {
 
     /// What the product implements of the engine, and how it gets to executors.
     const WAYS: [(&str, &str, &str); 5] = [
-        ("ExecutionPlan", "DealExec", "by `OperatorCodec`"),
+        ("ExecutionPlan", "RangeAssignExec", "by `OperatorCodec`"),
         ("ExecutionPlan", "SampleExec", "by `OperatorCodec`"),
         (
             "ExecutionPlan",

@@ -19,7 +19,7 @@ use crate::write::fence::Fence;
 use crate::write::task_partition::repeated;
 use crate::write::{self, rows_folder};
 
-/// A file with fewer rows than this is not worth having for the time that dealing the rows would take.
+/// A file with fewer rows than this is not worth having for the time that exchanging the rows would take.
 const FEW_ROWS: usize = 10_000;
 
 /// One try. Writers of it may write while it is alive.
@@ -46,10 +46,9 @@ impl Staging {
 
     /// As [`Staging::write_plan`], for a plan whose parts are executed by `processes`, which work on `streams` in all.
     ///
-    /// With an order, rows are dealt to streams so that each partition of the table is written by one, or each range of it
-    /// where it is split. Without one no row
-    /// travels: each process writes its files of every partition it has rows of. If those would be small, by the
-    /// partitions that the table has now, the rows are dealt here too.
+    /// With an order, rows are distributed to streams so that each partition of the table is written by one, or each range of it
+    /// where it is split. Without one no row travels: each process writes its files of every partition it has rows of. If
+    /// those would be small, by the partitions that the table has now, the rows are exchanged here too.
     ///
     /// # Errors
     /// As [`Staging::write_plan`].
@@ -60,8 +59,8 @@ impl Staging {
         processes: usize,
         streams: usize,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let dealt = few_rows_each(input.as_ref(), self.partitions() * processes);
-        let spec = self.write_spec().in_attempt(attempt.number, dealt);
+        let exchanged = few_rows_each(input.as_ref(), self.partitions() * processes);
+        let spec = self.write_spec().in_attempt(attempt.number, exchanged);
         write::plan(input, spec, self.split.as_ref(), Some(streams))
             .map_err(|source| self.write_error(source))
     }

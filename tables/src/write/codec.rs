@@ -1,4 +1,4 @@
-//! Our operators as bytes: what another process needs to sample the same rows, deal them to the same streams, and write
+//! Our operators as bytes: what another process needs to sample the same rows, assign them to the same streams, and write
 //! the same files into the same staging area. Owns the format. Both sides are one version of this program: a cluster of
 //! mixed versions is refused when it is formed.
 //!
@@ -12,7 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use serde::{Deserialize, Serialize};
 
 use super::lazy_store::LazyStore;
-use super::split::{DealExec, Deals, SampleExec, SplitKeys};
+use super::split::{RangeAssignExec, RangeAssignment, SampleExec, SplitKeys};
 use super::{PartitionedWriteExec, WriteSpec};
 use crate::recorded::RecordedOptions;
 use crate::schema::{ColumnRecord, TableSchema};
@@ -22,7 +22,7 @@ use crate::storage::StorageOptions;
 #[derive(Debug, Serialize, Deserialize)]
 enum EncodedOperator {
     Sample(EncodedKeys),
-    Deal(EncodedKeys, Deals),
+    AssignRanges(EncodedKeys, RangeAssignment),
     Write(EncodedSpec),
 }
 
@@ -41,7 +41,7 @@ struct EncodedSpec {
     location: String,
     token: String,
     attempt: u32,
-    dealt: bool,
+    exchanged: bool,
     split: bool,
     columns: Vec<ColumnRecord>,
     partition_by: Vec<String>,
@@ -60,8 +60,8 @@ pub fn encode_operator(operator: &dyn ExecutionPlan) -> Result<Option<Vec<u8>>> 
         EncodedOperator::Write(write.encode()?)
     } else if let Some(sample) = operator.downcast_ref::<SampleExec>() {
         EncodedOperator::Sample(sample.keys().encode())
-    } else if let Some(deal) = operator.downcast_ref::<DealExec>() {
-        EncodedOperator::Deal(deal.keys().encode(), deal.deals().clone())
+    } else if let Some(assign) = operator.downcast_ref::<RangeAssignExec>() {
+        EncodedOperator::AssignRanges(assign.keys().encode(), assign.assignment().clone())
     } else {
         return Ok(None);
     };
@@ -89,10 +89,10 @@ pub fn decode_operator(
         EncodedOperator::Sample(keys) => {
             Arc::new(SampleExec::new(one(inputs)?, Arc::new(keys.into_keys()?)))
         }
-        EncodedOperator::Deal(keys, deals) => Arc::new(DealExec::new(
+        EncodedOperator::AssignRanges(keys, assignment) => Arc::new(RangeAssignExec::new(
             one(inputs)?,
             Arc::new(keys.into_keys()?),
-            Arc::new(deals),
+            Arc::new(assignment),
         )),
         EncodedOperator::Write(spec) => Arc::new(PartitionedWriteExec::over(
             inputs,
@@ -133,7 +133,7 @@ impl PartitionedWriteExec {
             location: spec.store.location().to_owned(),
             token: spec.token.clone(),
             attempt,
-            dealt: spec.dealt,
+            exchanged: spec.exchanged,
             split: spec.split,
             columns: spec.table_schema.to_record(),
             partition_by: spec.table_schema.partition_by().to_vec(),
@@ -156,7 +156,7 @@ impl EncodedSpec {
         )
         .discarding(&self.checked)
         .readable(self.readable)
-        .in_attempt(self.attempt, self.dealt)
+        .in_attempt(self.attempt, self.exchanged)
         .split(self.split);
         spec.replaced_names = self.replaced_names;
         Ok(spec)

@@ -167,14 +167,14 @@ impl ExecutionPlan for PartitionedWriteExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let streams = self.input.output_partitioning().partition_count();
-        let dealt = self.input.output_partitioning().satisfaction(
+        let distributed = self.input.output_partitioning().satisfaction(
             &self.spec.distribution(),
             self.input.equivalence_properties(),
             false,
         );
-        // In other processes the input is a part of it, which does not say how it was dealt; there the driver sees who
+        // In other processes the input is a part of it, which does not say how it was distributed; there the driver sees who
         // wrote what.
-        if self.spec.attempt.is_none() && !dealt.is_satisfied() {
+        if self.spec.attempt.is_none() && !distributed.is_satisfied() {
             return internal_err!(
                 "a partition of a sorted table, or a range of it, would be written by several of {streams} streams"
             );

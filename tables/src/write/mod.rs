@@ -97,7 +97,7 @@ pub(crate) struct WriteSpec {
     /// Which try of the run this is, if other processes write: then a writer stops when it is fenced off.
     attempt: Option<u32>,
     /// Whether all rows of a partition are one stream's although the table has no order.
-    dealt: bool,
+    exchanged: bool,
     /// Whether the rows say by which stream each is written; see [`split`].
     split: bool,
     /// What [`codec`] needs to make the same specification elsewhere.
@@ -140,13 +140,13 @@ impl WriteSpec {
         }
     }
 
-    /// The same, to be written by other processes in this try of the run. If rows are `dealt`, each partition is written
+    /// The same, to be written by other processes in this try of the run. If rows are `exchanged`, each partition is written
     /// by one of them; with an order it always is.
-    pub(crate) fn in_attempt(mut self, attempt: u32, dealt: bool) -> Self {
+    pub(crate) fn in_attempt(mut self, attempt: u32, exchanged: bool) -> Self {
         self.folder = rows_folder(&self.token, Some(attempt));
         self.attempt = Some(attempt);
-        self.dealt = dealt;
-        if !dealt && !self.is_sorted() {
+        self.exchanged = exchanged;
+        if !exchanged && !self.is_sorted() {
             // Several processes would give the name to one file each.
             self.replaced_names.clear();
         }
@@ -213,7 +213,7 @@ impl WriteSpec {
             watched_key: Vec::new(),
             checked: Vec::new(),
             attempt: None,
-            dealt: false,
+            exchanged: false,
             split: false,
             table_schema: schema.clone(),
             recorded: RecordedOptions::of(options),
@@ -245,13 +245,13 @@ impl WriteSpec {
         LexOrdering::new(expressions)
     }
 
-    /// How rows must be dealt to streams: with an order a partition is one stream's, or a range of it where it is split.
+    /// How rows must be distributed to streams: with an order a partition is one stream's, or a range of it where it is split.
     fn distribution(&self) -> Distribution {
         if self.split {
             let behind = self.schema.fields().len() + usize::from(!self.checked.is_empty());
-            return Distribution::KeyPartitioned(vec![Arc::new(Column::new(split::DEAL, behind))]);
+            return Distribution::KeyPartitioned(vec![Arc::new(Column::new(split::SLOT, behind))]);
         }
-        if !self.is_sorted() && !self.dealt {
+        if !self.is_sorted() && !self.exchanged {
             return Distribution::UnspecifiedDistribution;
         }
         if self.partition.is_empty() {
@@ -359,8 +359,8 @@ const MAX_SORTED_STREAMS: usize = 4;
 ///
 /// A sorted table is written by several streams, each of which has all rows of its partitions; so no merge of streams
 /// is needed, which would want memory that the sorts before it hold. Other processes write by `streams` of them, if the
-/// rows have to be dealt at all: without an order, the streams of each process share its files, and no row travels.
-/// With a `split` of the partitions, ranges of them are dealt instead.
+/// rows have to be exchanged at all: without an order, the streams of each process share its files, and no row travels.
+/// With a `split` of the partitions, ranges of them are assigned instead.
 pub(crate) fn plan(
     input: Arc<dyn ExecutionPlan>,
     spec: WriteSpec,
@@ -372,7 +372,7 @@ pub(crate) fn plan(
     let streams = streams.unwrap_or(count.min(MAX_SORTED_STREAMS));
     let spec = spec.split(split.is_some());
     if let Some((keys, split)) = split {
-        input = split::deal(input, keys, split.deals(streams)?);
+        input = split::assign(input, keys, split.assign(streams)?);
     }
     if count > 1 {
         input = match spec.distribution() {

@@ -101,11 +101,11 @@ fn account(reservation: &MemoryReservation, writer: &PartitionWriter, keys: &mut
 
 /// The rows of each partition, or of each range of one, in a sorted batch.
 fn same_partition(batch: &RecordBatch, spec: &WriteSpec) -> Result<Vec<std::ops::Range<usize>>> {
-    let deal = spec.split.then_some(spec.schema.fields().len());
+    let slot = spec.split.then_some(spec.schema.fields().len());
     let columns: Vec<ArrayRef> = spec
         .partition
         .indices()
-        .chain(deal)
+        .chain(slot)
         .map(|index| Arc::clone(batch.column(index)))
         .collect();
     if columns.is_empty() {
@@ -117,9 +117,9 @@ fn same_partition(batch: &RecordBatch, spec: &WriteSpec) -> Result<Vec<std::ops:
 impl WriteSpec {
     /// Which range of its partition a row is in; 0 where partitions are not split.
     fn range(&self, batch: &RecordBatch, row: usize) -> u32 {
-        let deals = self.split.then(|| batch.column(self.schema.fields().len()));
-        let deals = deals.and_then(|deals| deals.as_primitive_opt::<UInt64Type>());
-        deals.map_or(0, |deals| range_of(deals.value(row)))
+        let slots = self.split.then(|| batch.column(self.schema.fields().len()));
+        let slots = slots.and_then(|slots| slots.as_primitive_opt::<UInt64Type>());
+        slots.map_or(0, |slots| range_of(slots.value(row)))
     }
 }
 

@@ -134,7 +134,7 @@ async fn rows_are_dealt_by_partition_when_the_files_would_be_small() -> TestResu
     let home = TempDir::new()?;
     let folder = home.path().join("table");
     let rows = [Event(1, "Bonn", 1, None), Event(2, "Lund", 1, None)];
-    let deals = async |mode| -> TestResult<bool> {
+    let exchanges = async |mode| -> TestResult<bool> {
         let options = TableOptions { mode, ..unsorted() };
         let staging = begun(&folder, options).await?;
         let attempt = staging.begin_remote(1).await?;
@@ -145,7 +145,7 @@ async fn rows_are_dealt_by_partition_when_the_files_would_be_small() -> TestResu
         Ok(rows[0].downcast_ref::<RepartitionExec>().is_some())
     };
     assert!(
-        !deals(PublishMode::Overwrite).await?,
+        !exchanges(PublishMode::Overwrite).await?,
         "nothing tells the number of partitions of a new table"
     );
     let options = TableOptions {
@@ -154,7 +154,7 @@ async fn rows_are_dealt_by_partition_when_the_files_would_be_small() -> TestResu
     };
     run(&table_at(&folder)?, "first", options, &rows, info(1)).await?;
     assert!(
-        deals(PublishMode::Overwrite).await?,
+        exchanges(PublishMode::Overwrite).await?,
         "six rows in two partitions by three processes"
     );
     Ok(())

@@ -3,13 +3,13 @@
 //!
 //! ```text
 //! the query's partition and sort columns ─► SampleExec: rows and a sample of each partition ─► Split
-//! the query ─► DealExec: adds the column of range and stream ─► exchange ─► sort ─► PartitionedWriteExec
+//! the query ─► RangeAssignExec: adds the column of range and stream ─► exchange ─► sort ─► PartitionedWriteExec
 //! ```
 //!
 //! Ranges must be a function of the rows alone, or the files would not be. So the sample is one that any number of
 //! streams takes alike (`sketch`), and ranges end between two values of the sort columns, never within one.
 
-mod deal;
+mod assign;
 mod sample;
 mod sketch;
 
@@ -34,7 +34,7 @@ use crate::recorded::{RecordedOptions, RecordedSortKey};
 use crate::schema::TableSchema;
 
 use super::discard;
-pub(super) use deal::{DEAL, DealExec, range_of};
+pub(super) use assign::{RangeAssignExec, SLOT, range_of};
 pub(super) use sample::SampleExec;
 use sketch::Sketch;
 
@@ -60,16 +60,16 @@ pub(super) fn sample(
     Ok(Some(Arc::new(SampleExec::new(input, Arc::new(keys)))))
 }
 
-/// `input`, which has the columns of `keys`, with the deal of each row.
-pub(super) fn deal(
+/// `input`, which has the columns of `keys`, with the slot of each row.
+pub(super) fn assign(
     input: Arc<dyn ExecutionPlan>,
     keys: &SplitKeys,
-    deals: Deals,
+    assignment: RangeAssignment,
 ) -> Arc<dyn ExecutionPlan> {
-    Arc::new(DealExec::new(
+    Arc::new(RangeAssignExec::new(
         input,
         Arc::new(keys.clone()),
-        Arc::new(deals),
+        Arc::new(assignment),
     ))
 }
 
@@ -213,7 +213,7 @@ impl Split {
     }
 
     /// Gives each range to one of so many streams: the largest first, always to the stream that has least.
-    pub(super) fn deals(&self, streams: usize) -> Result<Deals> {
+    pub(super) fn assign(&self, streams: usize) -> Result<RangeAssignment> {
         let streams = streams.max(1);
         let mut ranges: Vec<(u64, &String, usize)> = Vec::new();
         for (path, Ranges { rows, firsts }) in &self.partitions {
@@ -224,14 +224,14 @@ impl Split {
             .sort_unstable_by_key(|(rows, path, range)| (std::cmp::Reverse(*rows), *path, *range));
         let mut load = vec![0; streams];
         let mut salts = Salts::new(streams);
-        let undealt = |Ranges { firsts, .. }: &Ranges| DealtPartition {
+        let unassigned = |Ranges { firsts, .. }: &Ranges| AssignedRanges {
             firsts: firsts.iter().map(hex::encode).collect(),
-            deals: vec![0; firsts.len() + 1],
+            slots: vec![0; firsts.len() + 1],
         };
-        let mut partitions: BTreeMap<String, DealtPartition> = self
+        let mut partitions: BTreeMap<String, AssignedRanges> = self
             .partitions
             .iter()
-            .map(|(path, ranges)| (path.clone(), undealt(ranges)))
+            .map(|(path, ranges)| (path.clone(), unassigned(ranges)))
             .collect();
         for (rows, path, range) in ranges {
             let lightest = (0..streams)
@@ -239,11 +239,11 @@ impl Split {
                 .unwrap_or_default();
             load[lightest] += rows;
             if let Some(partition) = partitions.get_mut(path) {
-                partition.deals[range] = salts.deal(range, lightest)?;
+                partition.slots[range] = salts.slot(range, lightest)?;
             }
         }
-        let rest = (0..streams).map(|stream| salts.deal(0, stream));
-        Ok(Deals {
+        let rest = (0..streams).map(|stream| salts.slot(0, stream));
+        Ok(RangeAssignment {
             partitions,
             rest: rest.collect::<Result<_>>()?,
         })
@@ -252,25 +252,25 @@ impl Split {
 
 /// Which range each row is of, and which stream writes it, as it travels to other processes.
 ///
-/// A deal is a number with the range in its upper half, which an exchange by hash gives to the stream that was meant.
+/// A slot is a number with the range in its upper half, which an exchange by hash gives to the stream that was meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::write) struct Deals {
-    partitions: BTreeMap<String, DealtPartition>,
-    /// For partitions that are not named: a deal for each stream.
+pub(in crate::write) struct RangeAssignment {
+    partitions: BTreeMap<String, AssignedRanges>,
+    /// For partitions that are not named: a slot for each stream.
     rest: Vec<u64>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct DealtPartition {
+struct AssignedRanges {
     /// The first value of each range but the first, as [`SplitKeys::converter`] spells it, in hexadecimal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     firsts: Vec<String>,
-    /// The deal of each range.
-    deals: Vec<u64>,
+    /// The slot of each range.
+    slots: Vec<u64>,
 }
 
 /// Finds numbers that an exchange by hash gives to a certain stream: by trying. If the engine's hash were another one,
-/// rows would be dealt less evenly and nothing else.
+/// rows would be spread less evenly and nothing else.
 struct Salts {
     streams: usize,
     found: HashMap<(usize, usize), u64>,
@@ -284,7 +284,7 @@ impl Salts {
         }
     }
 
-    fn deal(&mut self, range: usize, stream: usize) -> Result<u64> {
+    fn slot(&mut self, range: usize, stream: usize) -> Result<u64> {
         if let Some(found) = self.found.get(&(range, stream)) {
             return Ok(*found);
         }
@@ -302,9 +302,9 @@ impl Salts {
         )?;
         let of_stream = |hash: &u64| hash % self.streams as u64 == stream as u64;
         let position = hashes.iter().position(of_stream).unwrap_or_default();
-        let deal = candidates.get(position).copied().unwrap_or(base);
-        self.found.insert((range, stream), deal);
-        Ok(deal)
+        let slot = candidates.get(position).copied().unwrap_or(base);
+        self.found.insert((range, stream), slot);
+        Ok(slot)
     }
 }
 
@@ -318,11 +318,11 @@ mod tests {
 
     use super::*;
 
-    /// The stream that an exchange by hash gives a row with this deal to.
-    fn stream_of(deal: u64, streams: usize) -> usize {
-        let column: ArrayRef = Arc::new(UInt64Array::from(vec![deal]));
-        let batch = RecordBatch::try_from_iter([("deal", column)]).unwrap();
-        let key = Arc::new(Column::new("deal", 0));
+    /// The stream that an exchange by hash gives a row with this slot to.
+    fn stream_of(slot: u64, streams: usize) -> usize {
+        let column: ArrayRef = Arc::new(UInt64Array::from(vec![slot]));
+        let batch = RecordBatch::try_from_iter([("slot", column)]).unwrap();
+        let key = Arc::new(Column::new("slot", 0));
         let mut exchange =
             BatchPartitioner::new_hash_partitioner(vec![key], streams, Time::new()).unwrap();
         let mut given = Vec::new();
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_dealt_evenly_to_the_streams_that_an_exchange_gives_them_to() {
+    fn ranges_are_assigned_evenly_to_the_streams_that_an_exchange_gives_them_to() {
         let mut sketch = Sketch::default();
         for value in 0..8000_u64 {
             sketch.add(
@@ -357,23 +357,27 @@ mod tests {
             );
         }
         let split = Split::new(&sketch, 1000);
-        let deals = split.deals(3).unwrap();
-        let large = &deals.partitions["day=1"];
-        assert_eq!(large.deals.len(), 8);
-        assert!(deals.partitions["day=2"].firsts.is_empty());
+        let assignment = split.assign(3).unwrap();
+        let large = &assignment.partitions["day=1"];
+        assert_eq!(large.slots.len(), 8);
+        assert!(assignment.partitions["day=2"].firsts.is_empty());
         let all: Vec<u64> = large
-            .deals
+            .slots
             .iter()
-            .chain(&deals.partitions["day=2"].deals)
+            .chain(&assignment.partitions["day=2"].slots)
             .copied()
             .collect();
         for stream in 0..3 {
-            let given = all.iter().filter(|deal| stream_of(**deal, 3) == stream);
+            let given = all.iter().filter(|slot| stream_of(**slot, 3) == stream);
             assert_eq!(given.count(), 3, "of nine ranges of about a thousand rows");
         }
-        let rest: BTreeSet<usize> = deals.rest.iter().map(|deal| stream_of(*deal, 3)).collect();
+        let rest: BTreeSet<usize> = assignment
+            .rest
+            .iter()
+            .map(|slot| stream_of(*slot, 3))
+            .collect();
         assert_eq!(rest.len(), 3);
-        let ranges: Vec<u32> = large.deals.iter().map(|deal| range_of(*deal)).collect();
+        let ranges: Vec<u32> = large.slots.iter().map(|slot| range_of(*slot)).collect();
         assert_eq!(ranges, (0..8).collect::<Vec<_>>());
     }
 }

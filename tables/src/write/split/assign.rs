@@ -22,36 +22,36 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
-use super::{Deals, DealtPartition, SplitKeys};
+use super::{AssignedRanges, RangeAssignment, SplitKeys};
 use crate::write::partition_index::{PartitionIndex, PartitionLookup};
 
 /// The column that is added behind all others.
-pub(in crate::write) const DEAL: &str = "__spillway_deal";
+pub(in crate::write) const SLOT: &str = "__spillway_slot";
 
-/// Which range of its partition a row with this deal is in, from 0.
-pub(in crate::write) fn range_of(deal: u64) -> u32 {
-    u32::try_from(deal >> 32).unwrap_or(u32::MAX)
+/// Which range of its partition a row with this slot is in, from 0.
+pub(in crate::write) fn range_of(slot: u64) -> u32 {
+    u32::try_from(slot >> 32).unwrap_or(u32::MAX)
 }
 
-/// Adds [`DEAL`] to rows of a table.
+/// Adds [`SLOT`] to rows of a table.
 #[derive(Debug)]
-pub(in crate::write) struct DealExec {
+pub(in crate::write) struct RangeAssignExec {
     input: Arc<dyn ExecutionPlan>,
     keys: Arc<SplitKeys>,
-    deals: Arc<Deals>,
+    assignment: Arc<RangeAssignment>,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
 }
 
-impl DealExec {
+impl RangeAssignExec {
     /// Over rows with the columns of `keys`, first and in its order.
     pub(in crate::write) fn new(
         input: Arc<dyn ExecutionPlan>,
         keys: Arc<SplitKeys>,
-        deals: Arc<Deals>,
+        assignment: Arc<RangeAssignment>,
     ) -> Self {
         let mut fields = input.schema().fields().to_vec();
-        fields.push(Arc::new(Field::new(DEAL, DataType::UInt64, false)));
+        fields.push(Arc::new(Field::new(SLOT, DataType::UInt64, false)));
         let schema = Arc::new(Schema::new(fields));
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&schema)),
@@ -62,7 +62,7 @@ impl DealExec {
         Self {
             input,
             keys,
-            deals,
+            assignment,
             schema,
             properties: Arc::new(properties),
         }
@@ -72,22 +72,22 @@ impl DealExec {
         &self.keys
     }
 
-    pub(in crate::write) fn deals(&self) -> &Deals {
-        &self.deals
+    pub(in crate::write) fn assignment(&self) -> &RangeAssignment {
+        &self.assignment
     }
 }
 
-impl DisplayAs for DealExec {
+impl DisplayAs for RangeAssignExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let split = self.deals.partitions.values();
-        let split = split.filter(|partition| partition.deals.len() > 1);
-        write!(f, "DealExec: split_partitions={}", split.count())
+        let split = self.assignment.partitions.values();
+        let split = split.filter(|partition| partition.slots.len() > 1);
+        write!(f, "RangeAssignExec: split_partitions={}", split.count())
     }
 }
 
-impl ExecutionPlan for DealExec {
+impl ExecutionPlan for RangeAssignExec {
     fn name(&self) -> &str {
-        "DealExec"
+        "RangeAssignExec"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -118,9 +118,9 @@ impl ExecutionPlan for DealExec {
             (Some(input), true) => Ok(Arc::new(Self::new(
                 input,
                 Arc::clone(&self.keys),
-                Arc::clone(&self.deals),
+                Arc::clone(&self.assignment),
             ))),
-            _ => internal_err!("DealExec has one input"),
+            _ => internal_err!("RangeAssignExec has one input"),
         }
     }
 
@@ -139,25 +139,25 @@ impl ExecutionPlan for DealExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let mut dealer = Dealer::new(&self.keys, Arc::clone(&self.deals))?;
+        let mut assigner = Assigner::new(&self.keys, Arc::clone(&self.assignment))?;
         let (keys, schema) = (Arc::clone(&self.keys), Arc::clone(&self.schema));
-        let dealt = self.input.execute(partition, context)?.map(move |batch| {
+        let assigned = self.input.execute(partition, context)?.map(move |batch| {
             let batch = batch?;
-            let deals = dealer.deals(&batch, &keys)?;
+            let slots = assigner.slots(&batch, &keys)?;
             let mut columns = batch.columns().to_vec();
-            columns.push(Arc::new(UInt64Array::from(deals)));
+            columns.push(Arc::new(UInt64Array::from(slots)));
             Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(
             Arc::clone(&self.schema),
-            dealt,
+            assigned,
         )))
     }
 }
 
-/// One stream's way from rows to deals.
-struct Dealer {
-    deals: Arc<Deals>,
+/// One stream's way from rows to slots.
+struct Assigner {
+    assignment: Arc<RangeAssignment>,
     lookup: PartitionLookup,
     partitions: PartitionIndex,
     converter: RowConverter,
@@ -168,14 +168,14 @@ struct Dealer {
 /// The ranges of a partition.
 enum Ranges {
     One(u64),
-    /// The first value of each but the first, and the deal of each.
+    /// The first value of each but the first, and the slot of each.
     Several(Vec<Vec<u8>>, Vec<u64>),
 }
 
-impl Dealer {
-    fn new(keys: &SplitKeys, deals: Arc<Deals>) -> Result<Self> {
+impl Assigner {
+    fn new(keys: &SplitKeys, assignment: Arc<RangeAssignment>) -> Result<Self> {
         Ok(Self {
-            deals,
+            assignment,
             lookup: PartitionLookup::over(keys.schema.columns(), keys.partition(), String::new())?,
             partitions: PartitionIndex::default(),
             converter: keys.converter()?,
@@ -183,22 +183,22 @@ impl Dealer {
         })
     }
 
-    fn deals(&mut self, batch: &RecordBatch, keys: &SplitKeys) -> Result<Vec<u64>> {
+    fn slots(&mut self, batch: &RecordBatch, keys: &SplitKeys) -> Result<Vec<u64>> {
         if batch.num_rows() == 0 {
             return Ok(Vec::new());
         }
         let numbers = self.lookup.of(batch, &self.partitions)?;
         let mut values: Option<Rows> = None;
-        let mut dealt = Vec::with_capacity(numbers.len());
+        let mut slots = Vec::with_capacity(numbers.len());
         for (row, number) in numbers.into_iter().enumerate() {
             if !self.known.contains_key(&number) {
-                let ranges = ranges(&self.deals, &self.partitions.path(number))?;
+                let ranges = ranges(&self.assignment, &self.partitions.path(number))?;
                 self.known.insert(number, ranges);
             }
-            dealt.push(match self.known.get(&number) {
+            slots.push(match self.known.get(&number) {
                 None => 0,
-                Some(Ranges::One(deal)) => *deal,
-                Some(Ranges::Several(firsts, deals)) => {
+                Some(Ranges::One(slot)) => *slot,
+                Some(Ranges::Several(firsts, of_ranges)) => {
                     let values = match &values {
                         Some(values) => values,
                         None => {
@@ -208,32 +208,32 @@ impl Dealer {
                     };
                     let value = values.row(row);
                     let value: &[u8] = value.as_ref();
-                    deals[firsts.partition_point(|first| first.as_slice() <= value)]
+                    of_ranges[firsts.partition_point(|first| first.as_slice() <= value)]
                 }
             });
         }
-        Ok(dealt)
+        Ok(slots)
     }
 }
 
-fn ranges(deals: &Deals, path: &str) -> Result<Ranges> {
-    match deals.partitions.get(path) {
-        Some(DealtPartition { firsts, deals }) if deals.len() == firsts.len() + 1 => {
-            if let ([], [deal]) = (firsts.as_slice(), deals.as_slice()) {
-                return Ok(Ranges::One(*deal));
+fn ranges(assignment: &RangeAssignment, path: &str) -> Result<Ranges> {
+    match assignment.partitions.get(path) {
+        Some(AssignedRanges { firsts, slots }) if slots.len() == firsts.len() + 1 => {
+            if let ([], [slot]) = (firsts.as_slice(), slots.as_slice()) {
+                return Ok(Ranges::One(*slot));
             }
             let firsts = firsts.iter().map(hex::decode).collect::<Result<_, _>>();
             let firsts = firsts
                 .map_err(|error| internal_datafusion_err!("a range of {path} begins at {error}"))?;
-            Ok(Ranges::Several(firsts, deals.clone()))
+            Ok(Ranges::Several(firsts, slots.clone()))
         }
-        Some(_) => internal_err!("the ranges of {path} and their deals differ in number"),
+        Some(_) => internal_err!("the ranges of {path} and their slots differ in number"),
         None => {
             let hash = RandomState::with_seed(0).hash_one(path);
-            let streams = deals.rest.len().max(1) as u64;
+            let streams = assignment.rest.len().max(1) as u64;
             let stream = usize::try_from(hash % streams).unwrap_or_default();
             Ok(Ranges::One(
-                deals.rest.get(stream).copied().unwrap_or_default(),
+                assignment.rest.get(stream).copied().unwrap_or_default(),
             ))
         }
     }
