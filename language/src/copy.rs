@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
-use tables::{Compression, Contract, KeyScope, PublishMode, Statistics};
+use tables::{Compression, KeyScope, PublishMode, SchemaPolicy, Statistics};
 
 use super::columns::{Directions, read_columns, read_sort_keys};
 use super::cursor::{Cursor, Parsed};
@@ -75,7 +75,7 @@ pub struct OutputOptions {
     /// Where the key is unique.
     pub key_scope: KeyScope,
     /// What happens when the rows have another schema than the table.
-    pub contract: Contract,
+    pub contract: SchemaPolicy,
     /// The order of rows within a partition.
     pub sort: Vec<SortKey>,
     /// Rows of a file, about, where a partition is written by several streams.
@@ -368,7 +368,7 @@ fn set(
         }
         "contract" => {
             let expected = "evolve, freeze or discard_row";
-            options.contract = choice("contract", text, expected, &Contract::NAMES)?;
+            options.contract = choice("contract", text, expected, &SchemaPolicy::NAMES)?;
         }
         "key" => {
             options.key = read_columns(text, entry, report);

@@ -5,11 +5,11 @@ use std::fmt;
 
 use datafusion::error::DataFusionError;
 
-use crate::contract::Contract;
 use crate::lease::LeaseHolder;
 use crate::log::Interval;
 use crate::options::OptionProblem;
 use crate::schema::SchemaDifference;
+use crate::schema_policy::SchemaPolicy;
 use crate::storage::ObjectFault;
 use crate::store::StoreError;
 
@@ -35,7 +35,7 @@ pub enum Error {
         /// All problems, in the order of the options.
         problems: Vec<OptionProblem>,
     },
-    /// The rows of this run have another schema than the table, and its contract does not allow that. Found before any
+    /// The rows of this run have another schema than the table, and its schema policy does not allow that. Found before any
     /// row is read.
     #[error(
         "the rows of this run do not have the schema of table {table}, and contract '{contract}' does not allow: {}; \
@@ -46,8 +46,8 @@ pub enum Error {
     SchemaChanged {
         /// The table's location.
         table: String,
-        /// The contract of the run.
-        contract: Contract,
+        /// The schema policy of the run.
+        contract: SchemaPolicy,
         /// Every difference, by column.
         differences: Vec<SchemaDifference>,
     },
@@ -151,12 +151,12 @@ pub enum Error {
     FencedOff {
         /// The table.
         table: String,
-        /// The try that it belonged to.
+        /// The attempt that it belonged to.
         attempt: u32,
         /// Why.
         reason: String,
     },
-    /// Rows came in that are neither in a file nor discarded by the contract. Always a defect of the writer.
+    /// Rows came in that are neither in a file nor discarded by the schema policy. Always a defect of the writer.
     #[error(
         "the writer read {read} rows but its files hold {written} and it discarded {discarded}; nothing was published"
     )]
@@ -165,7 +165,7 @@ pub enum Error {
         read: u64,
         /// Rows in the files.
         written: u64,
-        /// Rows that the contract left out.
+        /// Rows that the schema policy left out.
         discarded: u64,
     },
     /// A control file is not what was written there: truncated, edited, or damaged by the disk.

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use crate::commit::CommitMode;
-use crate::contract::SchemaChange;
 use crate::error::Result;
 use crate::log::{self, Interval, Record, Totals};
 use crate::maintenance;
+use crate::schema_policy::SchemaChange;
 use crate::table::Table;
 
 /// One commit, without the names of its files.

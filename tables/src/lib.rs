@@ -1,5 +1,5 @@
-//! A Hive-partitioned Parquet table: layout, partitioned writer, staging, commit log, publish modes, recovery, care. Knows
-//! nothing of pipelines or of the cluster.
+//! A Hive-partitioned Parquet table: layout, partitioned writer, staging, commit log, publish modes, recovery, maintenance.
+//! Knows nothing of pipelines or of the cluster.
 //!
 //! ```text
 //! Table::at ─► begin ─► Staging ─► write_plan ─► (execute) ─► staged ─► prepare ─► Change ─► publish ─► Commit
@@ -7,8 +7,8 @@
 //!              recovery, intent    that no reader sees        with what is there   files are put in place
 //! ```
 //!
-//! Care of a table that is there: [`Table::history`], [`Table::verify`] and [`Table::leftovers`] look, [`Table::compact`]
-//! and [`Table::expire`] change it through the same staging and the same decision.
+//! Maintenance of a table that is there: [`Table::history`], [`Table::verify`] and [`Table::leftovers`] inspect it,
+//! [`Table::compact`] and [`Table::expire`] change it through the same staging and the same decision.
 //!
 //! The invariants, which tests and comments cite by number:
 //!
@@ -24,7 +24,6 @@
 //! What a user sees of it is in `docs/tables.md`.
 
 mod commit;
-mod contract;
 mod error;
 mod history;
 pub mod layout;
@@ -32,16 +31,17 @@ mod lease;
 mod leftovers;
 mod listeners;
 mod log;
+mod log_options;
 mod maintenance;
 mod merge;
 mod options;
 mod parse;
-mod recorded;
+mod partition_dates;
 mod recover;
 mod retention;
 mod scan;
 mod schema;
-mod span;
+mod schema_policy;
 mod staging;
 pub mod storage;
 pub mod store;
@@ -54,22 +54,22 @@ pub use commit::{
     Change, CommitMode, CompactOptions, CompactedPartition, Compaction, ExpireOptions,
     ExpiredPartition, Expiry, MergeCounts,
 };
-pub use contract::{Contract, SchemaChange};
 pub use error::{Error, Result};
 pub use history::CommitSummary;
 pub use lease::LeaseHolder;
 pub use leftovers::{LeftRun, Leftovers};
 pub use listeners::{CommitListener, ListenerError};
 pub use log::{Commit, DataFile, Interval, Totals};
+pub use log_options::{LogOptions, LogSortKey};
 pub use maintenance::PartitionFilter;
 pub use options::{
     Compression, Dictionary, KeyScope, OptionProblem, PublishMode, SortKey, Statistics,
     TableOptions,
 };
-pub use recorded::{RecordedOptions, RecordedSortKey};
 pub use recover::Recovery;
 pub use retention::{DateUnit, Retention};
 pub use schema::{SchemaDifference, TableSchema};
+pub use schema_policy::{SchemaChange, SchemaPolicy};
 pub use staging::{CommitInfo, RemoteAttempt, Staged, StagedInputs, Staging};
 pub use storage::{Provider, StorageOptions, StorageTraffic};
 pub use store::StoreError;

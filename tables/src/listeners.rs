@@ -2,9 +2,9 @@
 //! `listener-<name>.json` of the control folder; what a listener makes of a commit is its own.
 //!
 //! A commit is told after it was carried out, under the run's lease, and its number is written down when the listener says
-//! that it succeeded. Whatever happens in between, the next process that opens or recovers the table tells it again, from the
-//! log. So a listener hears of every commit in order, of some more than once; and it never has a part in a decision: its
-//! failures are warnings.
+//! that it succeeded. Whatever happens in between, the next process that opens or recovers the table tells it again,
+//! from the log. So a listener hears of every commit in order, of some more than once; and it never has a part in a
+//! decision: its failures are warnings.
 
 use std::fmt;
 use std::sync::Arc;

@@ -26,8 +26,8 @@ pub(crate) async fn current(table: &Table) -> Result<Commit> {
     })
 }
 
-/// Where there is nothing to do, a process that was cut off may have decided it and not finished. A live one finishes its own
-/// work.
+/// Where there is nothing to do, a process that was cut off may have decided it and not finished. A live one finishes
+/// its own work.
 pub(crate) async fn bring_to_rest(table: &Table) -> Result<()> {
     if table.leftovers().await?.is_clean() {
         return Ok(());
@@ -50,8 +50,8 @@ pub(crate) fn options_of(commit: &Commit) -> TableOptions {
     }
 }
 
-/// Does to the table what `action` chooses, in one commit, unless `stop` completes before that is decided. Gives what is told
-/// of it, and the commit if anything changed.
+/// Does to the table what `action` chooses, in one commit, unless `stop` completes before that is decided. Gives what
+/// is told of it, and the commit if anything changed.
 pub(crate) async fn carry_out<A: MaintenanceAction>(
     table: &Table,
     run_id: &str,

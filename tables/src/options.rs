@@ -9,9 +9,9 @@ use std::str::FromStr;
 use datafusion::arrow::datatypes::Schema;
 use serde::{Deserialize, Serialize};
 
-use crate::contract::Contract;
 use crate::layout::can_partition;
 use crate::schema::{TableSchema, can_sort};
+use crate::schema_policy::SchemaPolicy;
 
 pub use encoding::{Compression, Dictionary, Statistics};
 
@@ -117,8 +117,8 @@ pub struct TableOptions {
     pub order: Vec<SortKey>,
     /// Where `key` is unique; otherwise unused. Default: [`KeyScope::Partition`].
     pub key_scope: KeyScope,
-    /// What happens when the rows have another schema than the table. Default: [`Contract::Evolve`].
-    pub contract: Contract,
+    /// What happens when the rows have another schema than the table. Default: [`SchemaPolicy::Evolve`].
+    pub contract: SchemaPolicy,
     /// The order of rows within a partition. When given, files are byte-identical for the same rows. Default: none,
     /// except that `merge` then orders by the key.
     pub sort: Vec<SortKey>,
@@ -149,7 +149,7 @@ impl Default for TableOptions {
             key: Vec::new(),
             order: Vec::new(),
             key_scope: KeyScope::Partition,
-            contract: Contract::Evolve,
+            contract: SchemaPolicy::Evolve,
             sort: Vec::new(),
             split_rows: None,
             compression: Compression::Zstd(encoding::ZSTD_LEVEL),

@@ -9,7 +9,6 @@ use tracing::info;
 use url::Url;
 
 use crate::commit::Requirements;
-use crate::contract::{Agreement, Contract, agree};
 use crate::error::{Error, Result};
 use crate::lease::Lease;
 use crate::listeners::{CommitListener, Listeners};
@@ -17,6 +16,7 @@ use crate::log::{self, Commit, Newest};
 use crate::options::TableOptions;
 use crate::recover::{Recovery, recover};
 use crate::schema::TableSchema;
+use crate::schema_policy::{Agreement, SchemaPolicy, agree};
 use crate::staging::{AtRest, Purpose, Staging};
 use crate::storage::{self, StorageOptions};
 use crate::store::{BucketStore, LocalStore, Store, StoreError};
@@ -298,7 +298,7 @@ impl Table {
         self.listeners.tell(self.store.as_ref(), newest).await;
     }
 
-    /// The schema that the run writes: the table's, as far as the contract of the run lets it change.
+    /// The schema that the run writes: the table's, as far as the schema policy of the run lets it change.
     async fn agree(
         &self,
         base: Option<&Commit>,
@@ -317,7 +317,7 @@ impl Table {
         let same_folders = base.schema.partition_by() == run.partition_by();
         let contract = purpose.options.contract;
         let Requirements { replaces_table, .. } = purpose.action.requirements();
-        let replaces = replaces_table && contract == Contract::Evolve;
+        let replaces = replaces_table && contract == SchemaPolicy::Evolve;
         let fits = same_folders && base.schema.differences(run.columns()).is_empty();
         if replaces && !fits {
             return Ok(Agreement::new_schema(Some(&base.schema), run));

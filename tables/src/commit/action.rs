@@ -52,7 +52,7 @@ pub(crate) trait PublishAction: CommitAction {
     async fn prepare(&self, base: &mut Base<'_>, produced: Vec<StagedFile>) -> Result<Change>;
 }
 
-/// A kind of commit that looks after a table. It brings no rows, and is carried out by `maintenance`.
+/// A kind of commit of maintenance. It brings no rows, and is carried out by `maintenance`.
 pub(crate) trait MaintenanceAction: CommitAction {
     /// What is told of it.
     type Report;

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::contract::SchemaChange;
 use crate::log::{AddedFile, DataFile, Totals};
+use crate::schema_policy::SchemaChange;
 use crate::write::StagedFile;
 
 /// What publishing would change. Made by [`crate::Staging::prepare`].

@@ -13,8 +13,8 @@ use super::{Change, CommitAction, CommitMode, MaintenanceAction, Requirements};
 use crate::error::{Error, Result};
 use crate::log::{Commit, DataFile};
 use crate::maintenance;
+use crate::partition_dates::DateColumns;
 use crate::retention::DateUnit;
-use crate::span::DateColumns;
 use crate::staging::Staging;
 use crate::table::Table;
 

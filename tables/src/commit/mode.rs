@@ -1,5 +1,5 @@
-//! What kind of change a commit made: a publication in one of its modes, or the care of a table. Owns the names in the
-//! commit log; what each kind does is in the file of its name.
+//! What kind of change a commit made: a publication in one of its modes, or the maintenance of a table. Owns the names
+//! in the commit log; what each kind does is in the file of its name.
 
 use std::fmt;
 

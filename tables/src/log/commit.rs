@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::commit::CommitMode;
-use crate::contract::SchemaChange;
+use crate::log_options::LogOptions;
 use crate::parse;
-use crate::recorded::RecordedOptions;
 use crate::schema::TableSchema;
+use crate::schema_policy::SchemaChange;
 
 /// A half-open interval of data, `[start, end)`, as the pipeline spells it. Compared as text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -124,7 +124,7 @@ pub struct Commit {
     /// What could not be cleared away after this very call published. The next run will; the commit is whole without it.
     pub uncleared: Option<String>,
     /// How the newest publishing run laid the table out; `None` if the log does not say.
-    pub options: Option<RecordedOptions>,
+    pub options: Option<LogOptions>,
     pub(crate) epoch: u64,
 }
 

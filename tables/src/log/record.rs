@@ -10,12 +10,12 @@ use super::{
     record_key,
 };
 use crate::commit::CommitMode;
-use crate::contract::SchemaChange;
 use crate::error::Result;
 use crate::layout;
+use crate::log_options::LogOptions;
 use crate::parse;
-use crate::recorded::RecordedOptions;
 use crate::schema::ColumnRecord;
+use crate::schema_policy::SchemaChange;
 use crate::store::{Expected, Store};
 use crate::transaction::Transaction;
 
@@ -90,7 +90,7 @@ pub(crate) struct Record {
     #[serde(default, deserialize_with = "parse::number")]
     pub(crate) rows_discarded: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) options: Option<RecordedOptions>,
+    pub(crate) options: Option<LogOptions>,
     pub(crate) totals: Totals,
     pub(crate) added: Vec<AddedFile>,
     #[serde(deserialize_with = "parse::all_published")]

@@ -31,14 +31,14 @@ use partition::{Merge, Outcome};
 pub(crate) use table_wide::resolve as resolve_table_wide;
 
 /// Rows in a batch when memory is short.
-const FRUGAL_BATCH_ROWS: usize = 1024;
+const LOW_MEMORY_BATCH_ROWS: usize = 1024;
 /// Partitions merged at a time where memory allows: each is encoded by one thread.
 const PARTITIONS_AT_A_TIME: usize = 2;
 /// How often, and after which pause, is looked whether a failed plan gave its memory back.
-const GIVE_BACK_LOOKS: usize = 100;
-const GIVE_BACK_PAUSE: Duration = Duration::from_millis(5);
+const RELEASE_POLLS: usize = 100;
+const RELEASE_POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// The memory pool must hold so many row groups for that: an encoder holds one, the joins and sorts before it want more.
-const ROOM_FOR_ROW_GROUPS: usize = 8;
+const MIN_ROW_GROUPS: usize = 8;
 
 /// What is to be merged in one partition.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Attempt {
         };
         SessionContext::new_with_state(
             SessionStateBuilder::new_from_existing(state)
-                .with_config(config.with_batch_size(FRUGAL_BATCH_ROWS))
+                .with_config(config.with_batch_size(LOW_MEMORY_BATCH_ROWS))
                 .build(),
         )
     }
@@ -198,11 +198,11 @@ async fn again(staging: &Staging, ctx: &SessionContext, work: &Work) -> Result<O
 /// memory that others of the process hold.
 async fn memory_given_back(ctx: &SessionContext) {
     let pool = &ctx.runtime_env().memory_pool;
-    for _ in 0..GIVE_BACK_LOOKS {
+    for _ in 0..RELEASE_POLLS {
         if pool.reserved() == 0 {
             return;
         }
-        tokio::time::sleep(GIVE_BACK_PAUSE).await;
+        tokio::time::sleep(RELEASE_POLL_INTERVAL).await;
     }
 }
 
@@ -238,9 +238,7 @@ fn failed(staging: &Staging, partition: &str, source: DataFusionError) -> Error 
 
 fn at_a_time(staging: &Staging, ctx: &SessionContext) -> usize {
     let room = match ctx.runtime_env().memory_pool.memory_limit() {
-        MemoryLimit::Finite(bytes) => {
-            bytes / staging.options().row_group_bytes >= ROOM_FOR_ROW_GROUPS
-        }
+        MemoryLimit::Finite(bytes) => bytes / staging.options().row_group_bytes >= MIN_ROW_GROUPS,
         MemoryLimit::Infinite | MemoryLimit::Unknown => true,
     };
     let streams = ctx.state().config().target_partitions();

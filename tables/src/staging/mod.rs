@@ -18,15 +18,15 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::commit::{Base, Change, CommitAction, CommitMode, Requirements};
-use crate::contract::Agreement;
 use crate::error::{Error, Result};
 use crate::lease::Lease;
 use crate::listeners::Listeners;
 use crate::log::{self, Commit, Intent};
+use crate::log_options::LogOptions;
 use crate::options::TableOptions;
-use crate::recorded::RecordedOptions;
 use crate::recover::{Recovery, clear, drop_attempt};
 use crate::schema::TableSchema;
+use crate::schema_policy::Agreement;
 use crate::store::Store;
 use crate::transaction::Transaction;
 use crate::write::{self, Rows, Split, SplitKeys, StagedFile, WriteSpec};
@@ -50,7 +50,7 @@ pub struct Staging {
     mode: CommitMode,
     requirements: Requirements,
     /// What the commit will say about the table's options.
-    recorded: Option<RecordedOptions>,
+    recorded: Option<LogOptions>,
     agreed: Agreement,
     base: Option<Commit>,
     /// The newest record when the run began; its own is the next.
@@ -140,7 +140,7 @@ impl Staging {
         let requirements = purpose.action.requirements();
         let recorded = match &table.base {
             Some(base) if requirements.carries_options => base.options.clone(),
-            _ => Some(RecordedOptions::of(&purpose.options)),
+            _ => Some(LogOptions::of(&purpose.options)),
         };
         Self {
             store,

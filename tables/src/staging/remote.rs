@@ -1,8 +1,8 @@
-//! Tries at staging a run's rows in other processes: executors of a cluster. Owns that rows are believed only from one
-//! try, and only if each part of its plan ran once; how plans get to other processes is not known here.
+//! Attempts at staging a run's rows in other processes: executors of a cluster. Owns that rows are believed only from one
+//! attempt, and only if each part of its plan ran once; how plans get to other processes is not known here.
 //!
 //! Other processes can do less than they seem to: a file is invisible until the run's own process publishes it, so a
-//! writer that was given up and goes on does no harm. Each try has a folder of its own, and a fence that stops the
+//! writer that was given up and goes on does no harm. Each attempt has a folder of its own, and a fence that stops the
 //! writers of the ones before (`write::fence`).
 
 use std::collections::HashSet;
@@ -20,9 +20,9 @@ use crate::write::task_partition::repeated;
 use crate::write::{self, rows_folder};
 
 /// A file with fewer rows than this is not worth having for the time that exchanging the rows would take.
-const FEW_ROWS: usize = 10_000;
+const MIN_FILE_ROWS: usize = 10_000;
 
-/// One try. Writers of it may write while it is alive.
+/// One attempt. Writers of it may write while it is alive.
 #[derive(Debug)]
 pub struct RemoteAttempt {
     number: u32,
@@ -30,8 +30,8 @@ pub struct RemoteAttempt {
 }
 
 impl Staging {
-    /// Begins a try at staging the rows in other processes. Writers of other tries of this run stop; what they staged is
-    /// dropped with the run. No two tries of a run may have the same number.
+    /// Begins an attempt at staging the rows in other processes. Writers of other attempts of this run stop; what they
+    /// staged is dropped with the run. No two attempts of a run may have the same number.
     ///
     /// # Errors
     /// [`Error::Store`] if the fence cannot be set: then nobody may write.
@@ -46,9 +46,9 @@ impl Staging {
 
     /// As [`Staging::write_plan`], for a plan whose parts are executed by `processes`, which work on `streams` in all.
     ///
-    /// With an order, rows are distributed to streams so that each partition of the table is written by one, or each range of it
-    /// where it is split. Without one no row travels: each process writes its files of every partition it has rows of. If
-    /// those would be small, by the partitions that the table has now, the rows are exchanged here too.
+    /// With an order, rows are distributed to streams so that each partition of the table is written by one, or each
+    /// range of it where it is split. Without one no row travels: each process writes its files of every partition it
+    /// has rows of. If those would be small, by the partitions that the table has now, the rows are exchanged here too.
     ///
     /// # Errors
     /// As [`Staging::write_plan`].
@@ -76,7 +76,7 @@ impl Staging {
     ///
     /// # Errors
     /// [`Error::StagedFile`] as in [`Staging::staged`]. [`Error::RanTwice`] if a part of the plan ran more than once:
-    /// then some rows would be there twice. Another try may do better. A part that did not run at all is not noticed
+    /// then some rows would be there twice. Another attempt may do better. A part that did not run at all is not noticed
     /// here: its rows are missing in the sum, which is for the caller to compare.
     pub fn staged_remotely(
         &mut self,
@@ -103,5 +103,5 @@ fn few_rows_each(input: &dyn ExecutionPlan, files: usize) -> bool {
     let rows = statistics
         .ok()
         .and_then(|statistics| statistics.num_rows.get_value().copied());
-    files > 1 && rows.is_some_and(|rows| rows / files < FEW_ROWS)
+    files > 1 && rows.is_some_and(|rows| rows / files < MIN_FILE_ROWS)
 }

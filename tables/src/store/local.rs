@@ -5,7 +5,7 @@ mod durable;
 mod files;
 mod folder;
 mod handles;
-mod look;
+mod listing;
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
@@ -29,7 +29,7 @@ use files::{
 };
 use folder::{Folder, split};
 use handles::{LocalLock, LocalUpload};
-use look::{any_below, digest_of, files_below};
+use listing::{any_below, digest_of, files_below};
 
 /// A folder that is made in the table and removed at once.
 const PROBE: &str = ".spillway-probe";

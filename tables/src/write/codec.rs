@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::lazy_store::LazyStore;
 use super::split::{RangeAssignExec, RangeAssignment, SampleExec, SplitKeys};
 use super::{PartitionedWriteExec, WriteSpec};
-use crate::recorded::RecordedOptions;
+use crate::log_options::LogOptions;
 use crate::schema::{ColumnRecord, TableSchema};
 use crate::storage::StorageOptions;
 
@@ -31,11 +31,11 @@ enum EncodedOperator {
 struct EncodedKeys {
     columns: Vec<ColumnRecord>,
     partition_by: Vec<String>,
-    options: RecordedOptions,
+    options: LogOptions,
     checked: Vec<String>,
 }
 
-/// A [`WriteSpec`] of a try of a run, without its storage.
+/// A [`WriteSpec`] of an attempt of a run, without its storage.
 #[derive(Debug, Serialize, Deserialize)]
 struct EncodedSpec {
     location: String,
@@ -45,7 +45,7 @@ struct EncodedSpec {
     split: bool,
     columns: Vec<ColumnRecord>,
     partition_by: Vec<String>,
-    options: RecordedOptions,
+    options: LogOptions,
     readable: bool,
     checked: Vec<String>,
     replaced_names: HashMap<String, String>,
@@ -106,7 +106,7 @@ impl SplitKeys {
         EncodedKeys {
             columns: self.schema.to_record(),
             partition_by: self.schema.partition_by().to_vec(),
-            options: self.recorded.clone(),
+            options: self.log_options.clone(),
             checked: self.checked.clone(),
         }
     }
@@ -137,7 +137,7 @@ impl PartitionedWriteExec {
             split: spec.split,
             columns: spec.table_schema.to_record(),
             partition_by: spec.table_schema.partition_by().to_vec(),
-            options: spec.recorded.clone(),
+            options: spec.log_options.clone(),
             readable: spec.readable,
             checked: spec.checked.clone(),
             replaced_names: spec.replaced_names.clone(),

@@ -1,8 +1,8 @@
-//! The fence between the tries of a run whose rows other processes write: a small object that the run's own process
-//! renews, and that every writer looks at. Owns who may still write; what is published is decided elsewhere, so a writer
+//! The fence between the attempts of a run whose rows other processes write: a small object that the run's own process
+//! renews, and that every writer inspects. Owns who may still write; what is published is decided elsewhere, so a writer
 //! that overlooks it for a while does no harm but work.
 //!
-//! A writer stops when the fence is gone (the run is over), names another try (this one was given up), or is not renewed
+//! A writer stops when the fence is gone (the run is over), names another attempt (this one was given up), or is not renewed
 //! any more (the run's process died). Time is measured by each writer's own clock, from one change that it sees to the
 //! next, so clocks need not agree.
 
@@ -19,11 +19,11 @@ use crate::log::{ControlFile, from_json, full_path, to_json};
 use crate::store::Store;
 
 /// How often the run's process renews the fence.
-const RENEWED_EVERY: Duration = Duration::from_secs(3);
-/// How often a writer looks.
-const LOOKED_AT_EVERY: Duration = Duration::from_secs(2);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
+/// How often a writer inspects it.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// A fence that has not changed for so long is nobody's.
-const PATIENCE: Duration = Duration::from_secs(30);
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct FenceRecord {
@@ -55,21 +55,21 @@ fn key(token: &str) -> String {
     format!("staging/{token}/fence.json")
 }
 
-/// Lets one try of a run write while this is alive. Dropping it lets the writers stop after a while; the next try, or
-/// the end of the run, stops them sooner.
+/// Lets one attempt of a run write while this is alive. Dropping it lets the writers stop after a while; the next attempt,
+/// or the end of the run, stops them sooner.
 #[derive(Debug)]
 pub(crate) struct Fence {
     renewal: JoinHandle<()>,
 }
 
 impl Fence {
-    /// Lets the writers of this try write, and no others.
+    /// Lets the writers of this attempt write, and no others.
     pub(crate) async fn set(store: &Arc<dyn Store>, token: &str, attempt: u32) -> Result<Self> {
         let (store, key) = (Arc::clone(store), key(token));
         let first = FenceRecord::new(attempt, 0);
         store.put(&key, to_json(&key, &first)?).await?;
         let renewal = tokio::spawn(async move {
-            let mut ticks = interval(RENEWED_EVERY);
+            let mut ticks = interval(HEARTBEAT_INTERVAL);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks.tick().await;
             for beat in 1.. {
@@ -93,23 +93,23 @@ impl Drop for Fence {
     }
 }
 
-/// Waits until the writers of this try must stop, and says why.
+/// Waits until the writers of this attempt must stop, and says why.
 pub(super) async fn lost(store: &dyn Store, token: &str, attempt: u32) -> Error {
-    let mut sight = Sight::new(attempt, Instant::now());
+    let mut watch = FenceWatch::new(attempt, Instant::now());
     loop {
         let found = read(store, token).await;
         if let Err(error) = &found {
             // As long as it may be a short fault of the network, it is one.
             warn!(table = store.location(), %error, "could not look at the fence");
         }
-        if let Some(reason) = sight.look(found.ok(), Instant::now()) {
+        if let Some(reason) = watch.inspect(found.ok(), Instant::now()) {
             return Error::FencedOff {
                 table: store.location().to_owned(),
                 attempt,
                 reason: reason.to_owned(),
             };
         }
-        sleep(LOOKED_AT_EVERY).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -121,16 +121,16 @@ async fn read(store: &dyn Store, token: &str) -> Result<Option<FenceRecord>> {
     }
 }
 
-/// What a writer of a try saw of the fence.
+/// What a writer of an attempt saw of the fence.
 #[derive(Debug)]
-struct Sight {
+struct FenceWatch {
     attempt: u32,
     seen: Option<FenceRecord>,
     /// When it was last seen to change.
     changed: Instant,
 }
 
-impl Sight {
+impl FenceWatch {
     fn new(attempt: u32, now: Instant) -> Self {
         Self {
             attempt,
@@ -140,7 +140,11 @@ impl Sight {
     }
 
     /// Takes what was found, `None` if nothing could be, and says why the writer must stop.
-    fn look(&mut self, found: Option<Option<FenceRecord>>, now: Instant) -> Option<&'static str> {
+    fn inspect(
+        &mut self,
+        found: Option<Option<FenceRecord>>,
+        now: Instant,
+    ) -> Option<&'static str> {
         match found {
             Some(None) => return Some("the run is over"),
             Some(Some(record)) if record.attempt != self.attempt => {
@@ -152,7 +156,7 @@ impl Sight {
             }
             Some(Some(_)) | None => {}
         }
-        (now.duration_since(self.changed) > PATIENCE)
+        (now.duration_since(self.changed) > HEARTBEAT_TIMEOUT)
             .then_some("its process does not answer for it any more")
     }
 }
@@ -167,12 +171,12 @@ mod tests {
     }
 
     #[test]
-    fn writers_go_on_while_the_run_renews_the_fence_of_their_try() {
+    fn writers_go_on_while_the_run_renews_the_fence_of_their_attempt() {
         let mut now = Instant::now();
-        let mut sight = Sight::new(2, now);
+        let mut watch = FenceWatch::new(2, now);
         for beat in 0..20 {
-            now += PATIENCE;
-            assert_eq!(sight.look(fence(2, beat), now), None);
+            now += HEARTBEAT_TIMEOUT;
+            assert_eq!(watch.inspect(fence(2, beat), now), None);
         }
     }
 
@@ -180,10 +184,10 @@ mod tests {
     fn writers_stop_when_nobody_renews_the_fence_or_it_cannot_be_read() {
         for later in [fence(1, 7), None] {
             let begun = Instant::now();
-            let mut sight = Sight::new(1, begun);
-            assert_eq!(sight.look(fence(1, 7), begun), None);
-            assert_eq!(sight.look(later, begun + PATIENCE), None);
-            let reason = sight.look(later, begun + PATIENCE + LOOKED_AT_EVERY);
+            let mut watch = FenceWatch::new(1, begun);
+            assert_eq!(watch.inspect(fence(1, 7), begun), None);
+            assert_eq!(watch.inspect(later, begun + HEARTBEAT_TIMEOUT), None);
+            let reason = watch.inspect(later, begun + HEARTBEAT_TIMEOUT + POLL_INTERVAL);
             assert!(reason.unwrap().contains("does not answer"));
         }
     }

@@ -44,8 +44,8 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use crate::layout::PartitionColumns;
+use crate::log_options::LogOptions;
 use crate::options::TableOptions;
-use crate::recorded::RecordedOptions;
 use crate::schema::{TableSchema, can_sort};
 
 pub use codec::{decode_operator, encode_operator};
@@ -57,7 +57,7 @@ pub(crate) use split::{Split, SplitKeys};
 use format::FileEncoding;
 use lazy_store::LazyStore;
 
-/// The staging folder of the rows that a run writes: in this process, or in others by one of several tries.
+/// The staging folder of the rows that a run writes: in this process, or in others by one of several attempts.
 pub(crate) fn rows_folder(token: &str, attempt: Option<u32>) -> String {
     match attempt {
         None => format!("{token}/rows"),
@@ -94,7 +94,7 @@ pub(crate) struct WriteSpec {
     watched_key: Vec<usize>,
     /// Columns whose values may not fit; see [`discard`].
     checked: Vec<String>,
-    /// Which try of the run this is, if other processes write: then a writer stops when it is fenced off.
+    /// Which attempt of the run this is, if other processes write: then a writer stops when it is fenced off.
     attempt: Option<u32>,
     /// Whether all rows of a partition are one stream's although the table has no order.
     exchanged: bool,
@@ -102,7 +102,7 @@ pub(crate) struct WriteSpec {
     split: bool,
     /// What [`codec`] needs to make the same specification elsewhere.
     table_schema: TableSchema,
-    recorded: RecordedOptions,
+    log_options: LogOptions,
     limits: Limits,
     encoding: Box<dyn FileEncoding>,
 }
@@ -140,7 +140,7 @@ impl WriteSpec {
         }
     }
 
-    /// The same, to be written by other processes in this try of the run. If rows are `exchanged`, each partition is written
+    /// The same, to be written by other processes in this attempt of the run. If rows are `exchanged`, each partition is written
     /// by one of them; with an order it always is.
     pub(crate) fn in_attempt(mut self, attempt: u32, exchanged: bool) -> Self {
         self.folder = rows_folder(&self.token, Some(attempt));
@@ -216,7 +216,7 @@ impl WriteSpec {
             exchanged: false,
             split: false,
             table_schema: schema.clone(),
-            recorded: RecordedOptions::of(options),
+            log_options: LogOptions::of(options),
             limits: Limits {
                 row_group_rows: options.row_group_rows,
                 row_group_bytes: options.row_group_bytes,
@@ -415,7 +415,7 @@ fn bytes_of(rows: &RecordBatch) -> usize {
 
 /// Names the files of each partition, over all streams of one operator.
 ///
-/// With an order, a partition's files are the work of one stream, and their names are a function of the run, its try
+/// With an order, a partition's files are the work of one stream, and their names are a function of the run, its attempt
 /// and the rows. Without one, several processes may write files of one partition, so each adds something of its own.
 #[derive(Debug, Default)]
 struct Ordinals {
@@ -426,7 +426,7 @@ struct Ordinals {
 impl Ordinals {
     fn new(spec: &WriteSpec) -> Self {
         let suffix = if spec.is_sorted() {
-            // Where an unfinished file belongs to the key under which it will be published, tries must not share it.
+            // Where an unfinished file belongs to the key under which it will be published, attempts must not share it.
             spec.attempt
                 .map_or_else(String::new, |attempt| format!("-{attempt:08x}"))
         } else {

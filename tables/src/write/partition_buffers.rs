@@ -32,11 +32,11 @@ const MAX_OPEN_FILES: usize = 256;
 /// Rows of a partition are encoded when they are this many bytes, whether or not memory is short.
 const ENCODE_BYTES: usize = 8 << 20;
 /// If the largest row group that could be ended holds less, it is better to sort.
-const SMALLEST_GROUP: usize = 128 << 10;
+const MIN_ROW_GROUP_BYTES: usize = 128 << 10;
 /// Bytes that rows wait in whatever the memory pool says.
-const LITTLE: usize = 8 << 20;
+const MIN_BUFFER_BYTES: usize = 8 << 20;
 /// The most that rows wait in, however large the memory pool is: row groups are large enough by then.
-const MOST_HELD: usize = 512 << 20;
+const MAX_BUFFER_BYTES: usize = 512 << 20;
 /// About what a numbered partition takes, with its path twice.
 const PARTITION_BYTES: usize = 256;
 /// About what the note of a finished file takes.
@@ -140,8 +140,8 @@ impl PartitionBuffers {
         if state.reservation.is_none() {
             let pool = context.memory_pool();
             state.limit = match pool.memory_limit() {
-                MemoryLimit::Finite(bytes) => (bytes / 2).min(MOST_HELD),
-                _ => MOST_HELD,
+                MemoryLimit::Finite(bytes) => (bytes / 2).min(MAX_BUFFER_BYTES),
+                _ => MAX_BUFFER_BYTES,
             };
             state.reservation = Some(MemoryConsumer::new("PartitionedWriteExec").register(pool));
         }
@@ -167,7 +167,7 @@ impl PartitionBuffers {
         let total = held + state.busy + index;
         let full = held > state.limit;
         // When others have all of the pool, a little is held regardless, so that row groups do not become slivers.
-        let little = held <= LITTLE.min(state.limit / 2);
+        let little = held <= MIN_BUFFER_BYTES.min(state.limit / 2);
         let refused = state.reservation.as_ref().is_some_and(|reservation| {
             let refused = reservation.try_resize(total).is_err();
             if refused && little {
@@ -184,7 +184,7 @@ impl PartitionBuffers {
         };
         let largest = (0..state.open.len()).max_by_key(|at| by(&state.open[*at]));
         let (at, bytes) = largest.map_or((0, 0), |at| (at, by(&state.open[at])));
-        if full && bytes < SMALLEST_GROUP && state.open.len() > 1 && state.busy == 0 {
+        if full && bytes < MIN_ROW_GROUP_BYTES && state.open.len() > 1 && state.busy == 0 {
             return Next::Sort;
         }
         if bytes == 0 || !(full || refused || bytes >= ENCODE_BYTES) {

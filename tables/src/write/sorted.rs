@@ -68,7 +68,7 @@ pub(super) async fn write(
 }
 
 /// A key watch of up to this many bytes is kept whatever the pool says.
-const SMALL_WATCH: usize = 8 << 20;
+const MIN_WATCH_BYTES: usize = 8 << 20;
 
 /// Accounts what is held; gives the watched keys up if that makes it fit.
 fn account(reservation: &MemoryReservation, writer: &PartitionWriter, keys: &mut KeyWatch) {
@@ -79,7 +79,7 @@ fn account(reservation: &MemoryReservation, writer: &PartitionWriter, keys: &mut
         return;
     }
     // The sort below may have filled the pool. A small watch costs less than the second pass that giving it up brings.
-    if keys.memory() <= SMALL_WATCH {
+    if keys.memory() <= MIN_WATCH_BYTES {
         reservation.resize(writer.memory() + keys.memory());
         return;
     }

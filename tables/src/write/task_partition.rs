@@ -17,7 +17,7 @@ use futures::TryStreamExt;
 
 /// Numbers beyond those of the input's partitions: the cluster's own planner may turn a join into one that keeps the
 /// partitions of an input, of which a union has more than were planned.
-const SPARE: usize = 64;
+const SPARE_NUMBERS: usize = 64;
 
 /// The second input of an operator whose first has `partitions`.
 pub(super) fn numbers(partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
@@ -26,7 +26,7 @@ pub(super) fn numbers(partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
         DataType::UInt32,
         false,
     )]));
-    let count = u32::try_from(2 * partitions + SPARE)
+    let count = u32::try_from(2 * partitions + SPARE_NUMBERS)
         .map_err(|_| internal_datafusion_err!("a plan of {partitions} partitions"))?;
     let partitions = (0..count)
         .map(|number| {

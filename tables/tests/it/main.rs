@@ -2,8 +2,6 @@
 
 mod arrival;
 mod azure;
-mod care;
-mod care_faults;
 mod child;
 mod control_files;
 mod disk;
@@ -14,10 +12,12 @@ mod expiry;
 mod faults;
 mod faulty;
 mod fuzz;
+mod inspection;
 mod interleavings;
 mod lake;
 mod listeners;
-mod looking;
+mod maintenance;
+mod maintenance_faults;
 mod merge;
 mod modes;
 mod object_store;

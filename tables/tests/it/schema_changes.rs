@@ -9,7 +9,7 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::datatypes::DataType;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use tables::{Contract, Error, PublishMode, SchemaChange, SortKey, TableOptions};
+use tables::{Error, PublishMode, SchemaChange, SchemaPolicy, SortKey, TableOptions};
 use tempfile::TempDir;
 
 use crate::rows::{named_columns, narrow_events, run_batch, wider_events};
@@ -164,7 +164,7 @@ async fn freeze_refuses_every_difference_before_a_row_is_read_also_when_replacin
     .await?;
     for mode in [PublishMode::Overwrite, PublishMode::Replace] {
         let options = TableOptions {
-            contract: Contract::Freeze,
+            contract: SchemaPolicy::Freeze,
             ..by_city(mode)
         };
         let schema = wider_events(&SECOND)?.schema();
@@ -230,7 +230,7 @@ async fn rows_that_do_not_fit_are_left_out_and_counted_and_all_others_are_writte
             let options = TableOptions {
                 partition_by: vec!["city".to_owned()],
                 mode: PublishMode::Append,
-                contract: Contract::DiscardRow,
+                contract: SchemaPolicy::DiscardRow,
                 sort,
                 ..TableOptions::default()
             };
@@ -281,7 +281,7 @@ async fn a_type_that_no_value_can_be_told_to_fit_is_refused_by_every_contract() 
     >([Some(vec![Some(1)]), None, None]);
     columns[0].1 = Arc::new(list);
     let schema = RecordBatch::try_from_iter(columns)?.schema();
-    for (_, contract) in Contract::NAMES {
+    for (_, contract) in SchemaPolicy::NAMES {
         let options = TableOptions {
             contract,
             sort: Vec::new(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tables::{Commit, CommitSummary, DataFile, RecordedOptions, Table, Totals, Verification};
+use tables::{Commit, CommitSummary, DataFile, LogOptions, Table, Totals, Verification};
 
 use super::arguments::{FilesArguments, Location, LogArguments, VerifyArguments};
 use crate::cli::exit::ExitStatus;
@@ -177,7 +177,7 @@ fn describe(
     }
 }
 
-fn options_of(options: &RecordedOptions) -> Vec<[String; 2]> {
+fn options_of(options: &LogOptions) -> Vec<[String; 2]> {
     let sort: Vec<String> = options
         .sort
         .iter()

@@ -191,14 +191,14 @@ pub(super) fn url_of(path: &Path, folder: bool) -> StoreResult<Url> {
 }
 
 /// A writer in another process notices within this time that its run is over.
-const WRITERS_STOP: Duration = Duration::from_secs(10);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause before a folder is removed again.
-const PAUSE: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Removes a folder with all that is in it; one that is not there is no error. A writer of a run that died may put files
 /// into it meanwhile, until it notices that what it looks for is gone.
 pub(super) fn remove_folder(folder: &Folder, name: &str) -> StoreResult<()> {
-    let deadline = Instant::now() + WRITERS_STOP;
+    let deadline = Instant::now() + SHUTDOWN_TIMEOUT;
     loop {
         match folder.remove_tree(name) {
             Err(StoreError::Io { source, .. })
@@ -206,7 +206,7 @@ pub(super) fn remove_folder(folder: &Folder, name: &str) -> StoreResult<()> {
                     && Instant::now() < deadline =>
             {
                 // On the blocking pool.
-                thread::park_timeout(PAUSE);
+                thread::park_timeout(POLL_INTERVAL);
             }
             other => return other,
         }
@@ -226,7 +226,7 @@ mod tests {
         let written = thread::scope(|scope| {
             let writer = scope.spawn(|| {
                 let mut written = 0;
-                while begun.elapsed() < 3 * PAUSE
+                while begun.elapsed() < 3 * POLL_INTERVAL
                     && File::create(folder.join(written.to_string())).is_ok()
                 {
                     written += 1;

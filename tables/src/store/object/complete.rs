@@ -1,4 +1,4 @@
-//! Making a staged file visible, in a way that can be repeated: an answer that was lost looks like a failure, so a
+//! Making a staged file visible, in a way that can be repeated: an answer that was lost polls like a failure, so a
 //! failure is believed only after looking at what is there.
 
 use std::time::Duration;
@@ -16,8 +16,8 @@ use super::upload::{MAX_COPY_BYTES, Note, too_large};
 use crate::storage::{COPY_PENDING, is_missing_bucket};
 
 /// How often, and how long in between, a copy that the server makes later is looked for.
-const COPY_LOOKS: usize = 30;
-const COPY_PAUSE: Duration = Duration::from_secs(2);
+const COPY_POLLS: usize = 30;
+const COPY_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 impl BucketStore {
     pub(super) async fn put_in_place(&self, file: &Expected, to: &Path) -> StoreResult<()> {
@@ -35,14 +35,14 @@ impl BucketStore {
                 };
                 // The staged object goes only when everything is in place. A server that makes the copy later is given
                 // some time; the next run finishes it otherwise.
-                let looks = if is_pending(&error) { COPY_LOOKS } else { 1 };
-                for look in 1..=looks {
+                let polls = if is_pending(&error) { COPY_POLLS } else { 1 };
+                for poll in 1..=polls {
                     let sha256 = Some(file.sha256.as_str());
                     if self.is_there(to, file.bytes, None, sha256).await? {
                         return Ok(());
                     }
-                    if look < looks {
-                        tokio::time::sleep(COPY_PAUSE).await;
+                    if poll < polls {
+                        tokio::time::sleep(COPY_POLL_INTERVAL).await;
                     }
                 }
                 Err(self.fault("publish", to, error))

@@ -211,7 +211,7 @@ async fn try_take(access: &Access, ours: &LockFile) -> StoreResult<Option<Update
     for _ in 0..ATTEMPTS {
         let mode = match access.read().await? {
             None => PutMode::Create,
-            // Written by a first try whose answer was lost.
+            // Written by a first attempt whose answer was lost.
             Some(found) if found.file.token == ours.token => return Ok(Some(found.version())),
             Some(found) => {
                 if !found.file.is_free() && !access.is_expired(&found).await? {

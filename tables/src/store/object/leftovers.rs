@@ -33,7 +33,7 @@ impl BucketStore {
             return Ok(());
         };
         match multipart.abort_multipart(path, &id.to_owned()).await {
-            // Dropped before, or by a first try whose answer was lost.
+            // Dropped before, or by a first attempt whose answer was lost.
             Ok(()) | Err(ObjectError::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.fault("drop the upload to", path, error)),
         }
@@ -91,7 +91,7 @@ impl BucketStore {
             .boxed();
         store
             .delete_stream(paths)
-            // Gone already, such as by a first try whose answer was lost; the ones after it still have to go.
+            // Gone already, such as by a first attempt whose answer was lost; the ones after it still have to go.
             .filter(|deleted| {
                 let gone = matches!(deleted, Err(ObjectError::NotFound { .. }));
                 std::future::ready(!gone)

@@ -65,7 +65,7 @@ async fn probe(store: &BucketStore, path: &Path) -> StoreResult<Properties> {
         async move { objects.put_opts(path, payload, mode.into()).await }
     };
     match put(b"first", PutMode::Create).await {
-        // Of a first try whose answer was lost: the name is nobody else's.
+        // Of a first attempt whose answer was lost: the name is nobody else's.
         Ok(_) | Err(ObjectError::AlreadyExists { .. }) => {}
         Err(error) => return Err(failed(error)),
     }

@@ -29,8 +29,8 @@ use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use serde::{Deserialize, Serialize};
 
 use crate::layout::PartitionColumns;
+use crate::log_options::{LogOptions, LogSortKey};
 use crate::options::TableOptions;
-use crate::recorded::{RecordedOptions, RecordedSortKey};
 use crate::schema::TableSchema;
 
 use super::discard;
@@ -39,9 +39,9 @@ pub(super) use sample::SampleExec;
 use sketch::Sketch;
 
 /// Ranges of one partition, at most.
-const MOST_RANGES: u64 = 1000;
+const MAX_RANGES: u64 = 1000;
 /// Partitions that are given to streams by their size, the largest first; others are too small to matter.
-const WEIGHED: usize = 4096;
+const MAX_ASSIGNED_PARTITIONS: usize = 4096;
 
 /// The plan that samples `input`, of which [`Split::read`] reads the rows. `None` if the input is known to have fewer rows
 /// than two ranges.
@@ -76,7 +76,7 @@ pub(super) fn assign(
 /// The ranges that a partition of so many rows is split into.
 fn ranges_of(rows: u64, range_rows: u64) -> u64 {
     let range_rows = range_rows.max(1);
-    (rows.saturating_add(range_rows / 2) / range_rows).clamp(1, MOST_RANGES)
+    (rows.saturating_add(range_rows / 2) / range_rows).clamp(1, MAX_RANGES)
 }
 
 /// The columns that decide where a row goes.
@@ -84,7 +84,7 @@ fn ranges_of(rows: u64, range_rows: u64) -> u64 {
 pub(crate) struct SplitKeys {
     /// The columns of the rows.
     pub(super) schema: TableSchema,
-    pub(super) recorded: RecordedOptions,
+    pub(super) log_options: LogOptions,
     /// Rows that a range should have.
     range_rows: u64,
     /// Columns whose values may not fit; see `discard`.
@@ -100,7 +100,7 @@ impl SplitKeys {
     ) -> Option<Self> {
         options.split_rows.map(|range_rows| Self {
             schema: schema.clone(),
-            recorded: RecordedOptions::of(options),
+            log_options: LogOptions::of(options),
             range_rows,
             checked: checked.to_vec(),
         })
@@ -119,7 +119,7 @@ impl SplitKeys {
         let checked = self.checked.iter().filter(|name| needed(name));
         Self {
             schema: TableSchema::of(fields, self.schema.partition_by()),
-            recorded: self.recorded.clone(),
+            log_options: self.log_options.clone(),
             range_rows: self.range_rows,
             checked: checked.cloned().collect(),
         }
@@ -134,8 +134,8 @@ impl SplitKeys {
             .map(|field| field.name())
     }
 
-    fn sort(&self) -> &[RecordedSortKey] {
-        &self.recorded.sort
+    fn sort(&self) -> &[LogSortKey] {
+        &self.log_options.sort
     }
 
     fn partition(&self) -> PartitionColumns {
@@ -194,7 +194,7 @@ impl Split {
     fn new(sketch: &Sketch, range_rows: u64) -> Self {
         let mut partitions: Vec<(&String, u64)> = sketch.partitions().collect();
         partitions.sort_unstable_by_key(|(path, rows)| (std::cmp::Reverse(*rows), *path));
-        partitions.truncate(WEIGHED);
+        partitions.truncate(MAX_ASSIGNED_PARTITIONS);
         Self {
             rows: sketch.rows(),
             partitions: partitions

@@ -19,7 +19,7 @@ use crate::lake::SECOND;
 use crate::support::{TestResult, by_city, covered, info, run};
 
 /// An operation that takes so long hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What a target does with its seed until its time is over, or so many times.
 struct Budget {
@@ -99,7 +99,7 @@ async fn operate(make: impl Fn() -> TestResult<Table>, answers: &mut Answers) ->
             }
             TestResult::Ok(())
         });
-        let answered = tokio::time::timeout(PATIENCE, work).await;
+        let answered = tokio::time::timeout(TIMEOUT, work).await;
         let answered = answered.map_err(|_| format!("operation {operation} hangs"))?;
         match answered.map_err(|error| format!("operation {operation}: {error}"))? {
             Ok(()) => answers.done += 1,

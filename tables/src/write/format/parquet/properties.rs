@@ -23,9 +23,9 @@ const CREATED_BY: &str = "spillway version 1";
 const SAMPLE_ROWS: usize = 2048;
 /// A column is worth a dictionary if its values come this often in a row group, on average: a dictionary costs a hash
 /// look-up for every row, and its own bytes.
-const REPETITIONS: usize = 4;
+const MIN_REPETITIONS: usize = 4;
 /// The most different values that a dictionary is begun for: most types outgrow a page soon after.
-const MOST_VALUES: usize = 16_384;
+const MAX_DICTIONARY_VALUES: usize = 16_384;
 
 /// The part of the options that decides on the bytes.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl ParquetEncoding {
     pub(super) fn properties(&self, first: &RecordBatch, rows: usize) -> Result<WriterProperties> {
         let mut builder = self.builder.clone();
         if self.dictionary == Dictionary::Automatic {
-            let values = (rows / REPETITIONS).clamp(1, MOST_VALUES);
+            let values = (rows / MIN_REPETITIONS).clamp(1, MAX_DICTIONARY_VALUES);
             let sample = sample(first);
             for (index, field) in first.schema().fields().iter().enumerate() {
                 if !field.data_type().is_nested() && !repeats(first, index, &sample, values)? {

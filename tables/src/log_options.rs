@@ -3,18 +3,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::contract::Contract;
 use crate::options::{
     Compression, Dictionary, KeyScope, PublishMode, SortKey, Statistics, TableOptions,
 };
+use crate::schema_policy::SchemaPolicy;
 
 /// More rows in a row group, or more bytes in one or in a file, are as good as no limit; and sums of them fit.
-const MOST_ROWS: usize = 1 << 40;
-const MOST_BYTES: usize = 1 << 50;
+const MAX_ROWS: usize = 1 << 40;
+const MAX_BYTES: usize = 1 << 50;
 
 /// How the newest publishing run laid the table out. Care of the table (compaction, retention) carries it over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordedOptions {
+pub struct LogOptions {
     /// How that run published. In `merge` the rows are also ordered by the key.
     pub publish: PublishMode,
     /// The columns that identify a row.
@@ -22,7 +22,7 @@ pub struct RecordedOptions {
     pub key: Vec<String>,
     /// The order of rows within a partition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sort: Vec<RecordedSortKey>,
+    pub sort: Vec<LogSortKey>,
     /// Rows of a file in a partition that is split; `None` where none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split_rows: Option<u64>,
@@ -47,7 +47,7 @@ pub struct RecordedOptions {
 
 /// One column of the recorded order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordedSortKey {
+pub struct LogSortKey {
     /// The column's name.
     pub column: String,
     /// Greatest first.
@@ -58,7 +58,7 @@ pub struct RecordedSortKey {
     pub nulls_first: bool,
 }
 
-impl RecordedOptions {
+impl LogOptions {
     /// What the log keeps of the options of a run.
     pub(crate) fn of(options: &TableOptions) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl RecordedOptions {
             sort: options
                 .sort
                 .iter()
-                .map(|key| RecordedSortKey {
+                .map(|key| LogSortKey {
                     column: key.column.clone(),
                     descending: key.descending,
                     nulls_first: key.nulls_first,
@@ -105,13 +105,13 @@ impl RecordedOptions {
                 .compression
                 .parse()
                 .unwrap_or(TableOptions::default().compression),
-            // These decide on rows that arrive, and care of a table brings none.
+            // These decide on rows that arrive, and maintenance brings none.
             order: Vec::new(),
             key_scope: KeyScope::default(),
-            contract: Contract::default(),
-            row_group_rows: self.row_group_rows.clamp(1, MOST_ROWS),
-            row_group_bytes: self.row_group_bytes.clamp(1, MOST_BYTES),
-            target_file_bytes: self.target_file_bytes.clamp(1, MOST_BYTES as u64),
+            contract: SchemaPolicy::default(),
+            row_group_rows: self.row_group_rows.clamp(1, MAX_ROWS),
+            row_group_bytes: self.row_group_bytes.clamp(1, MAX_BYTES),
+            target_file_bytes: self.target_file_bytes.clamp(1, MAX_BYTES as u64),
             dictionary: self.dictionary.clone(),
             statistics: self.statistics,
             bloom_filter: self.bloom_filter.clone(),
@@ -162,8 +162,8 @@ mod tests {
                 bloom_filter: vec!["id".to_owned()],
                 ..TableOptions::default()
             };
-            let text = serde_json::to_string(&RecordedOptions::of(&options)).unwrap();
-            let again: RecordedOptions = serde_json::from_str(&text).unwrap();
+            let text = serde_json::to_string(&LogOptions::of(&options)).unwrap();
+            let again: LogOptions = serde_json::from_str(&text).unwrap();
             assert_eq!(again.to_options(&options.partition_by), options, "{text}");
         }
     }

@@ -16,12 +16,12 @@ use crate::support::{
 const DAYS: [&str; 3] = ["2026-01-01", "2026-01-02", "2026-02-01"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Care {
+enum Maintenance {
     Compact,
     Expire,
 }
 
-impl Care {
+impl Maintenance {
     async fn of(self, table: &Table) -> TestResult<Option<u64>> {
         Ok(match self {
             Self::Compact => {
@@ -72,27 +72,27 @@ async fn two_commits(folder: &Path) -> TestResult {
     Ok(())
 }
 
-async fn every_call(care: Care, fault: Fault) -> TestResult {
+async fn every_call(maintenance: Maintenance, fault: Fault) -> TestResult {
     let prepared = Prepared::in_memory()?;
     two_commits(&prepared.table()).await?;
     let clean = prepared.copy("clean")?;
     let old_rows = rows_below(&clean)?;
     let (table, faults) = faulty(&clean, usize::MAX, fault)?;
-    assert_eq!(care.of(&table).await?, Some(3));
+    assert_eq!(maintenance.of(&table).await?, Some(3));
     let calls = faults.calls();
     let new_rows = rows_below(&clean)?;
     let new_files = files_below(&clean).len();
-    match care {
-        Care::Compact => assert_eq!(old_rows, new_rows),
-        Care::Expire => assert_eq!(new_rows.len(), 4),
+    match maintenance {
+        Maintenance::Compact => assert_eq!(old_rows, new_rows),
+        Maintenance::Expire => assert_eq!(new_rows.len(), 4),
     }
 
     for at in 1..=calls {
         let folder = prepared.copy("point")?;
         let (table, faults) = faulty(&folder, at, fault)?;
-        let outcome = care.of(&table).await;
+        let outcome = maintenance.of(&table).await;
         drop(table);
-        let context = format!("{care:?}, call {at}, {fault:?}");
+        let context = format!("{maintenance:?}, call {at}, {fault:?}");
         assert!(faults.fired(), "{context}: the fault did not fire");
         for file in files_below(&folder) {
             rows_of_file(&folder.join(&file))
@@ -136,7 +136,7 @@ async fn every_call(care: Care, fault: Fault) -> TestResult {
             expected,
             "{context}: T-2, all of it or nothing"
         );
-        let again = care.of(&table).await?;
+        let again = maintenance.of(&table).await?;
         assert_eq!(again, (!decided).then_some(3), "{context}: done once");
         assert_eq!(
             rows_below(&folder)?,
@@ -150,7 +150,7 @@ async fn every_call(care: Care, fault: Fault) -> TestResult {
         assert!(table.verify(true).await?.is_clean(), "{context}");
     }
     covered(&format!(
-        "{care:?}, {fault:?}: {calls} of {calls} calls are fault points"
+        "{maintenance:?}, {fault:?}: {calls} of {calls} calls are fault points"
     ));
     assert!(calls > 15, "only {calls} calls");
     Ok(())
@@ -158,31 +158,31 @@ async fn every_call(care: Care, fault: Fault) -> TestResult {
 
 /// One test for each fault, so that a test runner has them side by side.
 macro_rules! every_call_of {
-    ($($run:ident: $care:expr;)*) => {$(
+    ($($run:ident: $maintenance:expr;)*) => {$(
         mod $run {
             use super::*;
 
             #[tokio::test]
             async fn each_call_that_fails_leaves_the_table_of_one_without_faults() -> TestResult {
-                every_call($care, Fault::Fails).await
+                every_call($maintenance, Fault::Fails).await
             }
 
             #[tokio::test]
             async fn each_answer_that_is_lost_leaves_the_table_of_one_without_faults() -> TestResult {
-                every_call($care, Fault::AnswerLost).await
+                every_call($maintenance, Fault::AnswerLost).await
             }
 
             #[tokio::test]
             async fn each_call_that_is_the_end_leaves_the_table_of_one_without_faults() -> TestResult {
-                every_call($care, Fault::Killed).await
+                every_call($maintenance, Fault::Killed).await
             }
         }
     )*};
 }
 
 every_call_of! {
-    compaction: Care::Compact;
-    expiry: Care::Expire;
+    compaction: Maintenance::Compact;
+    expiry: Maintenance::Expire;
 }
 
 #[tokio::test]
@@ -193,7 +193,7 @@ async fn what_a_killed_compaction_left_is_seen_without_being_touched() -> TestRe
     for at in 1.. {
         let folder = prepared.copy("point")?;
         let (table, faults) = faulty(&folder, at, Fault::Killed)?;
-        let outcome = Care::Compact.of(&table).await;
+        let outcome = Maintenance::Compact.of(&table).await;
         drop(table);
         if !faults.fired() {
             outcome?;

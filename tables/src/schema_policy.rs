@@ -1,6 +1,6 @@
-//! What may happen when the rows of a run have another schema than the table: the contracts, what each allows, and the
-//! changes that follow. Decided from the two schemas alone, before a row is read; which rows do not fit is found by
-//! `write`, and files of an older type are rewritten by `publish`.
+//! What may happen when the rows of a run have another schema than the table: the evolution policies, what each allows,
+//! and the changes that follow. Decided from the two schemas alone, before a row is read; which rows do not fit is
+//! found by `write`, and files of an older type are rewritten by `publish`.
 //!
 //! | difference | `evolve` | `freeze` | `discard_row` |
 //! |---|---|---|---|
@@ -10,7 +10,7 @@
 //! | another type | refused | refused | the same, where single values can be told to fit |
 //! | a column that the run does not have | refused | refused | refused |
 //!
-//! A column that is missing in the run is refused by every contract: it is a renamed or mistyped column as often as one
+//! A column that is missing in the run is refused by every policy: it is a renamed or mistyped column as often as one
 //! that is not wanted any more, and NULL in its place would overwrite published values. A query that means it says so
 //! with `CAST(NULL AS …)`.
 
@@ -25,7 +25,7 @@ use crate::schema::{SchemaDifference, TableSchema, widens};
 
 /// What happens when the rows of a run have another schema than the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Contract {
+pub enum SchemaPolicy {
     /// A new column is added, and a type that widens without loss is widened; any other difference is refused.
     #[default]
     Evolve,
@@ -35,8 +35,8 @@ pub enum Contract {
     DiscardRow,
 }
 
-impl Contract {
-    /// Every contract with its name in pipelines.
+impl SchemaPolicy {
+    /// Every policy with its name in pipelines.
     pub const NAMES: [(&'static str, Self); 3] = [
         ("evolve", Self::Evolve),
         ("freeze", Self::Freeze),
@@ -59,7 +59,7 @@ impl Contract {
     }
 }
 
-impl fmt::Display for Contract {
+impl fmt::Display for SchemaPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Evolve => "evolve",
@@ -141,13 +141,13 @@ impl Agreement {
 pub(crate) fn agree(
     table: &TableSchema,
     run: &TableSchema,
-    contract: Contract,
+    contract: SchemaPolicy,
 ) -> Result<Agreement, Vec<SchemaDifference>> {
     let differences = table.differences(run.columns());
     let allowed = |difference: &SchemaDifference| match contract {
-        Contract::Evolve => is_compatible(difference),
-        Contract::Freeze => false,
-        Contract::DiscardRow => is_checkable(difference),
+        SchemaPolicy::Evolve => is_compatible(difference),
+        SchemaPolicy::Freeze => false,
+        SchemaPolicy::DiscardRow => is_checkable(difference),
     };
     let refused: Vec<_> = differences
         .iter()
@@ -157,7 +157,7 @@ pub(crate) fn agree(
     if !refused.is_empty() {
         return Err(refused);
     }
-    if contract == Contract::DiscardRow {
+    if contract == SchemaPolicy::DiscardRow {
         return Ok(Agreement {
             schema: table.clone(),
             changes: Vec::new(),
@@ -257,7 +257,7 @@ mod tests {
             (&missing, [None, None, None]),
         ];
         for (run, wanted) in cases {
-            for ((_, contract), wanted) in Contract::NAMES.iter().zip(wanted) {
+            for ((_, contract), wanted) in SchemaPolicy::NAMES.iter().zip(wanted) {
                 let found = agree(&before, &table(run), *contract).ok();
                 let found = found.map(|agreed| {
                     let (changes, checked) = (agreed.changes.len(), agreed.checked.len());
@@ -266,15 +266,15 @@ mod tests {
                 assert_eq!(found, wanted, "{contract}: {run:?}");
             }
         }
-        let agreed = agree(&before, &table(&added), Contract::Evolve).unwrap();
+        let agreed = agree(&before, &table(&added), SchemaPolicy::Evolve).unwrap();
         let names = agreed.schema.columns().fields().iter();
         let names: Vec<&str> = names.map(|field| field.name().as_str()).collect();
         assert_eq!(names, ["p", "v", "t", "new"], "new columns come last");
         assert_eq!(agreed.changes[0].to_string(), "column new (Utf8) is new");
         let narrower = table(&[("p", Int32), ("v", DataType::Int8), ("t", Utf8)]);
-        assert!(agree(&before, &narrower, Contract::Freeze).is_ok());
+        assert!(agree(&before, &narrower, SchemaPolicy::Freeze).is_ok());
         let lossy = table(&[("p", Int32), ("v", Float64), ("t", Utf8)]);
-        assert!(agree(&before, &lossy, Contract::Evolve).is_err());
-        assert!(agree(&before, &lossy, Contract::DiscardRow).is_ok());
+        assert!(agree(&before, &lossy, SchemaPolicy::Evolve).is_err());
+        assert!(agree(&before, &lossy, SchemaPolicy::DiscardRow).is_ok());
     }
 }

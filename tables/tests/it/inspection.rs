@@ -6,7 +6,7 @@ use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use tables::{CompactOptions, PublishMode, TableOptions};
 use tempfile::TempDir;
 
-use crate::care::{compact, scattered};
+use crate::maintenance::{compact, scattered};
 use crate::support::{
     Event, TestResult, by_city, control, files_below, info, interval, run, session, stage,
 };
