@@ -99,16 +99,6 @@ pub fn split(partition: &str) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-/// Whether values of this (normalized) type may name partitions: text, integers, booleans and dates have one spelling
-/// that all readers share; other types do not.
-pub fn can_partition(data_type: &DataType) -> bool {
-    data_type.is_integer()
-        || matches!(
-            data_type,
-            DataType::Utf8 | DataType::Boolean | DataType::Date32
-        )
-}
-
 /// The partition columns of a batch: where they are and how their folder names begin.
 #[derive(Debug, Clone)]
 pub(crate) struct PartitionColumns {

@@ -5,7 +5,7 @@
 //! deleted the control folder) cannot commit (T-4). Where the lock is one that a paused run can lose, recovery fences
 //! that run off (`recover`).
 
-use std::fmt;
+mod holder;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -16,33 +16,9 @@ use crate::log::{self, ControlFile, Newest, from_json, full_path, to_json};
 use crate::parse;
 use crate::store::{Lock, Store};
 
+pub use holder::LeaseHolder;
+
 const KEY: &str = "lease.json";
-
-/// Who holds, or last held, the lease of a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeaseHolder {
-    /// The run; `None` if it has not written its name yet.
-    pub run_id: Option<String>,
-    /// Its process.
-    pub pid: Option<u32>,
-    /// Since when.
-    pub since: Option<DateTime<Utc>>,
-}
-
-impl fmt::Display for LeaseHolder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.run_id, self.pid, self.since) {
-            (Some(run_id), Some(pid), Some(since)) => {
-                write!(
-                    f,
-                    "run {run_id} (process {pid}, since {})",
-                    since.format("%Y-%m-%d %H:%M:%S UTC")
-                )
-            }
-            _ => f.write_str("another run that has just begun"),
-        }
-    }
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct LeaseRecord {

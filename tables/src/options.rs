@@ -2,6 +2,7 @@
 //! check of the options against the rows; does not parse pipelines.
 
 mod encoding;
+mod problem;
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,11 +10,13 @@ use std::str::FromStr;
 use datafusion::arrow::datatypes::Schema;
 use serde::{Deserialize, Serialize};
 
-use crate::layout::can_partition;
-use crate::schema::{TableSchema, can_sort};
+use crate::schema::{TableSchema, can_partition, can_sort};
 use crate::schema_policy::SchemaPolicy;
 
 pub use encoding::{Compression, Dictionary, Statistics};
+pub use problem::OptionProblem;
+
+use problem::problem;
 
 /// What a run does with the rows that are already published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -58,7 +61,8 @@ impl PublishMode {
 
 impl fmt::Display for PublishMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.action().mode().fmt(f)
+        let name = Self::NAMES.iter().find(|(_, mode)| mode == self);
+        f.write_str(name.map_or("", |(name, _)| name))
     }
 }
 
@@ -162,34 +166,6 @@ impl Default for TableOptions {
         }
     }
 }
-
-/// Something in the options that does not fit. `name` and `candidates` let a caller say "did you mean …".
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OptionProblem {
-    /// The option, by its name in pipelines.
-    pub option: &'static str,
-    /// The offending word: a column, a mode; `None` when the option as a whole is at fault.
-    pub name: Option<String>,
-    /// What is wrong and what to do.
-    pub reason: String,
-    /// What could have stood there instead of `name`.
-    pub candidates: Vec<String>,
-}
-
-impl fmt::Display for OptionProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            Some(name) => write!(f, "{} {name:?}: {}", self.option, self.reason)?,
-            None => write!(f, "{}: {}", self.option, self.reason)?,
-        }
-        if !self.candidates.is_empty() {
-            write!(f, " (there are: {})", self.candidates.join(", "))?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for OptionProblem {}
 
 impl TableOptions {
     /// Every problem of these options with rows of `schema`; empty when they fit. Reads nothing.
@@ -373,20 +349,6 @@ fn repeated(names: &[String]) -> impl Iterator<Item = &String> {
         .enumerate()
         .filter(|(position, name)| names[..*position].contains(name))
         .map(|(_, name)| name)
-}
-
-fn problem(
-    option: &'static str,
-    name: Option<&str>,
-    reason: impl Into<String>,
-    candidates: &[String],
-) -> OptionProblem {
-    OptionProblem {
-        option,
-        name: name.map(str::to_owned),
-        reason: reason.into(),
-        candidates: candidates.to_vec(),
-    }
 }
 
 #[cfg(test)]

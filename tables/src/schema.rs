@@ -256,6 +256,16 @@ pub(crate) fn widens(from: &DataType, to: &DataType) -> bool {
     }
 }
 
+/// Whether values of this (normalized) type may name partitions: text, integers, booleans and dates have one spelling
+/// that all readers share; other types do not.
+pub(crate) fn can_partition(data_type: &DataType) -> bool {
+    data_type.is_integer()
+        || matches!(
+            data_type,
+            DataType::Utf8 | DataType::Boolean | DataType::Date32
+        )
+}
+
 /// Whether rows can be put in order by values of this type.
 pub(crate) fn can_sort(data_type: &DataType) -> bool {
     RowConverter::supports_fields(&[SortField::new(data_type.clone())])

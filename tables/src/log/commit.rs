@@ -1,34 +1,17 @@
 //! A commit as users of a table see it: the state of the table after it, its files and their sums.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::Interval;
 use crate::commit::CommitMode;
 use crate::log_options::LogOptions;
 use crate::parse;
 use crate::schema::TableSchema;
 use crate::schema_policy::SchemaChange;
-
-/// A half-open interval of data, `[start, end)`, as the pipeline spells it. Compared as text.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Interval {
-    /// First instant or day in the interval.
-    #[serde(deserialize_with = "parse::line")]
-    pub start: String,
-    /// First one after it.
-    #[serde(deserialize_with = "parse::line")]
-    pub end: String,
-}
-
-impl fmt::Display for Interval {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[{}, {})", self.start, self.end)
-    }
-}
 
 /// A published file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

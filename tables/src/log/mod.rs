@@ -8,6 +8,7 @@
 
 mod commit;
 mod intent;
+mod interval;
 mod json;
 mod newest;
 mod record;
@@ -18,8 +19,9 @@ use std::fmt;
 use crate::error::Error;
 use crate::store::Store;
 
-pub use commit::{Commit, DataFile, Interval, Totals};
+pub use commit::{Commit, DataFile, Totals};
 pub(crate) use intent::{Intent, read_intent};
+pub use interval::Interval;
 pub(crate) use json::{ControlFile, from_json, to_json};
 pub(crate) use newest::{Newest, expect, newest};
 pub(crate) use record::{AddedFile, Record, read_record};

@@ -195,7 +195,7 @@ fn packed(columns: &[ArrayRef], rows: usize) -> Vec<u128> {
             DataType::UInt16 => pack::<UInt16Type>(column, &mut keys, u64::from),
             DataType::UInt32 => pack::<UInt32Type>(column, &mut keys, u64::from),
             DataType::UInt64 => pack::<UInt64Type>(column, &mut keys, |v| v),
-            // No other type names partitions (`layout::can_partition`).
+            // No other type names partitions (`schema::can_partition`).
             _ => {
                 let values = column.as_boolean();
                 for (row, key) in keys.iter_mut().enumerate() {

@@ -1,68 +1,14 @@
-//! The formats of files: how rows become bytes, and how the engine reads them again. Owns what a format has to answer. Where
+//! The formats of files: how rows become bytes, and how the engine reads them again. Owns which format tables have. Where
 //! files and row groups are cut is `encoder`'s, what is staged and published is nobody's here.
 //!
 //! Tables have one format. Another one is a module beside [`parquet`], and a choice in [`of_tables`].
 
+mod file_format;
 mod parquet;
 
-use std::fmt;
-use std::sync::Arc;
-
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::datasource::file_format::FileFormat as ScanFormat;
-use datafusion::error::Result;
-
-use crate::options::TableOptions;
+pub(crate) use file_format::{FileEncoder, FileEncoding, FileFormat};
 
 /// The format of the files of a table.
 pub(crate) fn of_tables() -> &'static dyn FileFormat {
     &parquet::Parquet
-}
-
-/// A format of files.
-pub(crate) trait FileFormat: fmt::Debug + Send + Sync {
-    /// What the names of files end with, after a dot.
-    fn extension(&self) -> &'static str;
-
-    /// How files of a table with these options are written.
-    fn encoding(&self, options: &TableOptions) -> Box<dyn FileEncoding>;
-
-    /// What reads files in plans of the engine.
-    fn reader(&self) -> Arc<dyn ScanFormat>;
-}
-
-/// How the files of one table are written.
-pub(crate) trait FileEncoding: fmt::Debug + Send + Sync {
-    /// Begins a file of these columns, which begins with the rows `first` and will have about `group_rows` in a row group.
-    fn begin(
-        &self,
-        schema: &SchemaRef,
-        first: &RecordBatch,
-        group_rows: usize,
-    ) -> Result<Box<dyn FileEncoder>>;
-}
-
-/// A file being encoded. The bytes are a function of the calls.
-pub(crate) trait FileEncoder: Send {
-    /// Adds rows to the row group.
-    fn write(&mut self, rows: &RecordBatch) -> Result<()>;
-
-    /// Ends the row group.
-    fn end_group(&mut self) -> Result<()>;
-
-    /// Ends the file.
-    fn finish(&mut self) -> Result<()>;
-
-    /// The encoded bytes since the last call; only ended row groups have any.
-    fn take_encoded(&mut self) -> Result<Vec<u8>>;
-
-    /// About the bytes that the row group would have in the file if it ended now.
-    fn group_bytes(&self) -> usize;
-
-    /// The same of the file.
-    fn file_bytes(&self) -> usize;
-
-    /// Bytes that are held for the row group.
-    fn memory(&self) -> usize;
 }
