@@ -16,10 +16,13 @@ use object_store::{
 };
 use url::Url;
 
-use super::fault::credential_variables;
+use super::bucket::Bucket;
+use super::classify::fault;
+use super::fault::ObjectFault;
+use super::options::StorageOptions;
 use super::pending::{Authorization, PendingUploads};
+use super::provider::Provider;
 use super::traffic::CountingConnector;
-use super::{Bucket, ObjectFault, Provider, StorageOptions, fault};
 use crate::store::{StoreError, StoreResult};
 
 /// The schemes of URLs that a client can be made for.
@@ -127,7 +130,7 @@ fn no_credentials(root: &Url, provider: Provider) -> StoreError {
         action: "use",
         location: root.to_string(),
         fault: ObjectFault::NoCredentials {
-            variables: credential_variables(provider),
+            variables: provider.credential_variables(),
         },
         source: Box::new(ObjectError::Generic {
             store: "credentials",

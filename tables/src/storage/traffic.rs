@@ -12,7 +12,7 @@ use object_store::client::{
     ReqwestConnector,
 };
 
-use super::Provider;
+use super::provider::Provider;
 
 /// What the error says after a copy that the server has taken on and not made yet.
 pub(crate) const COPY_PENDING: &str = "the storage is still making the copy";

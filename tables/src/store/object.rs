@@ -12,196 +12,30 @@
 //! Every put and every completion is durable when it returns, so there is nothing to settle.
 
 mod complete;
+mod keys;
 mod lease;
 mod leftovers;
 mod owner;
 mod probe;
 mod upload;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::path::Path;
-use object_store::{
-    Error as ObjectError, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutPayload,
-};
-use tokio::sync::Semaphore;
+use object_store::{Error as ObjectError, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use url::Url;
 
-use super::{
-    Expected, Lock, PublishedFile, StageTarget, StagedUpload, Store, StoreError, StoreResult,
-    max_bytes, too_many_bytes,
-};
+use super::{Expected, Lock, PublishedFile, StageTarget, StagedUpload, Store, StoreResult};
 use crate::parse::attempt_of_file;
-use crate::storage::{Bucket, StorageOptions, bucket, fault, is_missing_bucket};
-use probe::Properties;
+use crate::storage::is_missing_bucket;
+use keys::PARALLEL_REQUESTS;
 use upload::{Note, ObjectUpload};
 
-/// Requests of one table that are under way at a time, where many are to be made.
-const PARALLEL_REQUESTS: usize = 16;
-/// Parts of one table that are sent at a time; each holds its bytes in memory.
-const PARALLEL_PARTS: usize = 8;
-
-/// A table under a prefix of a bucket, with its control prefix beside it. Clones share what they staged.
-#[derive(Debug, Clone)]
-pub struct BucketStore {
-    location: String,
-    bucket: Arc<Bucket>,
-    table: Path,
-    control: Path,
-    options: StorageOptions,
-    state: Arc<State>,
-}
-
-/// What this process knows of its own work on the table.
-#[derive(Debug)]
-struct State {
-    properties: OnceLock<Properties>,
-    /// Uploads that were begun and not finished, by the name of the attempt.
-    begun: Mutex<HashMap<String, Vec<(Path, String)>>>,
-    /// Attempts of which other processes begin uploads too.
-    shared: Mutex<HashSet<String>>,
-    parts: Arc<Semaphore>,
-    /// The token of the lease this process took last.
-    lease: Mutex<Option<String>>,
-}
+pub use keys::BucketStore;
 
 impl BucketStore {
-    /// A store for the table at `location`, such as `s3://bucket/prefix/name`. Sends no request.
-    ///
-    /// # Errors
-    /// [`StoreError::Unusable`] for a URL that cannot hold a table, [`StoreError::Object`] without credentials.
-    pub fn new(location: &str, options: &StorageOptions) -> StoreResult<Self> {
-        let unusable = |reason: String| StoreError::Unusable {
-            location: location.to_owned(),
-            reason,
-        };
-        let url = Url::parse(location).map_err(|error| unusable(error.to_string()))?;
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(unusable(
-                "a `?` or `#` in the location must be written as %3F or %23".to_owned(),
-            ));
-        }
-        let table = Path::from_url_path(url.path()).map_err(|error| unusable(error.to_string()))?;
-        let Some(name) = table.filename().map(str::to_owned) else {
-            return Err(unusable(
-                "the table needs a name below the bucket, as in s3://bucket/folder/table"
-                    .to_owned(),
-            ));
-        };
-        let parent = table
-            .as_ref()
-            .rsplit_once('/')
-            .map_or("", |(parent, _)| parent);
-        let control = Path::parse(format!("{parent}/.{name}.spillway"))
-            .map_err(|error| unusable(error.to_string()))?;
-        Ok(Self {
-            location: location.trim_end_matches('/').to_owned(),
-            bucket: bucket(&url, options)?,
-            table,
-            control,
-            options: options.clone(),
-            state: Arc::new(State {
-                properties: OnceLock::new(),
-                begun: Mutex::default(),
-                shared: Mutex::default(),
-                parts: Arc::new(Semaphore::new(PARALLEL_PARTS)),
-                lease: Mutex::default(),
-            }),
-        })
-    }
-
-    /// The client of the table's bucket.
-    pub fn bucket(&self) -> &Arc<Bucket> {
-        &self.bucket
-    }
-
-    fn shared(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.state
-            .shared
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn store(&self) -> Arc<dyn ObjectStore> {
-        self.bucket.object_store()
-    }
-
-    fn below(&self, root: &Path, key: &str) -> StoreResult<Path> {
-        Path::parse(format!("{root}/{key}")).map_err(|error| StoreError::Unusable {
-            location: self.named(root),
-            reason: format!("{key:?} cannot be a key: {error}"),
-        })
-    }
-
-    fn control_path(&self, key: &str) -> StoreResult<Path> {
-        self.below(&self.control, key)
-    }
-
-    fn staged_path(&self, key: &str) -> StoreResult<Path> {
-        self.below(&self.control, &format!("staging/{key}"))
-    }
-
-    fn published_path(&self, key: &str) -> StoreResult<Path> {
-        self.below(&self.table, key)
-    }
-
-    /// The key below the table of an object that readers see; `None` for a hidden one.
-    fn visible_key(&self, object: &Path) -> Option<String> {
-        let parts: Vec<String> = object
-            .prefix_match(&self.table)?
-            .map(|part| part.as_ref().to_owned())
-            .collect();
-        // A partition column may be called `_x`: readers do not take its folders for hidden.
-        let hidden = |part: &String| part.starts_with(['.', '_']) && !part.contains('=');
-        (!parts.is_empty() && !parts.iter().any(hidden)).then(|| parts.join("/"))
-    }
-
-    /// An object as messages name it.
-    fn named(&self, path: &Path) -> String {
-        format!("{}{path}", self.bucket.root())
-    }
-
-    fn fault(&self, action: &'static str, path: &Path, error: ObjectError) -> StoreError {
-        fault(action, self.named(path), self.bucket.provider(), error)
-    }
-
-    /// The content of a control object, unless it is too large to be ours.
-    async fn content(&self, key: &str, path: &Path, found: GetResult) -> StoreResult<Bytes> {
-        let limit = max_bytes(key);
-        if found.meta.size > limit {
-            return Err(too_many_bytes(self.named(path), found.meta.size, limit));
-        }
-        found
-            .bytes()
-            .await
-            .map_err(|error| self.fault("read", path, error))
-    }
-
-    fn url(&self, path: &Path, folder: bool) -> StoreResult<Url> {
-        let mut url = self.bucket.root().clone();
-        match url.path_segments_mut() {
-            Ok(mut segments) => {
-                segments
-                    .clear()
-                    .extend(path.parts().map(|part| part.as_ref().to_owned()));
-                if folder {
-                    segments.push("");
-                }
-            }
-            Err(()) => {
-                return Err(StoreError::Unusable {
-                    location: self.location.clone(),
-                    reason: "it cannot have keys below it".to_owned(),
-                });
-            }
-        }
-        Ok(url)
-    }
-
     /// Whether the lease that this store took is still the one in the bucket.
     async fn has_lease(&self) -> StoreResult<bool> {
         let ours = self
@@ -454,7 +288,10 @@ impl Store for BucketStore {
 
 #[cfg(test)]
 mod tests {
+    use object_store::path::Path;
+
     use super::*;
+    use crate::storage::StorageOptions;
 
     #[test]
     fn a_table_has_its_control_prefix_beside_it_and_keys_survive_as_urls() {

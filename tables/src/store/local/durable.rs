@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::files::{SYNC_THREADS, at};
-use super::{StoreError, StoreResult};
+use super::files::SYNC_THREADS;
+use super::folder::at;
+use crate::store::{StoreError, StoreResult};
 
 /// The files that this process finished. See the module.
 #[derive(Debug)]

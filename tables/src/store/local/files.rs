@@ -11,8 +11,8 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::folder::Folder;
-use super::{Expected, StoreError, StoreResult, too_many_bytes};
+use super::folder::{Folder, at};
+use crate::store::{Expected, StoreError, StoreResult, too_many_bytes};
 
 /// Threads that verify and sync staged files, or sync folders. They wait for the disk rather than compute, and the more
 /// wait together, the fewer journal writes the filesystem makes.
@@ -29,10 +29,6 @@ pub(super) async fn blocking<T: Send + 'static>(
         Ok(result) => result,
         Err(_) => Err(StoreError::Interrupted { action }),
     }
-}
-
-pub(super) fn at(action: &'static str, path: &Path, source: io::Error) -> StoreError {
-    StoreError::from_io(action, path.display(), source)
 }
 
 pub(super) fn create_folders(path: &Path) -> StoreResult<()> {

@@ -15,8 +15,7 @@ use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
 use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
-use super::files::at;
-use super::{StoreError, StoreResult};
+use crate::store::{StoreError, StoreResult};
 
 /// What the process's umask leaves of these is what new files and folders get.
 const FILE_MODE: Mode = Mode::from_bits_truncate(0o666);
@@ -24,6 +23,11 @@ const FOLDER_MODE: Mode = Mode::from_bits_truncate(0o777);
 const PRIVATE_MODE: Mode = Mode::from_bits_truncate(0o700);
 /// A tree that goes deeper was not made by this program.
 const MAX_DEPTH: usize = 64;
+
+/// The error of an operation at a path.
+pub(super) fn at(action: &'static str, path: &Path, source: io::Error) -> StoreError {
+    StoreError::from_io(action, path.display(), source)
+}
 
 /// An open folder. Its path is for messages.
 #[derive(Debug)]

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::files::{at, blocking};
-use super::folder::split;
-use super::{LocalStore, Lock, StagedUpload, StoreResult};
+use super::files::blocking;
+use super::folder::{at, split};
+use super::paths::LocalStore;
+use crate::store::{Lock, StagedUpload, StoreResult};
 
 /// Bytes a staged file gathers before it touches the disk, so that a small file costs one system round. Hundreds of files
 /// may be open, and what they gather is in no memory pool.

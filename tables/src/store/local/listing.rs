@@ -6,9 +6,8 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::files::at;
-use super::folder::{Folder, Kind};
-use super::{PublishedFile, StoreResult};
+use super::folder::{Folder, Kind, at};
+use crate::store::{PublishedFile, StoreResult};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 1 << 20;

@@ -10,10 +10,10 @@ use object_store::path::Path;
 use object_store::{Error as ObjectError, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 
-use super::super::{Expected, StoreError, StoreResult};
-use super::BucketStore;
+use super::keys::BucketStore;
 use super::upload::{MAX_COPY_BYTES, Note, too_large};
 use crate::storage::{COPY_PENDING, is_missing_bucket};
+use crate::store::{Expected, StoreError, StoreResult};
 
 /// How often, and how long in between, a copy that the server makes later is looked for.
 const COPY_POLLS: usize = 30;

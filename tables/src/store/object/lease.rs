@@ -27,11 +27,11 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::super::{Lock, StoreError, StoreResult};
-use super::BucketStore;
+use super::keys::BucketStore;
 use super::owner::Owner;
 use crate::parse;
 use crate::storage::is_missing_bucket;
+use crate::store::{Lock, StoreError, StoreResult};
 
 const KEY: &str = "lock.json";
 /// Written only to learn the storage's time.

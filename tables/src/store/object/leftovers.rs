@@ -9,10 +9,10 @@ use object_store::path::Path;
 use object_store::{Error as ObjectError, ObjectStore};
 use tracing::warn;
 
-use super::super::StoreResult;
-use super::{BucketStore, PARALLEL_REQUESTS};
+use super::keys::{BucketStore, PARALLEL_REQUESTS};
 use crate::parse::attempt_of_file;
 use crate::storage::is_missing_bucket;
+use crate::store::StoreResult;
 
 impl BucketStore {
     pub(super) fn begun(&self) -> MutexGuard<'_, HashMap<String, Vec<(Path, String)>>> {

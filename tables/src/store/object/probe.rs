@@ -4,23 +4,14 @@
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{Error as ObjectError, ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
-use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::super::{Store, StoreError, StoreResult};
-use super::BucketStore;
+use super::keys::{BucketStore, Properties};
 use crate::storage::Provider;
+use crate::store::{Store, StoreError, StoreResult};
 
 const KEY: &str = "storage.json";
-
-/// What was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Properties {
-    version: u64,
-    /// A pending upload survives whatever happens to its key, and finishing it replaces the object there in one step.
-    pub(super) uploads_replace: bool,
-}
 
 /// What was found when the table was first used, or what is found now.
 ///

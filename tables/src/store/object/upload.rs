@@ -11,8 +11,8 @@ use object_store::{Error as ObjectError, MultipartId, ObjectStoreExt, PutPayload
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
-use super::super::{Expected, StageTarget, StagedUpload, StoreError, StoreResult};
-use super::BucketStore;
+use super::keys::BucketStore;
+use crate::store::{Expected, StageTarget, StagedUpload, StoreError, StoreResult};
 
 /// Bytes in a part, at least. Servers take no smaller one than 5 MiB, except as the last.
 const MIN_PART_BYTES: usize = 8 << 20;
