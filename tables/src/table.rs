@@ -1,25 +1,23 @@
-//! A table by its location: what is published, recovery, and the begin of a run. Owns how a location is understood;
-//! the run itself is [`Staging`].
+//! A table by its location: what is published, recovery, and the begin of a run. The run itself is [`Staging`].
 
-use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
 use tracing::info;
-use url::Url;
 
 use crate::commit::Requirements;
 use crate::error::{Error, Result};
 use crate::lease::Lease;
 use crate::listeners::{CommitListener, Listeners};
+use crate::location::open_store;
 use crate::log::{self, Commit, Newest};
 use crate::options::TableOptions;
 use crate::recover::{Recovery, recover};
 use crate::schema::TableSchema;
 use crate::schema_policy::{Agreement, SchemaPolicy, agree};
 use crate::staging::{AtRest, Purpose, Staging};
-use crate::storage::{self, StorageOptions};
-use crate::store::{BucketStore, LocalStore, Store, StoreError};
+use crate::storage::StorageOptions;
+use crate::store::Store;
 use crate::transaction::{self, Claim, Committed};
 
 /// A Hive-partitioned Parquet table at a location. Holds no lock and no file open; cheap to clone.
@@ -51,36 +49,7 @@ impl Table {
     /// [`Error::UnsupportedLocation`] for another scheme, the root folder, or a path that is not UTF-8;
     /// [`Error::Store`] where there are no credentials.
     pub fn open(location: &str, options: &StorageOptions) -> Result<Self> {
-        let refuse = |reason: &str| Error::UnsupportedLocation {
-            location: location.to_owned(),
-            reason: reason.to_owned(),
-        };
-        let path = match location.split_once("://") {
-            Some(("file", _)) => {
-                let url = Url::parse(location).map_err(|error| refuse(&error.to_string()))?;
-                url.to_file_path()
-                    .map_err(|()| refuse("a file URL names no host, as in file:///data/events"))?
-            }
-            Some(_) if storage::is_object_store(location) => {
-                let store = BucketStore::new(location, options).map_err(|error| match error {
-                    StoreError::Unusable { reason, .. } => refuse(&reason),
-                    error => error.into(),
-                })?;
-                return Ok(Self::with_store(Arc::new(store)));
-            }
-            Some(_) => {
-                return Err(refuse(
-                    "give a path, or a URL that begins with file://, s3://, gs://, az://, abfss:// or memory://",
-                ));
-            }
-            None if location.trim().is_empty() => return Err(refuse("it is empty")),
-            None => Path::new(location).to_owned(),
-        };
-        let absolute = std::path::absolute(&path).map_err(|error| refuse(&error.to_string()))?;
-        // Drops a trailing slash, so that `events/` and `events` are one table with one lease.
-        let absolute: std::path::PathBuf = absolute.components().collect();
-        let store = LocalStore::new(&absolute).map_err(|reason| refuse(&reason))?;
-        Ok(Self::with_store(Arc::new(store)))
+        Ok(Self::with_store(open_store(location, options)?))
     }
 
     /// The table on a storage of the caller's, for storages that [`Table::at`] does not know.

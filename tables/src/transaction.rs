@@ -1,5 +1,5 @@
 //! What makes a commit recognisable as a run's own: to the run itself when it is asked for again, and to others that
-//! would add the same interval. Owns what a record says of who made it, and the search for it; decides nothing about what
+//! would add the same interval. Owns the search for it; decides nothing about what
 //! is published.
 //!
 //! A process that dies after its decision cannot tell anybody that it decided. The record can: it names the run, and what
@@ -7,31 +7,15 @@
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
-use serde::{Deserialize, Serialize};
 
 use crate::commit::{CommitMode, Requirements};
 use crate::error::{Error, Result};
-use crate::log::{self, Commit, Interval, Record, Totals};
-use crate::parse;
+use crate::log::{self, Commit, Interval, Record, Totals, Transaction};
 use crate::recover::Recovery;
 use crate::store::Store;
 
 /// Records that are read ahead while the log is searched: on an object store each is a request.
 const READ_AHEAD: usize = 8;
-
-/// Who publishes what, in words that are the same whenever the same is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transaction {
-    /// Who publishes: the pipeline's name.
-    #[serde(deserialize_with = "parse::line")]
-    pub application: String,
-    /// What was asked for: a digest of the definition and its parameters.
-    #[serde(deserialize_with = "parse::line")]
-    pub request: String,
-    /// Which of the run's outputs.
-    #[serde(deserialize_with = "parse::line")]
-    pub output: String,
-}
 
 /// What a run shows to learn whether it committed before.
 #[derive(Debug, Clone, PartialEq, Eq)]

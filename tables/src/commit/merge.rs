@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
-use super::action::{CommitAction, PublishAction, Requirements};
+use super::action::PublishAction;
 use super::base::{Base, by_partition};
+use super::kind::{CommitAction, Requirements};
 use super::{Change, CommitMode, MergeCounts};
 use crate::error::Result;
 use crate::merge;

@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::action::{CommitAction, PublishAction, Requirements};
+use super::action::PublishAction;
 use super::base::{Base, by_partition};
+use super::kind::{CommitAction, Requirements};
 use super::{Change, CommitMode};
 use crate::error::Result;
 use crate::write::StagedFile;

@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::action::{CommitAction, PublishAction, Requirements};
+use super::action::PublishAction;
 use super::base::Base;
+use super::kind::{CommitAction, Requirements};
 use super::overwrite::Overwrite;
 use super::{Change, CommitMode};
 use crate::error::Result;

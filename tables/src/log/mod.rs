@@ -13,6 +13,7 @@ mod json;
 mod newest;
 mod record;
 mod state;
+mod transaction;
 
 use std::fmt;
 
@@ -26,6 +27,7 @@ pub(crate) use json::{ControlFile, from_json, to_json};
 pub(crate) use newest::{Newest, expect, newest};
 pub(crate) use record::{AddedFile, Record, read_record};
 pub(crate) use state::{read_decided, read_state};
+pub use transaction::Transaction;
 
 /// The format version that this program writes, and the newest it reads.
 const VERSION: u64 = 1;

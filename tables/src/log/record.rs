@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Commit, ControlFile, DataFile, Interval, Totals, VERSION, damaged, from_json, full_path,
-    record_key,
+    Commit, ControlFile, DataFile, Interval, Totals, Transaction, VERSION, damaged, from_json,
+    full_path, record_key,
 };
 use crate::commit::CommitMode;
 use crate::error::Result;
@@ -17,7 +17,6 @@ use crate::parse;
 use crate::schema::ColumnRecord;
 use crate::schema_policy::SchemaChange;
 use crate::store::{Expected, Store};
-use crate::transaction::Transaction;
 
 /// A file that a commit adds, with the staged file it is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,121 +9,31 @@
 //! Only touched partitions are read and written. The plans are the engine's and spill their sorts; the keys of a join are
 //! held in memory. A merge that exhausts the memory pool is tried again in one stream, then with joins that sort instead.
 
+mod attempt;
 mod partition;
 mod table_wide;
 mod winners;
+mod work;
 
-use std::time::Duration;
-
-use datafusion::error::DataFusionError;
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, stream};
 use tracing::warn;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::log::DataFile;
 use crate::staging::Staging;
 use crate::write::StagedFile;
 
-use partition::{Merge, Outcome};
+use attempt::{Attempt, is_exhausted, memory_given_back};
+use partition::{Merge, Outcome, failed};
 pub(crate) use table_wide::resolve as resolve_table_wide;
+pub(crate) use work::{Merged, Work};
 
-/// Rows in a batch when memory is short.
-const LOW_MEMORY_BATCH_ROWS: usize = 1024;
 /// Partitions merged at a time where memory allows: each is encoded by one thread.
 const PARTITIONS_AT_A_TIME: usize = 2;
-/// How often, and after which pause, is looked whether a failed plan gave its memory back.
-const RELEASE_POLLS: usize = 100;
-const RELEASE_POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// The memory pool must hold so many row groups for that: an encoder holds one, the joins and sorts before it want more.
 const MIN_ROW_GROUPS: usize = 8;
-
-/// What is to be merged in one partition.
-#[derive(Debug)]
-pub(crate) struct Work {
-    pub(crate) partition: String,
-    /// Its files in the newest commit.
-    pub(crate) published: Vec<DataFile>,
-    /// The rows that arrive in it.
-    pub(crate) arrived: Vec<StagedFile>,
-    /// Keys of published rows of it that arrive in other partitions, as `table_wide` found them.
-    pub(crate) moved: Vec<StagedFile>,
-}
-
-/// The files of a partition after a merge, and what it did.
-#[derive(Debug)]
-pub(crate) struct Merged {
-    pub(crate) published: Vec<DataFile>,
-    pub(crate) files: Vec<StagedFile>,
-    pub(crate) inserted: u64,
-    pub(crate) updated: u64,
-    pub(crate) moved: u64,
-    pub(crate) duplicates_dropped: u64,
-}
-
-/// How much a plan may ask for; each is tried when the one before exhausted the memory pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Attempt {
-    /// As the session is set.
-    Usual,
-    /// One stream and small batches, and one step after the other: fewer operators share the memory pool, and each asks
-    /// for less at a time.
-    OneStream,
-    /// The same with joins that sort both sides, which spill, instead of holding the keys of one.
-    SortedJoins,
-}
-
-impl Attempt {
-    const ALL: [Self; 3] = [Self::Usual, Self::OneStream, Self::SortedJoins];
-
-    /// Ends the names of the staging folders: the attempt before may have begun files.
-    fn suffix(self) -> &'static str {
-        match self {
-            Self::Usual => "",
-            Self::OneStream => "-again",
-            Self::SortedJoins => "-sorted",
-        }
-    }
-
-    fn session(self, ctx: &SessionContext) -> SessionContext {
-        let state = ctx.state();
-        let config = state.config().clone();
-        let config = match self {
-            Self::Usual => return ctx.clone(),
-            Self::OneStream => config.with_target_partitions(1),
-            Self::SortedJoins => {
-                // The planner takes a sort-merge join only for several streams.
-                let mut config = config.with_target_partitions(2);
-                config.options_mut().optimizer.prefer_hash_join = false;
-                config
-            }
-        };
-        SessionContext::new_with_state(
-            SessionStateBuilder::new_from_existing(state)
-                .with_config(config.with_batch_size(LOW_MEMORY_BATCH_ROWS))
-                .build(),
-        )
-    }
-}
-
-/// The same session with joins that hold the keys of one side: only those tell a scan which keys can match, so that it
-/// leaves out files by their footers.
-fn with_hash_joins(ctx: &SessionContext) -> SessionContext {
-    let state = ctx.state();
-    let mut config = state.config().clone();
-    config.options_mut().optimizer.prefer_hash_join = true;
-    SessionContext::new_with_state(
-        SessionStateBuilder::new_from_existing(state)
-            .with_config(config)
-            .build(),
-    )
-}
-
-fn is_exhausted(error: &DataFusionError) -> bool {
-    matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
-}
 
 /// Merges the partitions, two at a time if the memory pool has room for that. In the order of `work`.
 pub(crate) async fn merge(
@@ -194,18 +104,6 @@ async fn again(staging: &Staging, ctx: &SessionContext, work: &Work) -> Result<O
     outcome.map_err(|error| failed(staging, &work.partition, error))
 }
 
-/// The tasks of a plan that failed end a moment after it did, and hold memory until then. Waits for that, but not for
-/// memory that others of the process hold.
-async fn memory_given_back(ctx: &SessionContext) {
-    let pool = &ctx.runtime_env().memory_pool;
-    for _ in 0..RELEASE_POLLS {
-        if pool.reserved() == 0 {
-            return;
-        }
-        tokio::time::sleep(RELEASE_POLL_INTERVAL).await;
-    }
-}
-
 /// Writes the rows of published files again, with the table's present schema, and `arrived` rows among them.
 pub(crate) async fn rewrite(
     staging: &Staging,
@@ -226,14 +124,6 @@ pub(crate) async fn rewrite(
         written => written,
     };
     written.map_err(|error| failed(staging, partition, error))
-}
-
-fn failed(staging: &Staging, partition: &str, source: DataFusionError) -> Error {
-    Error::Merge {
-        table: staging.store().location().to_owned(),
-        partition: partition.to_owned(),
-        source,
-    }
 }
 
 fn at_a_time(staging: &Staging, ctx: &SessionContext) -> usize {

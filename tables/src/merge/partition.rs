@@ -10,8 +10,10 @@ use datafusion::logical_expr::{LogicalPlanBuilder, ident};
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{DataFrame, SessionContext};
 
+use super::attempt::Attempt;
 use super::winners::winners;
-use super::{Attempt, Merged, Work};
+use super::work::{Merged, Work};
+use crate::error::Error;
 use crate::log::DataFile;
 use crate::scan::{Files, Source};
 use crate::staging::Staging;
@@ -247,4 +249,13 @@ pub(super) async fn execute(
         .await
         .map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??;
     Ok(write::read_rows(&written)?.files)
+}
+
+/// The error of a merge in a partition.
+pub(super) fn failed(staging: &Staging, partition: &str, source: DataFusionError) -> Error {
+    Error::Merge {
+        table: staging.store().location().to_owned(),
+        partition: partition.to_owned(),
+        source,
+    }
 }

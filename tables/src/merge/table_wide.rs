@@ -20,9 +20,9 @@ use datafusion::logical_expr::{Expr, ident};
 use datafusion::prelude::{DataFrame, SessionContext};
 use tracing::{info, warn};
 
-use super::partition::{alias, execute, join};
+use super::attempt::{Attempt, is_exhausted, memory_given_back, with_hash_joins};
+use super::partition::{alias, execute, failed, join};
 use super::winners::{are_unique, winners};
-use super::{Attempt, failed, is_exhausted, memory_given_back, with_hash_joins};
 use crate::error::Result;
 use crate::log::DataFile;
 use crate::scan::{Files, PATH, Source};

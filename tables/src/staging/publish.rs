@@ -1,5 +1,5 @@
-//! Publishing: the one put that decides a change. Owns the order of the decision; what is changed is `commit`'s, and
-//! carrying it out is `recover::roll_forward`.
+//! The end of a run: what it would change, the one put that decides the change, or nothing of it. Owns the order of the
+//! decision; what is changed is `commit`'s, and carrying it out is `recover::roll_forward`.
 //!
 //! ```text
 //! prepare  staged files ─► what the mode does with them ─► compare digests ─► Change
@@ -10,13 +10,14 @@
 use std::collections::BTreeSet;
 
 use chrono::Utc;
+use datafusion::prelude::SessionContext;
 use tracing::info;
 
-use super::Staging;
-use crate::commit::Change;
+use super::{Staged, Staging};
+use crate::commit::{Base, Change};
 use crate::error::{Error, Result};
 use crate::log::{self, AddedFile, Commit, Interval, Record, Totals};
-use crate::recover::roll_forward;
+use crate::recover::{clear, drop_attempt, roll_forward};
 use crate::store::{Expected, StoreError};
 use crate::transaction;
 
@@ -33,7 +34,67 @@ pub struct CommitInfo {
     pub rows_read: Option<u64>,
 }
 
-pub(super) async fn publish(staging: &Staging, change: Change, info: CommitInfo) -> Result<Commit> {
+impl Staging {
+    /// Works out what publishing these files would change, and makes the files that replace published ones: those of a
+    /// `merge`, and all others if a column gets a wider type. Publishes nothing; may be repeated only after
+    /// [`Staging::abandon`] and a new run.
+    ///
+    /// `ctx` gives the memory pool and the temporary folder for that.
+    ///
+    /// # Errors
+    /// [`Error::Merge`] with the engine's error as its source.
+    pub async fn prepare(&self, ctx: &SessionContext, staged: Staged) -> Result<Change> {
+        self.open_to(ctx);
+        let (rows_staged, rows_discarded) = (staged.rows(), staged.rows_discarded);
+        let mut base = Base::new(self, ctx);
+        let action = self.options.mode.action();
+        let mut change = action.prepare(&mut base, staged.files).await?;
+        base.widen(&mut change).await?;
+        change.rows_staged = rows_staged;
+        change.rows_discarded = rows_discarded;
+        change.schema_changes.clone_from(&self.agreed.changes);
+        Ok(change)
+    }
+
+    /// Publishes the change, all or nothing, with the cursors in the same decision, and ends the run.
+    ///
+    /// A change that is empty, with the cursors of the base, makes no commit: the base is returned. Before the
+    /// decision every staged file is made durable and compared with its digest.
+    ///
+    /// # Errors
+    /// Nothing is published, and the staged files are dropped, unless the error [leaves a commit](Error::leaves_commit):
+    /// [`Error::RollForward`] and [`Error::NotDurable`] (the commit stands and the next run finishes it) or
+    /// [`Error::Undecided`] (the next run finds out).
+    pub async fn publish(self, change: Change, info: CommitInfo) -> Result<Commit> {
+        let mut published = publish(&self, change, info).await;
+        match &mut published {
+            Err(error) if error.leaves_commit() => {}
+            Err(_) => drop(clear(self.store.as_ref(), &self.token).await),
+            Ok(commit) => {
+                commit.uncleared = clear(self.store.as_ref(), &self.token).await;
+                if commit.number > self.base_number {
+                    self.listeners
+                        .tell(self.store.as_ref(), commit.number)
+                        .await;
+                }
+            }
+        }
+        self.lease.release(self.store.as_ref()).await;
+        published
+    }
+
+    /// Drops everything staged and ends the run. The table is as before.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if files could not be deleted; the next run tries again.
+    pub async fn abandon(self) -> Result<()> {
+        let dropped = drop_attempt(self.store.as_ref(), &self.token).await;
+        self.lease.release(self.store.as_ref()).await;
+        Ok(dropped?)
+    }
+}
+
+async fn publish(staging: &Staging, change: Change, info: CommitInfo) -> Result<Commit> {
     let store = staging.store.as_ref();
     let base = staging.base.as_ref();
     if staging.requirements.new_interval

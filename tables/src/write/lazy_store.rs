@@ -4,9 +4,9 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::error::Result;
+use crate::location::open_store;
 use crate::storage::StorageOptions;
 use crate::store::Store;
-use crate::table::Table;
 
 /// A table's storage, open or not.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl LazyStore {
     /// Opens it, unless it is.
     ///
     /// # Errors
-    /// As [`Table::open`].
+    /// As [`crate::Table::open`].
     pub(super) fn open(&self) -> Result<&Arc<dyn Store>> {
         match self {
             Self::Open(store) => Ok(store),
@@ -56,8 +56,8 @@ impl LazyStore {
             } => match opened.get() {
                 Some(store) => Ok(store),
                 None => {
-                    let table = Table::open(location, options)?;
-                    Ok(opened.get_or_init(|| table.store))
+                    let store = open_store(location, options)?;
+                    Ok(opened.get_or_init(|| store))
                 }
             },
         }
