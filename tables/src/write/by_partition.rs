@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 
 use super::StagedFile;
 use super::encoder::PartitionWriter;
-use super::partition_buffers::PartitionBuffers;
+use super::partition_writers::PartitionWriters;
 
 /// The column that is sorted by, behind those of the file.
 const NUMBER: &str = "partition number";
@@ -52,11 +52,11 @@ impl Sorting {
 
 /// Begins to sort. Up to `encoders` files are encoded at once.
 pub(super) fn start(
-    buffers: &Arc<PartitionBuffers>,
+    writers: &Arc<PartitionWriters>,
     context: &Arc<TaskContext>,
     encoders: usize,
 ) -> Result<Sorting> {
-    let file_fields = buffers.spec.file_schema.fields();
+    let file_fields = writers.spec.file_schema.fields();
     let number = file_fields.len();
     let mut fields: Vec<Arc<Field>> = file_fields.iter().cloned().collect();
     fields.push(Arc::new(Field::new(NUMBER, DataType::UInt32, false)));
@@ -80,11 +80,11 @@ pub(super) fn start(
     let order = order.ok_or_else(|| internal_datafusion_err!("an order of one column is none"))?;
     let sorted = SortExec::new(order, Arc::new(source)).execute(0, Arc::clone(context))?;
     let reservation = MemoryConsumer::new("PartitionedWriteExec").register(context.memory_pool());
-    let buffers = Arc::clone(buffers);
+    let writers = Arc::clone(writers);
     Ok(Sorting {
         sender,
         task: SpawnedTask::spawn(
-            async move { write(sorted, &buffers, &reservation, encoders).await },
+            async move { write(sorted, &writers, &reservation, encoders).await },
         ),
         schema,
     })
@@ -93,11 +93,11 @@ pub(super) fn start(
 /// Writes rows that come sorted by number.
 async fn write(
     mut sorted: SendableRecordBatchStream,
-    buffers: &PartitionBuffers,
+    writers: &PartitionWriters,
     reservation: &MemoryReservation,
     encoders: usize,
 ) -> Result<Vec<StagedFile>> {
-    let spec = &buffers.spec;
+    let spec = &writers.spec;
     let columns: Vec<usize> = (0..spec.file_schema.fields().len()).collect();
     let mut open: Option<(u32, PartitionWriter)> = None;
     let mut closing = FuturesUnordered::new();
@@ -127,8 +127,7 @@ async fn write(
                     {
                         files.extend(closed?);
                     }
-                    let path = buffers.numbers.path(number);
-                    PartitionWriter::new(spec, &buffers.ordinals, path)
+                    writers.writer(number)
                 }
             };
             writer.write(rows.slice(at, run.len())).await?;

@@ -15,7 +15,8 @@ use datafusion::error::{DataFusionError, Result};
 use sha2::{Digest, Sha256};
 
 use super::format::FileEncoder;
-use super::{Ordinals, StagedFile, WriteSpec, bytes_of};
+use super::names::Ordinals;
+use super::{StagedFile, WriteSpec};
 use crate::error::Error;
 use crate::store::{StageTarget, StagedUpload, StoreError};
 
@@ -326,6 +327,18 @@ fn without_empty_nulls(data: ArrayData) -> Result<ArrayData> {
         .nulls(nulls)
         .child_data(children?)
         .build()?)
+}
+
+/// The bytes of these rows. Batches are often slices of a larger one; counting all of that for each of them would give
+/// memory back that is not held.
+pub(super) fn bytes_of(rows: &RecordBatch) -> usize {
+    let column = |array: &ArrayRef| {
+        array
+            .to_data()
+            .get_slice_memory_size()
+            .unwrap_or_else(|_| array.get_array_memory_size())
+    };
+    rows.columns().iter().map(column).sum()
 }
 
 #[cfg(test)]

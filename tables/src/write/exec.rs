@@ -213,7 +213,8 @@ impl ExecutionPlan for PartitionedWriteExec {
             let files = if spec.is_sorted() {
                 let reservation =
                     MemoryConsumer::new("PartitionedWriteExec").register(context.memory_pool());
-                let files = sorted::write(input, &spec, &open.ordinals, &reservation).await?;
+                let files =
+                    sorted::write(input, &spec, &open.writers.ordinals, &reservation).await?;
                 counters.check(&files)?;
                 files
             } else {

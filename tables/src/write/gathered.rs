@@ -11,10 +11,11 @@ use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use futures::StreamExt;
 
+use super::encoder::bytes_of;
 use super::partition_buffers::{BufferedStream, PartitionBuffers};
 use super::partition_index::PartitionLookup;
 use super::scatter::scatter;
-use super::{StagedFile, bytes_of};
+use super::{StagedFile, WriteSpec};
 
 /// Writes all rows of `input`. The last stream of the operator to end gives the files of all.
 pub(super) async fn write(
@@ -22,7 +23,7 @@ pub(super) async fn write(
     buffers: Arc<PartitionBuffers>,
     context: Arc<TaskContext>,
 ) -> Result<Vec<StagedFile>> {
-    let mut lookup = PartitionLookup::new(&buffers.spec)?;
+    let mut lookup = lookup(&buffers.writers.spec)?;
     let mut gathered = Gathered::default();
     let mut open = buffers.enter(&context);
     while let Some(batch) = input.next().await {
@@ -30,8 +31,8 @@ pub(super) async fn write(
         if batch.num_rows() == 0 {
             continue;
         }
-        let numbers = lookup.of(&batch, &buffers.numbers)?;
-        let rows = buffers.spec.file_batch(&batch)?;
+        let numbers = lookup.of(&batch, &buffers.writers.numbers)?;
+        let rows = buffers.writers.spec.file_batch(&batch)?;
         open.count(rows.num_rows());
         gathered.bytes += bytes_of(&rows) + size_of_val(numbers.as_slice());
         gathered.batches.push(rows);
@@ -43,6 +44,10 @@ pub(super) async fn write(
     }
     gathered.add_to(&mut open).await?;
     open.finish().await
+}
+
+fn lookup(spec: &WriteSpec) -> Result<PartitionLookup> {
+    PartitionLookup::over(&spec.schema, spec.partition.clone(), spec.prefix.clone())
 }
 
 /// Rows of one stream, of the file's schema, and the partition of each.

@@ -2,7 +2,7 @@
 //! name of a published one, to replace it in one step.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{WriteSpec, format};
 use crate::log::Commit;
@@ -59,5 +59,44 @@ impl WriteSpec {
                 format!("part-{number}-{}{suffix}.{extension}", self.token)
             }
         }
+    }
+}
+
+/// Names the files of each partition, over all streams of one operator.
+///
+/// With an order, a partition's files are the work of one stream, and their names are a function of the run, its attempt
+/// and the rows. Without one, several processes may write files of one partition, so each adds something of its own.
+#[derive(Debug, Default)]
+pub(super) struct Ordinals {
+    next: Mutex<HashMap<(String, u32), u32>>,
+    suffix: String,
+}
+
+impl Ordinals {
+    pub(super) fn new(spec: &WriteSpec) -> Self {
+        let suffix = if spec.is_sorted() {
+            // Where an unfinished file belongs to the key under which it will be published, attempts must not share it.
+            spec.attempt
+                .map_or_else(String::new, |attempt| format!("-{attempt:08x}"))
+        } else {
+            // The last 32 bits are random in every version of UUID that is made here.
+            format!("-{:08x}", uuid::Uuid::now_v7().as_u128() & 0xFFFF_FFFF)
+        };
+        Self {
+            next: Mutex::default(),
+            suffix,
+        }
+    }
+
+    pub(super) fn suffix(&self) -> &str {
+        &self.suffix
+    }
+
+    /// The next in a range of a partition.
+    pub(super) fn next(&self, partition: &str, range: u32) -> u32 {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = next.entry((partition.to_owned(), range)).or_default();
+        *next += 1;
+        *next - 1
     }
 }

@@ -22,9 +22,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tracing::debug;
 
 use super::by_partition::{self, Sorting};
-use super::encoder::{CHUNK_ROWS, PartitionWriter};
-use super::partition_index::PartitionIndex;
-use super::{Ordinals, StagedFile, WriteSpec, bytes_of};
+use super::encoder::{CHUNK_ROWS, PartitionWriter, bytes_of};
+use super::partition_writers::PartitionWriters;
+use super::{StagedFile, WriteSpec};
 use crate::error::Error;
 
 /// Open files of all streams together: well below the 1,024 handles that a process commonly has.
@@ -44,9 +44,7 @@ const FILE_BYTES: usize = 512;
 
 /// The partitions of one operator. See the module.
 pub(super) struct PartitionBuffers {
-    pub(super) spec: Arc<WriteSpec>,
-    pub(super) ordinals: Arc<Ordinals>,
-    pub(super) numbers: Arc<PartitionIndex>,
+    pub(super) writers: Arc<PartitionWriters>,
     streams: usize,
     state: Mutex<State>,
 }
@@ -121,9 +119,7 @@ impl PartitionBuffers {
             ..State::default()
         };
         Self {
-            spec: Arc::clone(spec),
-            ordinals: Arc::new(Ordinals::new(spec)),
-            numbers: Arc::default(),
+            writers: Arc::new(PartitionWriters::new(spec)),
             streams,
             state: Mutex::new(state),
         }
@@ -156,14 +152,10 @@ impl PartitionBuffers {
         }
     }
 
-    fn writer(&self, number: u32) -> PartitionWriter {
-        PartitionWriter::new(&self.spec, &self.ordinals, self.numbers.path(number))
-    }
-
     /// What is to be done before more rows are taken.
     fn next(&self, state: &mut State) -> Next {
         let held = state.waiting + state.encoding + state.gathered;
-        let index = self.numbers.count() * PARTITION_BYTES + state.files.len() * FILE_BYTES;
+        let index = self.writers.numbers.count() * PARTITION_BYTES + state.files.len() * FILE_BYTES;
         let total = held + state.busy + index;
         let full = held > state.limit;
         // When others have all of the pool, a little is held regardless, so that row groups do not become slivers.
@@ -202,7 +194,7 @@ impl PartitionBuffers {
         let number = u32::try_from(at).unwrap_or(u32::MAX);
         let (writer, encoding) = match partition.idle.pop() {
             Some(idle) => idle,
-            None => (self.writer(number), 0),
+            None => (self.writers.writer(number), 0),
         };
         state.waiting -= bytes;
         state.encoding -= encoding;
@@ -246,7 +238,7 @@ impl BufferedStream {
         if self.buffers.state().sorting.is_some() {
             return Ok(true);
         }
-        if self.buffers.numbers.count() > MAX_OPEN_FILES {
+        if self.buffers.writers.numbers.count() > MAX_OPEN_FILES {
             self.begin_to_sort().await?;
             return Ok(true);
         }
@@ -350,21 +342,21 @@ impl BufferedStream {
                 return Ok(());
             }
             debug!(
-                partitions = self.buffers.numbers.count(),
+                partitions = self.buffers.writers.numbers.count(),
                 "too many partitions to keep open; the rows are sorted by partition"
             );
             state.sorting = Some(by_partition::start(
-                &self.buffers,
+                &self.buffers.writers,
                 &self.context,
                 self.buffers.streams,
             )?);
             (state.waiting, state.encoding) = (0, 0);
-            let index = self.buffers.numbers.count() * PARTITION_BYTES;
+            let index = self.buffers.writers.numbers.count() * PARTITION_BYTES;
             let busy = state.busy;
             if let Some(reservation) = &state.reservation {
                 reservation.resize(index + busy);
             }
-            (std::mem::take(&mut state.open), &self.buffers.spec)
+            (std::mem::take(&mut state.open), &self.buffers.writers.spec)
         };
         for (at, partition) in open.into_iter().enumerate() {
             for (mut writer, _) in partition.idle {
@@ -483,7 +475,7 @@ async fn close(
     let mut idle = partition.idle.into_iter();
     let mut first = match idle.next() {
         Some((writer, _)) => writer,
-        None => buffers.writer(number),
+        None => buffers.writers.writer(number),
     };
     first.expect_rows(partition.rows.iter().map(RecordBatch::num_rows).sum());
     encode(&mut first, partition.rows).await?;

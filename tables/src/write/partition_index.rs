@@ -13,7 +13,6 @@ use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::common::hash_utils::RandomState;
 use datafusion::error::Result;
 
-use super::WriteSpec;
 use crate::layout::PartitionColumns;
 
 /// The partitions that rows were seen of, numbered as they come up.
@@ -78,10 +77,6 @@ enum Key {
 }
 
 impl PartitionLookup {
-    pub(super) fn new(spec: &WriteSpec) -> Result<Self> {
-        Self::over(&spec.schema, spec.partition.clone(), spec.prefix.clone())
-    }
-
     /// For rows of `schema`. With a `path`, all are of that partition.
     pub(super) fn over(schema: &Schema, partition: PartitionColumns, path: String) -> Result<Self> {
         let types: Vec<DataType> = partition

@@ -16,8 +16,9 @@ use futures::StreamExt;
 use tracing::debug;
 
 use super::encoder::PartitionWriter;
+use super::names::Ordinals;
 use super::split::range_of;
-use super::{Ordinals, StagedFile, WriteSpec};
+use super::{StagedFile, WriteSpec};
 
 /// About what a set of 64-bit hashes takes per key.
 const KEY_BYTES: usize = 18;

@@ -22,20 +22,13 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
-use super::{AssignedRanges, RangeAssignment, SplitKeys};
+use super::assignment::{AssignedRanges, RangeAssignment, SLOT};
+use super::keys::SplitKeys;
 use crate::write::partition_index::{PartitionIndex, PartitionLookup};
-
-/// The column that is added behind all others.
-pub(in crate::write) const SLOT: &str = "__spillway_slot";
-
-/// Which range of its partition a row with this slot is in, from 0.
-pub(in crate::write) fn range_of(slot: u64) -> u32 {
-    u32::try_from(slot >> 32).unwrap_or(u32::MAX)
-}
 
 /// Adds [`SLOT`] to rows of a table.
 #[derive(Debug)]
-pub(in crate::write) struct RangeAssignExec {
+pub(crate) struct RangeAssignExec {
     input: Arc<dyn ExecutionPlan>,
     keys: Arc<SplitKeys>,
     assignment: Arc<RangeAssignment>,
@@ -45,7 +38,7 @@ pub(in crate::write) struct RangeAssignExec {
 
 impl RangeAssignExec {
     /// Over rows with the columns of `keys`, first and in its order.
-    pub(in crate::write) fn new(
+    pub(crate) fn new(
         input: Arc<dyn ExecutionPlan>,
         keys: Arc<SplitKeys>,
         assignment: Arc<RangeAssignment>,
@@ -68,11 +61,11 @@ impl RangeAssignExec {
         }
     }
 
-    pub(in crate::write) fn keys(&self) -> &SplitKeys {
+    pub(crate) fn keys(&self) -> &SplitKeys {
         &self.keys
     }
 
-    pub(in crate::write) fn assignment(&self) -> &RangeAssignment {
+    pub(crate) fn assignment(&self) -> &RangeAssignment {
         &self.assignment
     }
 }

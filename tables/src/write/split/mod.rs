@@ -10,32 +10,28 @@
 //! streams takes alike (`sketch`), and ranges end between two values of the sort columns, never within one.
 
 mod assign;
+mod assignment;
+mod keys;
 mod sample;
 mod sketch;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt64Array};
-use datafusion::arrow::compute::SortOptions;
-use datafusion::arrow::datatypes::FieldRef;
-use datafusion::arrow::row::{RowConverter, SortField};
-use datafusion::common::hash_utils::create_hashes;
+use datafusion::arrow::array::RecordBatch;
 use datafusion::common::stats::Precision;
 use datafusion::error::Result;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::repartition::REPARTITION_RANDOM_STATE;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-use serde::{Deserialize, Serialize};
-
-use crate::layout::PartitionColumns;
-use crate::log_options::{LogOptions, LogSortKey};
-use crate::options::TableOptions;
-use crate::schema::TableSchema;
 
 use super::discard;
-pub(super) use assign::{RangeAssignExec, SLOT, range_of};
+
+pub(super) use assign::RangeAssignExec;
+pub(super) use assignment::{RangeAssignment, SLOT, range_of};
+pub(crate) use keys::SplitKeys;
 pub(super) use sample::SampleExec;
+
+use assignment::{AssignedRanges, Salts};
 use sketch::Sketch;
 
 /// Ranges of one partition, at most.
@@ -45,7 +41,7 @@ const MAX_ASSIGNED_PARTITIONS: usize = 4096;
 
 /// The plan that samples `input`, of which [`Split::read`] reads the rows. `None` if the input is known to have fewer rows
 /// than two ranges.
-pub(super) fn sample(
+pub(crate) fn sample_plan(
     input: Arc<dyn ExecutionPlan>,
     keys: &SplitKeys,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
@@ -79,94 +75,6 @@ fn ranges_of(rows: u64, range_rows: u64) -> u64 {
     (rows.saturating_add(range_rows / 2) / range_rows).clamp(1, MAX_RANGES)
 }
 
-/// The columns that decide where a row goes.
-#[derive(Debug, Clone)]
-pub(crate) struct SplitKeys {
-    /// The columns of the rows.
-    pub(super) schema: TableSchema,
-    pub(super) log_options: LogOptions,
-    /// Rows that a range should have.
-    range_rows: u64,
-    /// Columns whose values may not fit; see `discard`.
-    pub(super) checked: Vec<String>,
-}
-
-impl SplitKeys {
-    /// Of rows with all columns of a table. `None` unless its options ask for splitting.
-    pub(crate) fn new(
-        schema: &TableSchema,
-        options: &TableOptions,
-        checked: &[String],
-    ) -> Option<Self> {
-        options.split_rows.map(|range_rows| Self {
-            schema: schema.clone(),
-            log_options: LogOptions::of(options),
-            range_rows,
-            checked: checked.to_vec(),
-        })
-    }
-
-    /// The same, of rows that have no other columns.
-    pub(crate) fn alone(&self) -> Self {
-        let needed = |name: &String| {
-            self.schema.is_partition(name) || self.sort().iter().any(|key| key.column == *name)
-        };
-        let fields = self.schema.columns().fields().iter();
-        let fields: Vec<FieldRef> = fields
-            .filter(|field| needed(field.name()))
-            .cloned()
-            .collect();
-        let checked = self.checked.iter().filter(|name| needed(name));
-        Self {
-            schema: TableSchema::of(fields, self.schema.partition_by()),
-            log_options: self.log_options.clone(),
-            range_rows: self.range_rows,
-            checked: checked.cloned().collect(),
-        }
-    }
-
-    /// The names of the columns.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
-        self.schema
-            .columns()
-            .fields()
-            .iter()
-            .map(|field| field.name())
-    }
-
-    fn sort(&self) -> &[LogSortKey] {
-        &self.log_options.sort
-    }
-
-    fn partition(&self) -> PartitionColumns {
-        PartitionColumns::of(&self.schema)
-    }
-
-    fn sort_columns(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
-        let columns = self.sort().iter().map(|key| {
-            let index = self.schema.columns().index_of(&key.column)?;
-            Ok(Arc::clone(batch.column(index)))
-        });
-        columns.collect()
-    }
-
-    /// Brings values of the sort columns to bytes that compare as the order does.
-    fn converter(&self) -> Result<RowConverter> {
-        let fields = self.sort().iter().map(|key| {
-            let field = self.schema.columns().field_with_name(&key.column)?;
-            let options = SortOptions {
-                descending: key.descending,
-                nulls_first: key.nulls_first,
-            };
-            Ok(SortField::new_with_options(
-                field.data_type().clone(),
-                options,
-            ))
-        });
-        Ok(RowConverter::new(fields.collect::<Result<_>>()?)?)
-    }
-}
-
 /// How the rows of a run are split.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Split {
@@ -186,7 +94,7 @@ struct Ranges {
 }
 
 impl Split {
-    /// Of what the plan of [`sample`] gave.
+    /// Of what the plan of [`sample_plan`] gave.
     pub(crate) fn read(keys: &SplitKeys, batches: &[RecordBatch]) -> Result<Self> {
         Ok(Self::new(&sample::read(batches)?, keys.range_rows))
     }
@@ -250,68 +158,11 @@ impl Split {
     }
 }
 
-/// Which range each row is of, and which stream writes it, as it travels to other processes.
-///
-/// A slot is a number with the range in its upper half, which an exchange by hash gives to the stream that was meant.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::write) struct RangeAssignment {
-    partitions: BTreeMap<String, AssignedRanges>,
-    /// For partitions that are not named: a slot for each stream.
-    rest: Vec<u64>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct AssignedRanges {
-    /// The first value of each range but the first, as [`SplitKeys::converter`] spells it, in hexadecimal.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    firsts: Vec<String>,
-    /// The slot of each range.
-    slots: Vec<u64>,
-}
-
-/// Finds numbers that an exchange by hash gives to a certain stream: by trying. If the engine's hash were another one,
-/// rows would be spread less evenly and nothing else.
-struct Salts {
-    streams: usize,
-    found: HashMap<(usize, usize), u64>,
-}
-
-impl Salts {
-    fn new(streams: usize) -> Self {
-        Self {
-            streams,
-            found: HashMap::new(),
-        }
-    }
-
-    fn slot(&mut self, range: usize, stream: usize) -> Result<u64> {
-        if let Some(found) = self.found.get(&(range, stream)) {
-            return Ok(*found);
-        }
-        let base = (range as u64) << 32;
-        // That none of so many is given to a stream is as good as impossible.
-        let candidates: Vec<u64> = (0..32 * self.streams as u64)
-            .map(|salt| base | salt)
-            .collect();
-        let column: ArrayRef = Arc::new(UInt64Array::from(candidates.clone()));
-        let mut hashes = vec![0; candidates.len()];
-        create_hashes(
-            &[column],
-            REPARTITION_RANDOM_STATE.random_state(),
-            &mut hashes,
-        )?;
-        let of_stream = |hash: &u64| hash % self.streams as u64 == stream as u64;
-        let position = hashes.iter().position(of_stream).unwrap_or_default();
-        let slot = candidates.get(position).copied().unwrap_or(base);
-        self.found.insert((range, stream), slot);
-        Ok(slot)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
+    use datafusion::arrow::array::{ArrayRef, UInt64Array};
     use datafusion::physical_expr::expressions::Column;
     use datafusion::physical_plan::metrics::Time;
     use datafusion::physical_plan::repartition::BatchPartitioner;

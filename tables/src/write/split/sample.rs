@@ -27,7 +27,8 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, stream};
 
-use super::{Sketch, SplitKeys};
+use super::keys::SplitKeys;
+use super::sketch::Sketch;
 use crate::write::discard;
 use crate::write::partition_index::{PartitionIndex, PartitionLookup};
 
@@ -39,7 +40,7 @@ const BATCH_ROWS: usize = 8192;
 /// Counts the rows of each partition and samples the values of the sort columns. Gives its findings when its input ends;
 /// executed again, it finds the same.
 #[derive(Debug)]
-pub(in crate::write) struct SampleExec {
+pub(crate) struct SampleExec {
     input: Arc<dyn ExecutionPlan>,
     keys: Arc<SplitKeys>,
     properties: Arc<PlanProperties>,
@@ -47,7 +48,7 @@ pub(in crate::write) struct SampleExec {
 
 impl SampleExec {
     /// Over rows with the columns of `keys`, as `discard` brings them.
-    pub(in crate::write) fn new(input: Arc<dyn ExecutionPlan>, keys: Arc<SplitKeys>) -> Self {
+    pub(crate) fn new(input: Arc<dyn ExecutionPlan>, keys: Arc<SplitKeys>) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema()),
             Partitioning::UnknownPartitioning(input.output_partitioning().partition_count()),
@@ -61,7 +62,7 @@ impl SampleExec {
         }
     }
 
-    pub(in crate::write) fn keys(&self) -> &SplitKeys {
+    pub(crate) fn keys(&self) -> &SplitKeys {
         &self.keys
     }
 }
