@@ -15,7 +15,7 @@ use url::Url;
 
 use crate::support::{
     Event, TestResult, assert_at_rest, by_city, control, files_below, info, interval, rows_below,
-    run, table_at,
+    run, run_with, table_at,
 };
 
 const ROWS: [Event; 3] = [
@@ -40,7 +40,7 @@ impl Scene {
         for number in 1..=3_usize {
             let rows = &ROWS[number - 1..];
             let mode = by_city(PublishMode::Append);
-            run(
+            run_with(
                 &table,
                 &format!("run-{number}"),
                 mode,
@@ -87,14 +87,7 @@ impl Scene {
 
     async fn replace(&self) -> TestResult {
         let table = table_at(&self.folder)?;
-        run(
-            &table,
-            "run-9",
-            by_city(PublishMode::Replace),
-            &ROWS,
-            info(9),
-        )
-        .await?;
+        run(&table, "run-9", PublishMode::Replace, &ROWS, info(9)).await?;
         Ok(())
     }
 
@@ -506,14 +499,7 @@ async fn a_link_in_the_staging_area_goes_as_a_link() -> TestResult {
 async fn a_run_whose_name_could_not_be_read_back_announces_nothing() -> TestResult {
     let scene = Scene::new().await?;
     let table = table_at(&scene.folder)?;
-    let named = run(
-        &table,
-        "run\n9",
-        by_city(PublishMode::Replace),
-        &ROWS,
-        info(9),
-    )
-    .await;
+    let named = run(&table, "run\n9", PublishMode::Replace, &ROWS, info(9)).await;
     let error = named.err().ok_or("published")?;
     let error = error.downcast_ref::<Error>().ok_or("another error")?;
     assert!(matches!(error, Error::Unrecordable { .. }), "{error}");
@@ -528,14 +514,7 @@ async fn a_run_whose_intent_cannot_be_read_is_fenced_off_once() -> TestResult {
     let location = "memory://damaged-intent/lake/t";
     let options = StorageOptions::from_variables([]);
     let table = Table::open(location, &options)?;
-    run(
-        &table,
-        "run-1",
-        by_city(PublishMode::Overwrite),
-        &ROWS,
-        info(1),
-    )
-    .await?;
+    run(&table, "run-1", PublishMode::Overwrite, &ROWS, info(1)).await?;
     let bucket = storage::bucket(&Url::parse(location)?, &options)?.object_store();
     let intent = ObjectPath::from("lake/.t.spillway/intents/0123456789ab.json");
     bucket.put(&intent, "{".into()).await?;

@@ -76,14 +76,7 @@ async fn a_full_disk_is_told_and_leaves_the_table_and_no_leftovers() -> TestResu
     };
     let folder = disk.at.join("t");
     let table = table_at(&folder)?;
-    run(
-        &table,
-        "run-1",
-        by_city(PublishMode::Overwrite),
-        &ROWS,
-        info(1),
-    )
-    .await?;
+    run(&table, "run-1", PublishMode::Overwrite, &ROWS, info(1)).await?;
     let before = rows_below(&folder)?;
     for sort in [vec![], by_city(PublishMode::Overwrite).sort] {
         let mut options = by_city(PublishMode::Overwrite);
@@ -116,14 +109,7 @@ async fn a_full_disk_is_told_and_leaves_the_table_and_no_leftovers() -> TestResu
         assert_at_rest(&folder).await?;
     }
     // The space is free again.
-    run(
-        &table,
-        "run-3",
-        by_city(PublishMode::Append),
-        &ROWS,
-        info(2),
-    )
-    .await?;
+    run(&table, "run-3", PublishMode::Append, &ROWS, info(2)).await?;
     assert_at_rest(&folder).await
 }
 
@@ -161,14 +147,7 @@ async fn a_read_only_filesystem_is_told_before_any_row_is_read() -> TestResult {
     };
     let folder = disk.at.join("t");
     let table = table_at(&folder)?;
-    run(
-        &table,
-        "run-1",
-        by_city(PublishMode::Overwrite),
-        &ROWS,
-        info(1),
-    )
-    .await?;
+    run(&table, "run-1", PublishMode::Overwrite, &ROWS, info(1)).await?;
     disk.remount("ro")?;
     let begun = table
         .begin(
@@ -192,14 +171,7 @@ async fn a_read_only_filesystem_is_told_before_any_row_is_read() -> TestResult {
         "reading still works"
     );
     disk.remount("rw")?;
-    run(
-        &table,
-        "run-2",
-        by_city(PublishMode::Append),
-        &ROWS,
-        info(2),
-    )
-    .await?;
+    run(&table, "run-2", PublishMode::Append, &ROWS, info(2)).await?;
     assert_at_rest(&folder).await
 }
 
@@ -210,14 +182,7 @@ async fn a_table_that_is_a_mount_point_is_refused_because_nothing_can_be_renamed
         return Ok(());
     };
     let table = table_at(&disk.at)?;
-    let refused = run(
-        &table,
-        "run-1",
-        by_city(PublishMode::Overwrite),
-        &ROWS,
-        info(1),
-    )
-    .await;
+    let refused = run(&table, "run-1", PublishMode::Overwrite, &ROWS, info(1)).await;
     let error = refused.err().ok_or("accepted")?.to_string();
     assert!(error.contains("is on another filesystem than"), "{error}");
     assert!(files_below(&disk.at).is_empty());
@@ -234,7 +199,7 @@ async fn a_folder_that_cannot_be_written_is_told_with_its_path() -> TestResult {
         let refused = run(
             &table_at(&folder)?,
             "run-1",
-            by_city(PublishMode::Overwrite),
+            PublishMode::Overwrite,
             &ROWS,
             info(1),
         )
@@ -260,7 +225,7 @@ async fn assert_denied_folder(parent: &Path) -> TestResult {
     let refused = run(
         &table_at(&folder.join("t"))?,
         "run-1",
-        by_city(PublishMode::Overwrite),
+        PublishMode::Overwrite,
         &ROWS,
         info(1),
     )

@@ -18,14 +18,7 @@ async fn history_tells_what_each_commit_brought_and_took() -> TestResult {
     let table = scattered(&folder, &by_city(PublishMode::Append)).await?;
     compact(&table, &CompactOptions::default()).await?;
     let few = [Event(1, "Ghent", 1, None)];
-    run(
-        &table,
-        "run-6",
-        by_city(PublishMode::Overwrite),
-        &few,
-        info(6),
-    )
-    .await?;
+    run(&table, "run-6", PublishMode::Overwrite, &few, info(6)).await?;
     // Another schema: only `replace` may.
     let narrow = RecordBatch::try_from_iter([
         ("id", Arc::new(Int64Array::from(vec![1])) as ArrayRef),

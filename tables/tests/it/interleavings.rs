@@ -22,9 +22,8 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tables::TableOptions;
-use tempfile::TempDir;
 
-use crate::support::{TestResult, covered, info, rows_below, table_at};
+use crate::support::{TestResult, covered, info, new_table, rows_below};
 
 /// Rows of which every stream has some of every partition.
 fn rows(stream: usize, streams: usize, partitions: i64, count: i64) -> TestResult<RecordBatch> {
@@ -159,9 +158,7 @@ struct Shape {
 }
 
 async fn write(shape: &Shape, seed: u64, one_by_one: bool) -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(GreedyMemoryPool::new(shape.memory)))
         .build()?;

@@ -77,6 +77,18 @@ impl Lake {
         rows_of(&self.files())
     }
 
+    /// As [`run`], by a table that is opened for it.
+    pub(crate) async fn run(
+        &self,
+        run_id: &str,
+        mode: PublishMode,
+        rows: &[Event],
+        readable: bool,
+        info: CommitInfo,
+    ) -> TestResult<Commit> {
+        run(&self.table()?, run_id, mode, rows, readable, info).await
+    }
+
     /// T-1, T-2: the visible objects are those of the newest commit, and no attempt left anything.
     pub(crate) async fn assert_at_rest(&self) -> TestResult {
         let commit = self.table()?.current().await?.ok_or("there is no commit")?;

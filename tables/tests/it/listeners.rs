@@ -13,7 +13,7 @@ use crate::faulty::{Fault, faulty};
 use crate::lake::{FIRST, SECOND};
 use crate::prepared::Prepared;
 use crate::support::{
-    TestResult, assert_at_rest, by_city, control, covered, info, rows_below, run, session, table_at,
+    TestResult, assert_at_rest, control, covered, info, rows_below, run, session, table_at,
 };
 
 const VARIABLE: &str = "SPILLWAY_TEST_LISTENER";
@@ -84,14 +84,7 @@ async fn overwrite(table: &Table, run_id: &str, cursor: i64) -> TestResult<Commi
     } else {
         &SECOND[..]
     };
-    run(
-        table,
-        run_id,
-        by_city(PublishMode::Overwrite),
-        rows,
-        info(cursor),
-    )
-    .await
+    run(table, run_id, PublishMode::Overwrite, rows, info(cursor)).await
 }
 
 #[tokio::test]
@@ -109,7 +102,7 @@ async fn every_commit_is_heard_once_and_in_order() -> TestResult {
     run(
         &table_at(&folder)?,
         "run-3",
-        by_city(PublishMode::Append),
+        PublishMode::Append,
         &SECOND,
         info(2),
     )

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     Event, TestResult, assert_at_rest, by_city, control, digests, files_below, info, interval,
-    rows_below, rows_of_file, run, session, stage, table_at,
+    new_table, rows_below, rows_of_file, run, run_with, session, stage, table_at,
 };
 
 const CITIES: [&str; 3] = ["Ghent", "Oulu", "Köln/Süd"];
@@ -33,7 +33,7 @@ pub(crate) fn appended(round: i64) -> Vec<Event> {
 pub(crate) async fn scattered(folder: &Path, options: &TableOptions) -> TestResult<Table> {
     let table = table_at(folder)?;
     for round in 1..=4 {
-        run(
+        run_with(
             &table,
             &format!("run-{round}"),
             options.clone(),
@@ -114,7 +114,7 @@ async fn small_files_become_one_with_the_same_rows_in_the_order_of_the_table() -
     let at_once = run(
         &table_at(&once)?,
         "once",
-        by_city(PublishMode::Append),
+        PublishMode::Append,
         &all,
         info(4),
     )
@@ -134,7 +134,7 @@ async fn small_files_become_one_with_the_same_rows_in_the_order_of_the_table() -
     let repeated = run(
         &table,
         "run-4",
-        by_city(PublishMode::Append),
+        PublishMode::Append,
         &appended(4),
         interval(4),
     )
@@ -229,9 +229,7 @@ fn wide(from: i64, count: i64) -> TestResult<RecordBatch> {
 
 #[tokio::test]
 async fn large_files_are_left_alone_and_without_an_order_rows_keep_theirs() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let ctx = session(None)?;
     let options = TableOptions {
         mode: PublishMode::Append,
@@ -293,20 +291,20 @@ async fn merged_tables_are_compacted_in_the_order_of_their_key() -> TestResult {
         ..by_city(PublishMode::Append)
     };
     let table = table_at(&folder)?;
-    run(&table, "run-1", unsorted.clone(), &appended(1), info(1)).await?;
-    run(&table, "run-2", unsorted.clone(), &appended(2), info(2)).await?;
+    run_with(&table, "run-1", unsorted.clone(), &appended(1), info(1)).await?;
+    run_with(&table, "run-2", unsorted.clone(), &appended(2), info(2)).await?;
     // The newest run publishes with `merge`: from now on the table has its order.
     let merge = TableOptions {
         mode: PublishMode::Merge,
         ..unsorted.clone()
     };
     let extra = [Event(900, "Turku", 1, None)];
-    run(&table, "run-3", merge.clone(), &extra, info(3)).await?;
+    run_with(&table, "run-3", merge.clone(), &extra, info(3)).await?;
     compact(&table, &CompactOptions::default()).await?;
     let mut all = appended(1);
     all.extend(appended(2));
     all.extend(extra);
-    let once = run(
+    let once = run_with(
         &table_at(&parent.path().join("once"))?,
         "once",
         merge,
@@ -388,9 +386,7 @@ async fn a_compaction_that_is_stopped_changes_nothing() -> TestResult {
 
 #[tokio::test]
 async fn compaction_of_much_data_spills_under_a_small_pool() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (parent, folder, table) = new_table()?;
     let options = TableOptions {
         mode: PublishMode::Append,
         sort: vec![SortKey::ascending("text")],

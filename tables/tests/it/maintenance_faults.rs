@@ -10,7 +10,7 @@ use crate::faulty::{Fault, faulty};
 use crate::prepared::Prepared;
 use crate::support::{
     Event, TestResult, assert_at_rest, covered, files_below, interval, rows_below, rows_of_file,
-    run, session, table_at,
+    run_with, session, table_at,
 };
 
 const DAYS: [&str; 3] = ["2026-01-01", "2026-01-02", "2026-02-01"];
@@ -60,7 +60,7 @@ async fn two_commits(folder: &Path) -> TestResult {
                 Event(round * 10 + id, day, 50 - round * 10 + id, None)
             })
             .collect();
-        run(
+        run_with(
             &table,
             &format!("run-{round}"),
             options.clone(),

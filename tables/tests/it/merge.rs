@@ -2,11 +2,10 @@
 
 use datafusion::physical_plan::collect;
 use tables::{MergeCounts, PublishMode, SortKey, TableOptions};
-use tempfile::TempDir;
 
 use crate::support::{
-    Event, TestResult, assert_at_rest, by_city, events, files_below, info, input, rows_below, run,
-    session, stage, table_at,
+    Event, TestResult, assert_at_rest, by_city, events, files_below, info, input, new_table,
+    rows_below, run, run_with, session, stage, stage_rows,
 };
 
 const FIRST: [Event; 4] = [
@@ -18,17 +17,8 @@ const FIRST: [Event; 4] = [
 
 #[tokio::test]
 async fn arriving_keys_update_or_insert_and_untouched_partitions_keep_their_files() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
-    run(
-        &table,
-        "run-1",
-        by_city(PublishMode::Merge),
-        &FIRST,
-        info(1),
-    )
-    .await?;
+    let (_parent, folder, table) = new_table()?;
+    run(&table, "run-1", PublishMode::Merge, &FIRST, info(1)).await?;
     let riga = |files: Vec<String>| files.into_iter().find(|file| file.starts_with("city=Riga"));
     let before = riga(files_below(&folder));
     let arriving = [
@@ -36,15 +26,7 @@ async fn arriving_keys_update_or_insert_and_untouched_partitions_keep_their_file
         Event(5, "Ghent", 5, None),
         Event(6, "Turku", 60, None),
     ];
-    let ctx = session(None)?;
-    let (staging, change) = stage(
-        &table,
-        "run-2",
-        by_city(PublishMode::Merge),
-        &ctx,
-        &[vec![events(&arriving)?]],
-    )
-    .await?;
+    let (staging, change) = stage_rows(&table, "run-2", PublishMode::Merge, &arriving).await?;
     assert_eq!(
         change.merge,
         Some(MergeCounts {
@@ -92,9 +74,7 @@ async fn the_greatest_row_of_a_repeated_key_wins_in_new_and_in_published_partiti
         Event(8, "Turku", 8, None),
     ];
     for descending in [false, true] {
-        let parent = TempDir::new()?;
-        let folder = parent.path().join("t");
-        let table = table_at(&folder)?;
+        let (_parent, folder, table) = new_table()?;
         let sort = vec![SortKey {
             column: "at".to_owned(),
             descending,
@@ -104,7 +84,7 @@ async fn the_greatest_row_of_a_repeated_key_wins_in_new_and_in_published_partiti
             sort,
             ..by_city(PublishMode::Merge)
         };
-        run(&table, "run-1", options.clone(), &FIRST, info(1)).await?;
+        run_with(&table, "run-1", options.clone(), &FIRST, info(1)).await?;
         let ctx = session(None)?;
         let (staging, change) = stage(
             &table,
@@ -148,39 +128,35 @@ async fn the_greatest_row_of_a_repeated_key_wins_in_new_and_in_published_partiti
 #[tokio::test]
 async fn a_merge_without_a_declared_order_still_publishes_a_key_once_and_reruns_unchanged()
 -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let options = TableOptions {
         sort: Vec::new(),
         ..by_city(PublishMode::Merge)
     };
-    run(&table, "run-1", options.clone(), &FIRST, info(1)).await?;
+    run_with(&table, "run-1", options.clone(), &FIRST, info(1)).await?;
     let arriving = [
         Event(2, "Ghent", 21, Some("x")),
         Event(2, "Ghent", 22, Some("x")),
     ];
-    run(&table, "run-2", options.clone(), &arriving, info(2)).await?;
-    let commit = run(&table, "run-3", options, &arriving, info(2)).await?;
+    run_with(&table, "run-2", options.clone(), &arriving, info(2)).await?;
+    let commit = run_with(&table, "run-3", options, &arriving, info(2)).await?;
     assert_eq!((commit.number, commit.totals.rows), (2, 4));
     assert_at_rest(&folder).await
 }
 
 #[tokio::test]
 async fn a_key_of_several_columns_with_nulls_is_one_key() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let options = TableOptions {
         key: vec!["id".to_owned(), "note".to_owned(), "city".to_owned()],
         ..by_city(PublishMode::Merge)
     };
-    run(&table, "run-1", options.clone(), &FIRST, info(1)).await?;
+    run_with(&table, "run-1", options.clone(), &FIRST, info(1)).await?;
     let arriving = [
         Event(2, "Ghent", 21, None),
         Event(1, "Ghent", 11, Some("other")),
     ];
-    let commit = run(&table, "run-2", options, &arriving, info(2)).await?;
+    let commit = run_with(&table, "run-2", options, &arriving, info(2)).await?;
     assert_eq!(
         commit.totals.rows, 5,
         "id 2 is updated though its note is NULL; id 1 with another note is new"
@@ -225,9 +201,7 @@ async fn a_merge_under_a_small_memory_pool_gives_the_same_table() -> TestResult 
     };
     let mut digests = Vec::new();
     for memory in [None, Some(12 << 20), Some(4 << 20)] {
-        let parent = TempDir::new()?;
-        let folder = parent.path().join("t");
-        let table = table_at(&folder)?;
+        let (_parent, folder, table) = new_table()?;
         let ctx = session(None)?;
         let published = [rows(0..120_000, "old")?];
         let (staging, change) = stage(&table, "run-1", options.clone(), &ctx, &published).await?;

@@ -5,11 +5,10 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::ListingOptions;
 use std::sync::Arc;
 use tables::{Change, Error, PublishMode};
-use tempfile::TempDir;
 
 use crate::support::{
-    Event, TestResult, assert_at_rest, by_city, events, info, interval, rows_below, run, session,
-    stage, staged_dir, table_at,
+    Event, TestResult, assert_at_rest, info, interval, new_table, rows_below, run, session,
+    stage_rows, staged_dir,
 };
 
 const FIRST: [Event; 3] = [
@@ -33,18 +32,9 @@ fn ids(rows: &[String]) -> Vec<String> {
 }
 
 async fn ids_after_second(mode: PublishMode) -> TestResult<Vec<String>> {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
-    run(
-        &table,
-        "run-1",
-        by_city(PublishMode::Overwrite),
-        &FIRST,
-        info(1),
-    )
-    .await?;
-    let commit = run(&table, "run-2", by_city(mode), &SECOND, info(2)).await?;
+    let (_parent, folder, table) = new_table()?;
+    run(&table, "run-1", PublishMode::Overwrite, &FIRST, info(1)).await?;
+    let commit = run(&table, "run-2", mode, &SECOND, info(2)).await?;
     assert_eq!(
         (commit.number, commit.run_id.as_str(), commit.mode),
         (2, "run-2", mode.into())
@@ -88,26 +78,16 @@ async fn a_rerun_of_the_same_rows_changes_nothing_and_says_so() -> TestResult {
         PublishMode::Replace,
         PublishMode::Merge,
     ] {
-        let parent = TempDir::new()?;
-        let folder = parent.path().join("t");
-        let table = table_at(&folder)?;
-        let first = run(&table, "run-1", by_city(mode), &FIRST, info(1)).await?;
+        let (_parent, folder, table) = new_table()?;
+        let first = run(&table, "run-1", mode, &FIRST, info(1)).await?;
         let shuffled = [FIRST[2].clone(), FIRST[1].clone(), FIRST[0].clone()];
-        let ctx = session(None)?;
-        let (staging, change) = stage(
-            &table,
-            "run-2",
-            by_city(mode),
-            &ctx,
-            &[vec![events(&shuffled)?]],
-        )
-        .await?;
+        let (staging, change) = stage_rows(&table, "run-2", mode, &shuffled).await?;
         assert!(change.is_empty(), "{mode}: {change:#?}");
         assert_eq!(change.unchanged.len(), 2, "{mode}");
         let again = staging.publish(change, info(1)).await?;
         assert_eq!(again, first, "{mode}: no new commit");
         // The same rows from further-read sources: the cursors must not be lost (T-3).
-        let later = run(&table, "run-3", by_city(mode), &FIRST, info(2)).await?;
+        let later = run(&table, "run-3", mode, &FIRST, info(2)).await?;
         assert_eq!((later.number, &later.files), (2, &first.files), "{mode}");
         assert_eq!(later.cursors, serde_json::json!({ "events": 2 }));
         assert_at_rest(&folder).await?;
@@ -117,38 +97,15 @@ async fn a_rerun_of_the_same_rows_changes_nothing_and_says_so() -> TestResult {
 
 #[tokio::test]
 async fn append_refuses_an_interval_that_is_committed_and_publishes_nothing() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
-    run(
-        &table,
-        "run-1",
-        by_city(PublishMode::Append),
-        &FIRST,
-        interval(1),
-    )
-    .await?;
-    let second = run(
-        &table,
-        "run-2",
-        by_city(PublishMode::Append),
-        &SECOND,
-        interval(2),
-    )
-    .await?;
+    let (_parent, folder, table) = new_table()?;
+    run(&table, "run-1", PublishMode::Append, &FIRST, interval(1)).await?;
+    let second = run(&table, "run-2", PublishMode::Append, &SECOND, interval(2)).await?;
     assert!(
         interval(1)
             .interval
             .is_some_and(|interval| second.has_interval(&interval))
     );
-    let refused = run(
-        &table,
-        "run-3",
-        by_city(PublishMode::Append),
-        &FIRST,
-        interval(1),
-    )
-    .await;
+    let refused = run(&table, "run-3", PublishMode::Append, &FIRST, interval(1)).await;
     let error = refused.err().ok_or("the interval was appended twice")?;
     assert!(
         matches!(
@@ -160,62 +117,25 @@ async fn append_refuses_an_interval_that_is_committed_and_publishes_nothing() ->
     assert_eq!(rows_below(&folder)?.len(), 5);
     assert_at_rest(&folder).await?;
     // After the table was replaced as a whole, the interval is not in it any more.
-    run(
-        &table,
-        "run-4",
-        by_city(PublishMode::Replace),
-        &SECOND,
-        interval(2),
-    )
-    .await?;
-    run(
-        &table,
-        "run-5",
-        by_city(PublishMode::Append),
-        &FIRST,
-        interval(1),
-    )
-    .await?;
+    run(&table, "run-4", PublishMode::Replace, &SECOND, interval(2)).await?;
+    run(&table, "run-5", PublishMode::Append, &FIRST, interval(1)).await?;
     assert_eq!(rows_below(&folder)?.len(), 5);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_run_without_rows_sets_the_schema_and_publishes_no_file() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
-    let commit = run(
-        &table,
-        "run-1",
-        by_city(PublishMode::Overwrite),
-        &[],
-        info(1),
-    )
-    .await?;
+    let (_parent, folder, table) = new_table()?;
+    let commit = run(&table, "run-1", PublishMode::Overwrite, &[], info(1)).await?;
     assert_eq!((commit.number, commit.totals.files), (1, 0));
-    run(
-        &table,
-        "run-2",
-        by_city(PublishMode::Overwrite),
-        &FIRST,
-        info(2),
-    )
-    .await?;
-    let commit = run(
-        &table,
-        "run-3",
-        by_city(PublishMode::Overwrite),
-        &[],
-        info(3),
-    )
-    .await?;
+    run(&table, "run-2", PublishMode::Overwrite, &FIRST, info(2)).await?;
+    let commit = run(&table, "run-3", PublishMode::Overwrite, &[], info(3)).await?;
     assert_eq!(
         (commit.number, commit.totals.rows),
         (3, 3),
         "no partition was produced, so none is replaced"
     );
-    let commit = run(&table, "run-4", by_city(PublishMode::Replace), &[], info(4)).await?;
+    let commit = run(&table, "run-4", PublishMode::Replace, &[], info(4)).await?;
     assert_eq!(commit.totals.rows, 0, "replaced by nothing");
     assert_at_rest(&folder).await?;
     assert_eq!(
@@ -228,9 +148,7 @@ async fn a_run_without_rows_sets_the_schema_and_publishes_no_file() -> TestResul
 
 #[tokio::test]
 async fn the_log_reads_back_over_many_commits() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let cities = ["Ghent", "Oulu", "Riga", "Turku", "Visby"];
     for number in 1..=70_i64 {
         let city = cities[usize::try_from(number)? % cities.len()];
@@ -242,7 +160,7 @@ async fn the_log_reads_back_over_many_commits() -> TestResult {
         run(
             &table,
             &format!("run-{number}"),
-            by_city(mode),
+            mode,
             &[Event(number, city, number, None)],
             interval(number),
         )
@@ -255,23 +173,14 @@ async fn the_log_reads_back_over_many_commits() -> TestResult {
 
 #[tokio::test]
 async fn staged_rows_can_be_checked_with_sql_before_they_are_published() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let ctx = session(None)?;
     let rows = [
         Event(1, "a=b/c %", 10, Some("x")),
         Event(2, "a=b/c %", 20, None),
         Event(3, "Köln", 5, None),
     ];
-    let (staging, change) = stage(
-        &table,
-        "run-1",
-        by_city(PublishMode::Overwrite),
-        &ctx,
-        &[vec![events(&rows)?]],
-    )
-    .await?;
+    let (staging, change) = stage_rows(&table, "run-1", PublishMode::Overwrite, &rows).await?;
     assert!(!folder.exists(), "readers see nothing yet");
     let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
         .with_table_partition_cols(vec![("city".to_owned(), DataType::Utf8)]);
@@ -309,26 +218,9 @@ fn rows_text(batches: &[datafusion::arrow::record_batch::RecordBatch]) -> TestRe
 
 #[tokio::test]
 async fn a_change_can_be_looked_at_and_abandoned() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
-    run(
-        &table,
-        "run-1",
-        by_city(PublishMode::Overwrite),
-        &FIRST,
-        info(1),
-    )
-    .await?;
-    let ctx = session(None)?;
-    let (staging, change) = stage(
-        &table,
-        "run-2",
-        by_city(PublishMode::Overwrite),
-        &ctx,
-        &[vec![events(&SECOND)?]],
-    )
-    .await?;
+    let (_parent, folder, table) = new_table()?;
+    run(&table, "run-1", PublishMode::Overwrite, &FIRST, info(1)).await?;
+    let (staging, change) = stage_rows(&table, "run-2", PublishMode::Overwrite, &SECOND).await?;
     let Change {
         added,
         removed,

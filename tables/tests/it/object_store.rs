@@ -197,15 +197,8 @@ async fn an_upload_that_was_begun_twice_leaves_nothing() -> TestResult {
         .key("city=")
         .times(1);
     let twice = lake.server.inject(twice);
-    run(
-        &lake.table()?,
-        "run-1",
-        PublishMode::Overwrite,
-        &FIRST,
-        false,
-        info(1),
-    )
-    .await?;
+    lake.run("run-1", PublishMode::Overwrite, &FIRST, false, info(1))
+        .await?;
     assert_eq!(twice.fired(), 1, "the fault did not fire");
     lake.assert_at_rest().await
 }
@@ -213,15 +206,9 @@ async fn an_upload_that_was_begun_twice_leaves_nothing() -> TestResult {
 #[tokio::test]
 async fn a_storage_that_ignores_conditional_puts_is_refused_with_the_reason() -> TestResult {
     let lake = Lake::start(Behaviour::GARAGE)?;
-    let begun = run(
-        &lake.table()?,
-        "run-1",
-        PublishMode::Overwrite,
-        &FIRST,
-        false,
-        info(1),
-    )
-    .await;
+    let begun = lake
+        .run("run-1", PublishMode::Overwrite, &FIRST, false, info(1))
+        .await;
     let error = begun.err().ok_or("the run was not refused")?.to_string();
     assert!(error.contains("ignores conditional puts"), "{error}");
     assert!(lake.server.objects("").is_empty(), "and left nothing");
@@ -243,15 +230,8 @@ async fn uploads_of_others_stay_and_those_of_dead_attempts_go() -> TestResult {
         foreign.push(object_store::ObjectStoreExt::put_multipart(&store, &path).await?);
     }
     assert_eq!(lake.server.pending_uploads().len(), 3);
-    run(
-        &lake.table()?,
-        "run-1",
-        PublishMode::Overwrite,
-        &FIRST,
-        false,
-        info(1),
-    )
-    .await?;
+    lake.run("run-1", PublishMode::Overwrite, &FIRST, false, info(1))
+        .await?;
     let left: Vec<String> = lake
         .server
         .pending_uploads()
@@ -324,15 +304,8 @@ async fn requests_are_counted_as_the_server_saw_them() -> TestResult {
         .on(Operation::UploadPart)
         .times(1);
     let slow = lake.server.inject(slow);
-    run(
-        &lake.table()?,
-        "run-1",
-        PublishMode::Overwrite,
-        &FIRST,
-        false,
-        info(1),
-    )
-    .await?;
+    lake.run("run-1", PublishMode::Overwrite, &FIRST, false, info(1))
+        .await?;
     assert_eq!(slow.fired(), 1, "the fault did not fire");
     let traffic = lake.traffic()?;
     let seen = lake.server.requests();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tables::{Error, PublishMode};
 use testkit::s3::{Behaviour, Fault, Injected, Operation};
 
-use crate::lake::{FIRST, Lake, SECOND, run, stage};
+use crate::lake::{FIRST, Lake, SECOND, stage};
 use crate::support::{TestResult, by_city, events, info};
 
 const LOCK: &str = "raw/.events.spillway/lock.json";
@@ -46,29 +46,16 @@ async fn a_second_run_is_refused_while_the_first_lives_and_let_in_when_it_ends()
     let table = lake.table()?;
     let options = by_city(PublishMode::Overwrite);
     let (staging, change) = stage(&table, "run-1", options, events(&FIRST)?, false).await?;
-    let refused = run(
-        &lake.table()?,
-        "run-2",
-        PublishMode::Overwrite,
-        &SECOND,
-        false,
-        info(2),
-    )
-    .await;
+    let refused = lake
+        .run("run-2", PublishMode::Overwrite, &SECOND, false, info(2))
+        .await;
     let refused = refused.err().ok_or("two runs had the lease")?;
     assert!(is_held(refused.as_ref()), "{refused}");
     assert!(refused.to_string().contains("run-1"), "{refused}");
     staging.publish(change, info(1)).await?;
     assert_eq!(lock_file(&lake)?["released"], true, "given back at once");
-    run(
-        &lake.table()?,
-        "run-2",
-        PublishMode::Overwrite,
-        &SECOND,
-        false,
-        info(2),
-    )
-    .await?;
+    lake.run("run-2", PublishMode::Overwrite, &SECOND, false, info(2))
+        .await?;
     lake.assert_at_rest().await
 }
 
@@ -78,30 +65,16 @@ async fn a_dropped_run_gives_its_lease_back() -> TestResult {
     let options = by_city(PublishMode::Overwrite);
     let dropped = stage(&lake.table()?, "run-1", options, events(&FIRST)?, false).await?;
     drop(dropped);
-    run(
-        &lake.table()?,
-        "run-2",
-        PublishMode::Overwrite,
-        &SECOND,
-        false,
-        info(2),
-    )
-    .await?;
+    lake.run("run-2", PublishMode::Overwrite, &SECOND, false, info(2))
+        .await?;
     lake.assert_at_rest().await
 }
 
 #[tokio::test]
 async fn a_silent_holder_elsewhere_loses_the_lease_when_its_time_is_over() -> TestResult {
     let lake = Lake::start(Behaviour::default())?;
-    run(
-        &lake.table()?,
-        "run-1",
-        PublishMode::Overwrite,
-        &FIRST,
-        false,
-        info(1),
-    )
-    .await?;
+    lake.run("run-1", PublishMode::Overwrite, &FIRST, false, info(1))
+        .await?;
     put_lock(&lake, |file| {
         file["owner"]["boot"] = json!("of another machine");
         file["ttl_millis"] = json!(2000);
@@ -109,15 +82,9 @@ async fn a_silent_holder_elsewhere_loses_the_lease_when_its_time_is_over() -> Te
     let mut refusals = 0;
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
-        match run(
-            &lake.table()?,
-            "run-2",
-            PublishMode::Overwrite,
-            &SECOND,
-            false,
-            info(2),
-        )
-        .await
+        match lake
+            .run("run-2", PublishMode::Overwrite, &SECOND, false, info(2))
+            .await
         {
             Ok(_) => break,
             Err(error) if is_held(error.as_ref()) && Instant::now() < deadline => refusals += 1,
@@ -152,30 +119,16 @@ async fn a_holder_that_shows_signs_of_life_keeps_the_lease() -> TestResult {
 #[tokio::test]
 async fn a_dead_process_of_this_machine_loses_the_lease_at_once() -> TestResult {
     let lake = Lake::start(Behaviour::default())?;
-    run(
-        &lake.table()?,
-        "run-1",
-        PublishMode::Overwrite,
-        &FIRST,
-        false,
-        info(1),
-    )
-    .await?;
+    lake.run("run-1", PublishMode::Overwrite, &FIRST, false, info(1))
+        .await?;
     let mut child = std::process::Command::new("true").spawn()?;
     child.wait()?;
     put_lock(&lake, |file| {
         file["owner"]["pid"] = json!(child.id());
         file["ttl_millis"] = json!(3_600_000);
     })?;
-    run(
-        &lake.table()?,
-        "run-2",
-        PublishMode::Overwrite,
-        &SECOND,
-        false,
-        info(2),
-    )
-    .await?;
+    lake.run("run-2", PublishMode::Overwrite, &SECOND, false, info(2))
+        .await?;
     lake.assert_at_rest().await
 }
 
@@ -188,15 +141,8 @@ async fn taken_over_at_the_decision(
 ) -> TestResult<(tables::Result<tables::Commit>, tables::Commit)> {
     for number in 1..=before {
         let run_id = format!("before-{number}");
-        run(
-            &lake.table()?,
-            &run_id,
-            PublishMode::Overwrite,
-            &FIRST,
-            false,
-            info(0),
-        )
-        .await?;
+        lake.run(&run_id, PublishMode::Overwrite, &FIRST, false, info(0))
+            .await?;
     }
     let decision = format!("commits/{:08}.json", before + 1);
     let held: Injected = lake
@@ -210,15 +156,9 @@ async fn taken_over_at_the_decision(
     // As if it had been silent for too long: it does not know.
     put_lock(lake, |file| file["released"] = json!(true))?;
     let third = [FIRST[0].clone()];
-    let third = run(
-        &lake.table()?,
-        "third",
-        PublishMode::Overwrite,
-        &third,
-        false,
-        info(3),
-    )
-    .await?;
+    let third = lake
+        .run("third", PublishMode::Overwrite, &third, false, info(3))
+        .await?;
     held.release();
     Ok((paused.await?, third))
 }

@@ -5,12 +5,11 @@ use std::fs;
 
 use serde_json::Value;
 use tables::{Claim, CommitInfo, Error, PublishMode, Table, TableOptions};
-use tempfile::TempDir;
 
 use crate::once::{Once, claim, run_claiming, run_once};
 use crate::support::{
-    Event, TestResult, assert_at_rest, by_city, control, events, files_below, interval, rows_below,
-    table_at,
+    Event, TestResult, assert_at_rest, by_city, control, events, files_below, interval, new_table,
+    rows_below,
 };
 
 const ROWS: [Event; 3] = [
@@ -58,9 +57,7 @@ fn no_interval() -> CommitInfo {
 async fn a_run_that_committed_is_done_in_every_mode_with_and_without_an_interval() -> TestResult {
     for mode in MODES {
         for info in [interval(1), no_interval()] {
-            let parent = TempDir::new()?;
-            let folder = parent.path().join("t");
-            let table = table_at(&folder)?;
+            let (_parent, folder, table) = new_table()?;
             let same = |_: &mut Claim| {};
             ask(&table, "run-0", mode, interval(9), |claim| {
                 claim.transaction.request = "another".to_owned();
@@ -93,9 +90,7 @@ async fn a_run_that_committed_is_done_in_every_mode_with_and_without_an_interval
 #[tokio::test]
 async fn an_interval_that_the_same_request_appended_is_done_whatever_the_run_is_called()
 -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let first_attempt = |claim: &mut Claim| claim.since = None;
     let append = PublishMode::Append;
     ask(&table, "run-1", append, interval(1), first_attempt).await?;
@@ -119,9 +114,7 @@ async fn an_interval_that_the_same_request_appended_is_done_whatever_the_run_is_
 
 #[tokio::test]
 async fn an_interval_that_something_else_appended_is_refused_with_the_difference() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let append = PublishMode::Append;
     let defined = |fingerprint: &str| CommitInfo {
         plan_fingerprint: Some(fingerprint.to_owned()),
@@ -167,9 +160,7 @@ async fn an_interval_that_something_else_appended_is_refused_with_the_difference
 
 #[tokio::test]
 async fn a_commit_of_a_log_without_transactions_is_recognised_by_its_run() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let append = PublishMode::Append;
     ask(&table, "run-1", append, interval(1), |_| {}).await?;
     let path = control(&folder).join("commits/00000001.json");
@@ -191,9 +182,7 @@ async fn a_commit_of_a_log_without_transactions_is_recognised_by_its_run() -> Te
 
 #[tokio::test]
 async fn a_run_looks_for_its_commit_only_after_the_record_at_which_it_began() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let append = PublishMode::Append;
     for (number, run) in [(1, "run-1"), (2, "run-2"), (3, "run-3")] {
         ask(&table, run, append, interval(number), |_| {}).await?;

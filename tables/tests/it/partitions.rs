@@ -12,8 +12,8 @@ use tables::{Error, PublishMode, SortKey, TableOptions};
 use tempfile::TempDir;
 
 use crate::support::{
-    Event, TestResult, assert_at_rest, by_city, events, files_below, info, run, session, stage,
-    table_at,
+    Event, TestResult, assert_at_rest, by_city, events, files_below, info, new_table, run,
+    run_with, session, stage, table_at,
 };
 
 const ODD: [Option<&str>; 12] = [
@@ -114,9 +114,7 @@ async fn values_that_cannot_name_a_partition_stop_the_run_with_their_column() ->
         (&long, "more than 255 bytes"),
     ] {
         for sort in [vec![], vec![SortKey::ascending("id")]] {
-            let parent = TempDir::new()?;
-            let folder = parent.path().join("t");
-            let table = table_at(&folder)?;
+            let (_parent, folder, table) = new_table()?;
             let batch = RecordBatch::try_from_iter([
                 ("id", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef),
                 ("city", Arc::new(StringArray::from(vec!["Ghent", value]))),
@@ -167,21 +165,12 @@ async fn a_type_that_cannot_name_a_partition_is_refused_with_the_options() -> Te
 
 #[tokio::test]
 async fn a_column_that_is_all_null_has_the_same_file_schema() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let rows = [
         Event(1, "Ghent", 10, None),
         Event(2, "Oulu", 20, Some("text")),
     ];
-    run(
-        &table,
-        "run-1",
-        by_city(PublishMode::Overwrite),
-        &rows,
-        info(1),
-    )
-    .await?;
+    run(&table, "run-1", PublishMode::Overwrite, &rows, info(1)).await?;
     let mut schemas = Vec::new();
     for file in files_below(&folder) {
         let reader =
@@ -221,9 +210,7 @@ async fn a_column_that_is_all_null_has_the_same_file_schema() -> TestResult {
 #[tokio::test]
 async fn a_table_without_partition_columns_is_a_flat_folder() -> TestResult {
     for sort in [vec![], vec![SortKey::ascending("id")]] {
-        let parent = TempDir::new()?;
-        let folder = parent.path().join("t");
-        let table = table_at(&folder)?;
+        let (_parent, folder, table) = new_table()?;
         let options = TableOptions {
             sort,
             ..TableOptions::default()
@@ -232,7 +219,7 @@ async fn a_table_without_partition_columns_is_a_flat_folder() -> TestResult {
             Event(1, "Ghent", 10, None),
             Event(2, "Oulu", 20, Some("text")),
         ];
-        let commit = run(&table, "run-1", options.clone(), &rows, info(1)).await?;
+        let commit = run_with(&table, "run-1", options.clone(), &rows, info(1)).await?;
         assert_eq!((commit.totals.files, commit.totals.partitions), (1, 1));
         assert!(
             commit
@@ -240,7 +227,7 @@ async fn a_table_without_partition_columns_is_a_flat_folder() -> TestResult {
                 .iter()
                 .all(|file| file.partition().is_empty() && file.path.starts_with("part-00000-"))
         );
-        run(&table, "run-2", options, &rows[..1], info(2)).await?;
+        run_with(&table, "run-2", options, &rows[..1], info(2)).await?;
         assert_at_rest(&folder).await?;
         assert_eq!(files_below(&folder).len(), 1);
     }

@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use datafusion::parquet::errors::ParquetError;
 use tables::PublishMode;
-use tempfile::TempDir;
 
 use crate::support::{
-    Event, TestResult, assert_at_rest, by_city, covered, files_below, info, rows_below,
-    rows_of_file, run, table_at,
+    Event, TestResult, assert_at_rest, by_city, covered, files_below, info, new_table, rows_below,
+    rows_of_file, run, run_with,
 };
 
 const CITIES: [&str; 4] = ["Ghent", "Oulu", "Riga", "Turku"];
@@ -30,9 +29,7 @@ fn is_gone(error: &(dyn std::error::Error + 'static)) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_beside_forty_publications_never_sees_a_torn_file() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let rows_of = |round: i64| -> Vec<Event> {
         (0..400)
             .map(|id| {
@@ -48,7 +45,7 @@ async fn a_reader_beside_forty_publications_never_sees_a_torn_file() -> TestResu
     run(
         &table,
         "run-0",
-        by_city(PublishMode::Overwrite),
+        PublishMode::Overwrite,
         &rows_of(1),
         info(0),
     )
@@ -84,7 +81,7 @@ async fn a_reader_beside_forty_publications_never_sees_a_torn_file() -> TestResu
         run(
             &table,
             &format!("run-{round}"),
-            by_city(mode),
+            mode,
             &rows_of(round + 1),
             info(round),
         )
@@ -148,11 +145,9 @@ fn is_whole(seen: &Seen, mode: PublishMode, published: i64) -> bool {
 }
 
 async fn a_reader_beside(mode: PublishMode) -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let first = by_city(PublishMode::Overwrite);
-    run(&table, "run-1", first, &version(1), info(1)).await?;
+    run_with(&table, "run-1", first, &version(1), info(1)).await?;
     let (published, looks) = (Arc::new(AtomicI64::new(1)), Arc::new(AtomicUsize::new(0)));
     let reader = {
         let (folder, published, looks) =
@@ -175,14 +170,7 @@ async fn a_reader_beside(mode: PublishMode) -> TestResult {
     for number in 2..=VERSIONS {
         let seen = looks.load(Ordering::SeqCst);
         let run_id = format!("run-{number}");
-        run(
-            &table,
-            &run_id,
-            by_city(mode),
-            &version(number),
-            info(number),
-        )
-        .await?;
+        run(&table, &run_id, mode, &version(number), info(number)).await?;
         published.store(number, Ordering::SeqCst);
         // At least one look ends between two publications, so that every one of them has a reader beside it.
         while looks.load(Ordering::SeqCst) == seen && !reader.is_finished() {

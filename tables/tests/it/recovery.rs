@@ -3,29 +3,18 @@
 use std::fs;
 
 use tables::{Error, PublishMode, Recovery};
-use tempfile::TempDir;
 
 use crate::support::{
-    Event, TestResult, assert_at_rest, by_city, control, events, files_below, info, rows_below,
-    run, session, stage, table_at,
+    Event, TestResult, assert_at_rest, control, files_below, info, new_table, rows_below, run,
+    stage_rows,
 };
 
 const ROWS: [Event; 2] = [Event(1, "Ghent", 10, Some("a")), Event(2, "Oulu", 20, None)];
 
 #[tokio::test]
 async fn an_undecided_run_is_dropped_by_the_next_one() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
-    let ctx = session(None)?;
-    let (staging, _) = stage(
-        &table,
-        "run-1",
-        by_city(PublishMode::Overwrite),
-        &ctx,
-        &[vec![events(&ROWS)?]],
-    )
-    .await?;
+    let (_parent, folder, table) = new_table()?;
+    let (staging, _) = stage_rows(&table, "run-1", PublishMode::Overwrite, &ROWS).await?;
     drop(staging);
     assert!(
         files_below(&control(&folder))
@@ -41,42 +30,18 @@ async fn an_undecided_run_is_dropped_by_the_next_one() -> TestResult {
         }
     );
     assert!(table.recover().await?.is_clean());
-    run(
-        &table,
-        "run-2",
-        by_city(PublishMode::Overwrite),
-        &ROWS,
-        info(1),
-    )
-    .await?;
+    run(&table, "run-2", PublishMode::Overwrite, &ROWS, info(1)).await?;
     assert_at_rest(&folder).await
 }
 
 #[tokio::test]
 async fn a_run_whose_lease_was_taken_over_cannot_commit() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
-    let ctx = session(None)?;
-    let (stale, change) = stage(
-        &table,
-        "run-1",
-        by_city(PublishMode::Overwrite),
-        &ctx,
-        &[vec![events(&ROWS)?]],
-    )
-    .await?;
+    let (_parent, folder, table) = new_table()?;
+    let (stale, change) = stage_rows(&table, "run-1", PublishMode::Overwrite, &ROWS).await?;
     // Someone clears the control folder away under the live run, and another run begins.
     fs::remove_dir_all(control(&folder))?;
     let rows = [Event(7, "Riga", 70, None)];
-    run(
-        &table,
-        "run-2",
-        by_city(PublishMode::Overwrite),
-        &rows,
-        info(2),
-    )
-    .await?;
+    run(&table, "run-2", PublishMode::Overwrite, &rows, info(2)).await?;
     let error = stale
         .publish(change, info(1))
         .await
@@ -89,44 +54,19 @@ async fn a_run_whose_lease_was_taken_over_cannot_commit() -> TestResult {
 
 #[tokio::test]
 async fn a_file_that_no_record_names_is_never_removed() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
-    run(
-        &table,
-        "run-1",
-        by_city(PublishMode::Overwrite),
-        &ROWS,
-        info(1),
-    )
-    .await?;
+    let (_parent, folder, table) = new_table()?;
+    run(&table, "run-1", PublishMode::Overwrite, &ROWS, info(1)).await?;
     let foreign = folder.join("city=Ghent/foreign.parquet");
     fs::write(&foreign, "someone else's")?;
-    run(
-        &table,
-        "run-2",
-        by_city(PublishMode::Replace),
-        &ROWS[1..],
-        info(2),
-    )
-    .await?;
+    run(&table, "run-2", PublishMode::Replace, &ROWS[1..], info(2)).await?;
     assert_eq!(fs::read_to_string(&foreign)?, "someone else's", "T-5");
     Ok(())
 }
 
 #[tokio::test]
 async fn damaged_control_files_are_named_and_nothing_is_published_over_them() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
-    run(
-        &table,
-        "run-1",
-        by_city(PublishMode::Overwrite),
-        &ROWS,
-        info(1),
-    )
-    .await?;
+    let (_parent, folder, table) = new_table()?;
+    run(&table, "run-1", PublishMode::Overwrite, &ROWS, info(1)).await?;
     let record = control(&folder).join("commits/00000001.json");
     let whole = fs::read_to_string(&record)?;
     let before = rows_below(&folder)?;
@@ -144,14 +84,7 @@ async fn damaged_control_files_are_named_and_nothing_is_published_over_them() ->
         (fewer_rows.as_str(), "is damaged (it says Totals"),
     ] {
         fs::write(&record, content)?;
-        let refused = run(
-            &table,
-            "run-2",
-            by_city(PublishMode::Replace),
-            &ROWS[..1],
-            info(2),
-        )
-        .await;
+        let refused = run(&table, "run-2", PublishMode::Replace, &ROWS[..1], info(2)).await;
         for error in [
             refused.err().ok_or("ran")?,
             table.current().await.err().ok_or("read")?.into(),
@@ -167,27 +100,18 @@ async fn damaged_control_files_are_named_and_nothing_is_published_over_them() ->
         assert_eq!(rows_below(&folder)?, before);
     }
     fs::write(&record, whole)?;
-    run(
-        &table,
-        "run-2",
-        by_city(PublishMode::Replace),
-        &ROWS[..1],
-        info(2),
-    )
-    .await?;
+    run(&table, "run-2", PublishMode::Replace, &ROWS[..1], info(2)).await?;
     assert_at_rest(&folder).await
 }
 
 #[tokio::test]
 async fn a_lost_lease_file_does_not_turn_the_epoch_back() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     for number in 1..4_i64 {
         run(
             &table,
             "same-run",
-            by_city(PublishMode::Overwrite),
+            PublishMode::Overwrite,
             &[Event(number, "Ghent", number, None)],
             info(number),
         )
@@ -195,14 +119,7 @@ async fn a_lost_lease_file_does_not_turn_the_epoch_back() -> TestResult {
         fs::remove_file(control(&folder).join("lease.json"))?;
     }
     // Were an epoch used twice by one run, its file names would be, too.
-    run(
-        &table,
-        "same-run",
-        by_city(PublishMode::Append),
-        &ROWS,
-        info(9),
-    )
-    .await?;
+    run(&table, "same-run", PublishMode::Append, &ROWS, info(9)).await?;
     assert_eq!(rows_below(&folder)?.len(), 3);
     assert_at_rest(&folder).await
 }

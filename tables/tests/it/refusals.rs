@@ -8,8 +8,8 @@ use tables::{Error, PublishMode, TableOptions};
 use tempfile::TempDir;
 
 use crate::support::{
-    Event, TestResult, assert_at_rest, by_city, events, info, input, rows_below, run, session,
-    stage, staged_dir, table_at,
+    Event, TestResult, assert_at_rest, by_city, events, info, input, new_table, rows_below, run,
+    session, stage_rows, staged_dir, table_at,
 };
 
 const FIRST: [Event; 3] = [
@@ -21,17 +21,8 @@ const SECOND: [Event; 2] = [Event(4, "Ghent", 40, Some("c")), Event(5, "Riga", 5
 
 #[tokio::test]
 async fn another_schema_is_refused_before_any_row_is_read_with_the_difference() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
-    run(
-        &table,
-        "run-1",
-        by_city(PublishMode::Overwrite),
-        &FIRST,
-        info(1),
-    )
-    .await?;
+    let (_parent, folder, table) = new_table()?;
+    run(&table, "run-1", PublishMode::Overwrite, &FIRST, info(1)).await?;
     let schema = Schema::new(vec![
         Field::new("id", DataType::Utf8, true),
         Field::new("city", DataType::Utf8View, true),
@@ -123,14 +114,7 @@ async fn a_folder_with_files_of_others_is_refused() -> TestResult {
     std::fs::create_dir_all(folder.join("city=Ghent"))?;
     std::fs::write(folder.join("city=Ghent/old.parquet"), "not ours")?;
     let table = table_at(&folder)?;
-    let refused = run(
-        &table,
-        "run-1",
-        by_city(PublishMode::Replace),
-        &FIRST,
-        info(1),
-    )
-    .await;
+    let refused = run(&table, "run-1", PublishMode::Replace, &FIRST, info(1)).await;
     let error = refused.err().ok_or("accepted")?.to_string();
     assert!(
         error.contains("for example city=Ghent/old.parquet"),
@@ -145,9 +129,7 @@ async fn a_folder_with_files_of_others_is_refused() -> TestResult {
 
 #[tokio::test]
 async fn rows_of_a_plan_that_ran_twice_are_not_published() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let ctx = session(None)?;
     let input = input(&[vec![events(&FIRST)?]])?;
     let staging = table
@@ -172,27 +154,10 @@ async fn rows_of_a_plan_that_ran_twice_are_not_published() -> TestResult {
 
 #[tokio::test]
 async fn a_lost_file_is_noticed_before_the_decision() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
-    run(
-        &table,
-        "run-1",
-        by_city(PublishMode::Overwrite),
-        &FIRST,
-        info(1),
-    )
-    .await?;
+    let (_parent, folder, table) = new_table()?;
+    run(&table, "run-1", PublishMode::Overwrite, &FIRST, info(1)).await?;
     let before = rows_below(&folder)?;
-    let ctx = session(None)?;
-    let (staging, change) = stage(
-        &table,
-        "run-2",
-        by_city(PublishMode::Overwrite),
-        &ctx,
-        &[vec![events(&SECOND)?]],
-    )
-    .await?;
+    let (staging, change) = stage_rows(&table, "run-2", PublishMode::Overwrite, &SECOND).await?;
     let file = staged_dir(&staging)?.join(
         change
             .added

@@ -17,7 +17,7 @@ use tables::{
 use tempfile::TempDir;
 
 use crate::support::{
-    Event, TestResult, assert_at_rest, by_city, events, info, input, rows_below, run, session,
+    Event, TestResult, assert_at_rest, by_city, events, info, input, rows_below, run_with, session,
     table_at,
 };
 
@@ -152,7 +152,7 @@ async fn rows_are_dealt_by_partition_when_the_files_would_be_small() -> TestResu
         mode: PublishMode::Overwrite,
         ..unsorted()
     };
-    run(&table_at(&folder)?, "first", options, &rows, info(1)).await?;
+    run_with(&table_at(&folder)?, "first", options, &rows, info(1)).await?;
     assert!(
         exchanges(PublishMode::Overwrite).await?,
         "six rows in two partitions by three processes"

@@ -10,12 +10,11 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::DataType;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tables::{Error, PublishMode, SchemaChange, SchemaPolicy, SortKey, TableOptions};
-use tempfile::TempDir;
 
 use crate::rows::{named_columns, narrow_events, run_batch, wider_events};
 use crate::support::{
-    Event, TestResult, assert_at_rest, by_city, control, events, files_below, info, rows_below,
-    run, session, stage, table_at,
+    Event, TestResult, assert_at_rest, by_city, control, events, files_below, info, new_table,
+    rows_below, run, run_with, session, stage,
 };
 
 const FIRST: [Event; 3] = [
@@ -36,17 +35,8 @@ fn type_of(file: &Path, column: &str) -> TestResult<Option<DataType>> {
 
 #[tokio::test]
 async fn a_new_column_is_added_and_files_that_are_not_touched_stay_without_it() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
-    run(
-        &table,
-        "run-1",
-        by_city(PublishMode::Merge),
-        &FIRST,
-        info(1),
-    )
-    .await?;
+    let (_parent, folder, table) = new_table()?;
+    run(&table, "run-1", PublishMode::Merge, &FIRST, info(1)).await?;
     let oulu = |files: Vec<String>| files.into_iter().find(|file| file.starts_with("city=Oulu"));
     let before = oulu(files_below(&folder));
     let (change, commit) = run_batch(
@@ -95,14 +85,7 @@ async fn a_new_column_is_added_and_files_that_are_not_touched_stay_without_it() 
     assert!(change.schema_changes.is_empty() && commit.schema_changes.is_empty());
     assert!(rows_below(&folder)?.contains(&format!("city=Oulu: 3|{}|b|", at(30))));
     // Rows of the schema before lack a column now.
-    let refused = run(
-        &table,
-        "run-4",
-        by_city(PublishMode::Merge),
-        &FIRST,
-        info(4),
-    )
-    .await;
+    let refused = run(&table, "run-4", PublishMode::Merge, &FIRST, info(4)).await;
     let error = refused.err().ok_or("accepted")?.to_string();
     assert!(
         error.contains("column score (Int64) of the table is missing in the run"),
@@ -119,9 +102,7 @@ async fn a_wider_type_is_in_every_file_after_the_commit_in_every_mode() -> TestR
         (PublishMode::Merge, 4, 1),
     ];
     for (mode, rows, rewritten) in modes {
-        let parent = TempDir::new()?;
-        let folder = parent.path().join("t");
-        let table = table_at(&folder)?;
+        let (_parent, folder, table) = new_table()?;
         let first = narrow_events(&FIRST)?;
         run_batch(&table, "run-1", by_city(mode), first, info(1)).await?;
         let (change, commit) =
@@ -151,17 +132,8 @@ async fn a_wider_type_is_in_every_file_after_the_commit_in_every_mode() -> TestR
 
 #[tokio::test]
 async fn freeze_refuses_every_difference_before_a_row_is_read_also_when_replacing() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
-    run(
-        &table,
-        "run-1",
-        by_city(PublishMode::Overwrite),
-        &FIRST,
-        info(1),
-    )
-    .await?;
+    let (_parent, folder, table) = new_table()?;
+    run(&table, "run-1", PublishMode::Overwrite, &FIRST, info(1)).await?;
     for mode in [PublishMode::Overwrite, PublishMode::Replace] {
         let options = TableOptions {
             contract: SchemaPolicy::Freeze,
@@ -224,9 +196,7 @@ async fn rows_that_do_not_fit_are_left_out_and_counted_and_all_others_are_writte
     ];
     for (arriving, discarded) in cases {
         for sort in [Vec::new(), vec![SortKey::ascending("number")]] {
-            let parent = TempDir::new()?;
-            let folder = parent.path().join("t");
-            let table = table_at(&folder)?;
+            let (_parent, folder, table) = new_table()?;
             let options = TableOptions {
                 partition_by: vec!["city".to_owned()],
                 mode: PublishMode::Append,
@@ -268,11 +238,9 @@ async fn rows_that_do_not_fit_are_left_out_and_counted_and_all_others_are_writte
 
 #[tokio::test]
 async fn a_type_that_no_value_can_be_told_to_fit_is_refused_by_every_contract() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let options = by_city(PublishMode::Overwrite);
-    run(&table, "run-1", options.clone(), &FIRST, info(1)).await?;
+    run_with(&table, "run-1", options.clone(), &FIRST, info(1)).await?;
     let mut columns = named_columns(&events(&FIRST)?);
     let list = datafusion::arrow::array::ListArray::from_iter_primitive::<
         datafusion::arrow::datatypes::Int64Type,

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use tables::{
     Change, Commit, CommitInfo, Interval, PublishMode, SortKey, Staging, Table, TableOptions,
 };
+use tempfile::TempDir;
 
 pub(crate) type TestResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -137,8 +138,19 @@ pub(crate) async fn stage(
     }
 }
 
+/// As [`stage`], rows of a table by city.
+pub(crate) async fn stage_rows(
+    table: &Table,
+    run_id: &str,
+    mode: PublishMode,
+    rows: &[Event],
+) -> TestResult<(Staging, Change)> {
+    let (ctx, rows) = (session(None)?, events(rows)?);
+    stage(table, run_id, by_city(mode), &ctx, &[vec![rows]]).await
+}
+
 /// A whole run.
-pub(crate) async fn run(
+pub(crate) async fn run_with(
     table: &Table,
     run_id: &str,
     options: TableOptions,
@@ -148,6 +160,17 @@ pub(crate) async fn run(
     let ctx = session(None)?;
     let (staging, change) = stage(table, run_id, options, &ctx, &[vec![events(rows)?]]).await?;
     Ok(staging.publish(change, info).await?)
+}
+
+/// A whole run of a table by city.
+pub(crate) async fn run(
+    table: &Table,
+    run_id: &str,
+    mode: PublishMode,
+    rows: &[Event],
+    info: CommitInfo,
+) -> TestResult<Commit> {
+    run_with(table, run_id, by_city(mode), rows, info).await
 }
 
 pub(crate) fn info(cursor: i64) -> CommitInfo {
@@ -166,6 +189,14 @@ pub(crate) fn interval(cursor: i64) -> CommitInfo {
         interval: Some(interval),
         ..info(cursor)
     }
+}
+
+/// No table yet, at `t` in a folder of its own, which is there as long as its guard.
+pub(crate) fn new_table() -> TestResult<(TempDir, PathBuf, Table)> {
+    let parent = TempDir::new()?;
+    let folder = parent.path().join("t");
+    let table = table_at(&folder)?;
+    Ok((parent, folder, table))
 }
 
 pub(crate) fn table_at(folder: &Path) -> TestResult<Table> {

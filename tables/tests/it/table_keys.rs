@@ -7,12 +7,11 @@ use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tables::{KeyScope, MergeCounts, PublishMode, SortKey, TableOptions};
-use tempfile::TempDir;
 
 use crate::rows::run_batch;
 use crate::support::{
-    Event, TestResult, assert_at_rest, by_city, events, files_below, info, rows_below, run,
-    session, stage, table_at,
+    Event, TestResult, assert_at_rest, by_city, events, files_below, info, new_table, rows_below,
+    run_with, session, stage,
 };
 
 const FIRST: [Event; 4] = [
@@ -35,10 +34,8 @@ fn row(city: &str, id: i64, at: i64, note: &str) -> String {
 
 #[tokio::test]
 async fn a_row_that_moved_to_another_partition_leaves_no_copy_behind() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
-    run(&table, "run-1", by_table_key(), &FIRST, info(1)).await?;
+    let (_parent, folder, table) = new_table()?;
+    run_with(&table, "run-1", by_table_key(), &FIRST, info(1)).await?;
     let oulu = |files: Vec<String>| files.into_iter().find(|file| file.starts_with("city=Oulu"));
     let before = oulu(files_below(&folder));
     let arriving = [
@@ -92,13 +89,11 @@ async fn a_row_that_moved_to_another_partition_leaves_no_copy_behind() -> TestRe
 
 #[tokio::test]
 async fn with_the_scope_of_a_partition_the_same_rows_are_two() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let options = by_city(PublishMode::Merge);
-    run(&table, "run-1", options.clone(), &FIRST, info(1)).await?;
+    run_with(&table, "run-1", options.clone(), &FIRST, info(1)).await?;
     let arriving = [Event(2, "Riga", 21, Some("moved"))];
-    let commit = run(&table, "run-2", options, &arriving, info(2)).await?;
+    let commit = run_with(&table, "run-2", options, &arriving, info(2)).await?;
     assert_eq!(commit.totals.rows, 5);
     assert_at_rest(&folder).await
 }
@@ -114,10 +109,8 @@ async fn of_two_arrivals_in_two_partitions_the_winner_stays_and_the_loser_goes()
     ];
     let reversed: Vec<Event> = arriving.iter().rev().cloned().collect();
     for arriving in [arriving.to_vec(), reversed] {
-        let parent = TempDir::new()?;
-        let folder = parent.path().join("t");
-        let table = table_at(&folder)?;
-        run(&table, "run-1", by_table_key(), &FIRST, info(1)).await?;
+        let (_parent, folder, table) = new_table()?;
+        run_with(&table, "run-1", by_table_key(), &FIRST, info(1)).await?;
         let options = TableOptions {
             order: vec![SortKey::ascending("at")],
             sort: vec![SortKey::ascending("id")],
@@ -188,9 +181,7 @@ async fn the_last_row_of_the_declared_order_wins_whatever_the_order_of_the_files
     ];
     for (order, winner) in cases {
         for turn in 0..rows.len() {
-            let parent = TempDir::new()?;
-            let folder = parent.path().join("t");
-            let table = table_at(&folder)?;
+            let (_parent, folder, table) = new_table()?;
             let options = TableOptions {
                 mode: PublishMode::Merge,
                 key: vec!["id".to_owned()],
@@ -224,9 +215,7 @@ async fn random_merges_by_a_key_of_the_table_hold_what_a_map_holds_and_their_cou
     const CITIES: [&str; 5] = ["Ghent", "K/ö=ln%", "Oulu", "Riga", "Turku"];
     for (seed, memory) in [(1, None), (2, None), (3, Some(24 << 20))] {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let parent = TempDir::new()?;
-        let folder = parent.path().join("t");
-        let table = table_at(&folder)?;
+        let (_parent, folder, table) = new_table()?;
         let mut model: BTreeMap<i64, (&str, i64)> = BTreeMap::new();
         let mut clock = 0;
         for round in 0..8 {
@@ -285,14 +274,12 @@ async fn random_merges_by_a_key_of_the_table_hold_what_a_map_holds_and_their_cou
 
 #[tokio::test]
 async fn files_whose_footers_exclude_every_arriving_key_are_not_read() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let far: Vec<Event> = (1000..1400)
         .map(|id| Event(id, "Oulu", id, Some("far")))
         .collect();
     let rows: Vec<Event> = FIRST.iter().cloned().chain(far).collect();
-    run(&table, "run-1", by_table_key(), &rows, info(1)).await?;
+    run_with(&table, "run-1", by_table_key(), &rows, info(1)).await?;
     let oulu = files_below(&folder)
         .into_iter()
         .find(|file| file.starts_with("city=Oulu"))
@@ -319,9 +306,7 @@ async fn files_whose_footers_exclude_every_arriving_key_are_not_read() -> TestRe
 
 #[tokio::test]
 async fn rows_and_keys_that_are_null_move_between_partitions_like_others() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let options = TableOptions {
         partition_by: vec!["version".to_owned()],
         mode: PublishMode::Merge,

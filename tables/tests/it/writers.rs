@@ -15,11 +15,10 @@ use proptest::prelude::*;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use tables::{Commit, Compression, Error, PublishMode, SortKey, TableOptions};
-use tempfile::TempDir;
 
 use crate::support::{
-    TestResult, assert_at_rest, by_city, digests, events, files_below, info, rows_below, session,
-    stage, staged_dir, table_at,
+    TestResult, assert_at_rest, by_city, digests, events, files_below, info, new_table, rows_below,
+    session, stage, stage_rows, staged_dir, table_at,
 };
 
 /// Rows with repeated sort values, NULLs in one stretch only, long and short texts, and lists; in random order.
@@ -116,9 +115,7 @@ async fn publish(
     ctx: &SessionContext,
     partitions: &[Vec<RecordBatch>],
 ) -> TestResult<(Commit, Vec<String>)> {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
+    let (_parent, folder, table) = new_table()?;
     let (staging, change) = stage(&table, "run-1", options, ctx, partitions).await?;
     let commit = staging.publish(change, info(1)).await?;
     assert_at_rest(&folder).await?;
@@ -363,19 +360,9 @@ fn compact(batch: &RecordBatch) -> TestResult<RecordBatch> {
 
 #[tokio::test]
 async fn a_second_run_is_told_who_writes_the_table_and_changes_nothing() -> TestResult {
-    let parent = TempDir::new()?;
-    let folder = parent.path().join("t");
-    let table = table_at(&folder)?;
-    let ctx = session(None)?;
+    let (_parent, folder, table) = new_table()?;
     let rows = [crate::support::Event(1, "Ghent", 10, None)];
-    let (staging, change) = stage(
-        &table,
-        "run-1",
-        by_city(PublishMode::Overwrite),
-        &ctx,
-        &[vec![events(&rows)?]],
-    )
-    .await?;
+    let (staging, change) = stage_rows(&table, "run-1", PublishMode::Overwrite, &rows).await?;
     let staged = files_below(&staged_dir(&staging)?);
     let other = table_at(&folder)?;
     let error = other

@@ -89,7 +89,7 @@ async fn prepare(table: &Table, store: &dyn ObjectStore) -> TestResult {
         .enumerate()
     {
         let run_id = format!("run-{number}");
-        run(table, &run_id, by_city(*mode), &FIRST, info(1)).await?;
+        run(table, &run_id, *mode, &FIRST, info(1)).await?;
     }
     let (ctx, mode) = (session(None)?, by_city(PublishMode::Merge));
     let rows = vec![vec![events(&SECOND)?]];

@@ -15,7 +15,7 @@ use super::mutate::{self, NAMES};
 use super::{Answers, Budget, operate};
 use crate::faulty::{Fault, faulty};
 use crate::lake::{FIRST, SECOND};
-use crate::support::{TestResult, by_city, control, files_below, info, run, table_at};
+use crate::support::{TestResult, control, files_below, info, run, table_at};
 
 pub(super) async fn fuzz(budget: &Budget) -> TestResult {
     let home = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new())?;
@@ -59,7 +59,7 @@ async fn prepare(place: &Path) -> TestResult {
         .enumerate()
     {
         let run_id = format!("run-{number}");
-        run(&table, &run_id, by_city(*mode), &FIRST, info(1)).await?;
+        run(&table, &run_id, *mode, &FIRST, info(1)).await?;
     }
     let intent = |folder: &Path| fs::read_dir(control(folder).join("intents"));
     let mut at = 1;
@@ -68,14 +68,7 @@ async fn prepare(place: &Path) -> TestResult {
     let decided = control(&folder).join("commits/00000003.json");
     while !decided.exists() {
         let (table, _) = faulty(&folder, at, Fault::Killed)?;
-        let run = run(
-            &table,
-            "run-3",
-            by_city(PublishMode::Merge),
-            &SECOND,
-            info(3),
-        )
-        .await;
+        let run = run(&table, "run-3", PublishMode::Merge, &SECOND, info(3)).await;
         assert!(run.is_err() && !done.exists(), "killed at {at}");
         at += 1;
     }

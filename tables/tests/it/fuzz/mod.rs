@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use tables::{PublishMode, Table};
 
 use crate::lake::SECOND;
-use crate::support::{TestResult, by_city, covered, info, run};
+use crate::support::{TestResult, by_city, covered, info, run_with};
 
 /// An operation that takes so long hangs.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -94,7 +94,7 @@ async fn operate(make: impl Fn() -> TestResult<Table>, answers: &mut Answers) ->
                 4 => drop(table.current().await?),
                 _ => {
                     let mode = by_city(PublishMode::Replace);
-                    drop(run(&table, "run-9", mode, &SECOND, info(9)).await?);
+                    drop(run_with(&table, "run-9", mode, &SECOND, info(9)).await?);
                 }
             }
             TestResult::Ok(())

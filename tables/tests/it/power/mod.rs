@@ -22,8 +22,8 @@ use testkit::Child;
 
 use crate::support::by_city;
 use crate::support::{
-    Event, TestResult, control, covered, files_below, info, interval, rows_below, run, session,
-    table_at,
+    Event, TestResult, control, covered, files_below, info, interval, rows_below, run, run_with,
+    session, table_at,
 };
 use disk::{Disk, LOSSES, Loss};
 use record::Step;
@@ -76,12 +76,12 @@ const ALL: [Work; 9] = [
 
 impl Work {
     async fn run(self, table: &Table) -> TestResult {
-        let publish = async |mode| run(table, "run-2", by_city(mode), &SECOND, interval(2)).await;
+        let publish = async |mode| run(table, "run-2", mode, &SECOND, interval(2)).await;
         match self {
             Self::First | Self::Overwrite => drop(publish(PublishMode::Overwrite).await?),
             Self::Empty => {
                 let mode = by_city(PublishMode::Overwrite);
-                drop(run(table, "run-2", mode, &[], interval(2)).await?);
+                drop(run_with(table, "run-2", mode, &[], interval(2)).await?);
             }
             Self::Append => drop(publish(PublishMode::Append).await?),
             Self::Replace => drop(publish(PublishMode::Replace).await?),
@@ -124,7 +124,7 @@ impl Work {
             } else {
                 break;
             };
-            run(&table, "run-1", by_city(mode), rows, info(1)).await?;
+            run(&table, "run-1", mode, rows, info(1)).await?;
         }
         Ok(())
     }
