@@ -45,7 +45,7 @@ pub(crate) struct WriteSpec {
     pub(super) readable: bool,
     /// For partitions whose published rows are in one file: its name, which the first new file takes.
     pub(super) replaced_names: HashMap<String, String>,
-    /// The columns of the input, after [`plan`] brought them to the table's types.
+    /// The columns of the input, after `plan` brought them to the table's types.
     pub(super) schema: SchemaRef,
     /// Put before the path that the partition columns give: the partition whose rows these are.
     pub(super) prefix: String,

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, UInt32Array,
-};
+use datafusion::arrow::array::{BooleanArray, RecordBatch, UInt32Array};
 use datafusion::arrow::compute::take_record_batch;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -19,7 +17,9 @@ use rand_chacha::ChaCha8Rng;
 use tables::{SortKey, TableOptions};
 use tempfile::TempDir;
 
-use crate::support::{TestResult, assert_at_rest, digests, info, rows_below, stage, table_at};
+use crate::support::{
+    TestResult, assert_at_rest, digests, info, ints, rows_below, stage, table_at, texts,
+};
 
 /// What is written. Sort values repeat, so that the order alone does not decide between rows.
 #[derive(Debug, Clone)]
@@ -55,20 +55,10 @@ impl Rows {
         Ok(RecordBatch::try_from_iter([
             (
                 "at",
-                Arc::new(
-                    ids()
-                        .map(|id| (!id.is_multiple_of(11)).then_some(i64::from(id / 20)))
-                        .collect::<Int64Array>(),
-                ) as ArrayRef,
+                ints(ids().map(|id| (!id.is_multiple_of(11)).then_some(i64::from(id / 20)))),
             ),
-            (
-                "part",
-                Arc::new(ids().map(|id| self.part(id)).collect::<Int64Array>()),
-            ),
-            (
-                "text",
-                Arc::new(ids().map(|id| self.text(id)).collect::<StringArray>()),
-            ),
+            ("part", ints(ids().map(|id| self.part(id)))),
+            ("text", texts(ids().map(|id| self.text(id)))),
             (
                 "flag",
                 Arc::new(ids().map(|id| Some(id % 2 == 0)).collect::<BooleanArray>()),

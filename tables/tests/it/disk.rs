@@ -9,8 +9,8 @@ use tables::{Error, PublishMode, StoreError};
 use tempfile::TempDir;
 
 use crate::support::{
-    Event, TestResult, assert_at_rest, by_city, files_below, info, rows_below, run, session,
-    skipped, stage, table_at,
+    Event, TestResult, assert_at_rest, by_city, files_below, info, ints, rows_below, run, session,
+    skipped, stage, table_at, texts,
 };
 
 /// A tmpfs that is unmounted when dropped.
@@ -116,7 +116,7 @@ async fn a_full_disk_is_told_and_leaves_the_table_and_no_leftovers() -> TestResu
 fn incompressible() -> TestResult<datafusion::arrow::array::RecordBatch> {
     use std::sync::Arc;
 
-    use datafusion::arrow::array::{ArrayRef, Int64Array, StringArray, TimestampNanosecondArray};
+    use datafusion::arrow::array::TimestampNanosecondArray;
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
     let count = 120_000_i64;
     let text = (0..count).map(|_| {
@@ -124,19 +124,13 @@ fn incompressible() -> TestResult<datafusion::arrow::array::RecordBatch> {
         Some(hex::encode(bytes))
     });
     Ok(datafusion::arrow::array::RecordBatch::try_from_iter([
-        (
-            "id",
-            Arc::new((0..count).collect::<Int64Array>()) as ArrayRef,
-        ),
-        (
-            "city",
-            Arc::new((0..count).map(|_| Some("Ghent")).collect::<StringArray>()),
-        ),
+        ("id", ints(0..count)),
+        ("city", texts((0..count).map(|_| Some("Ghent")))),
         (
             "at",
             Arc::new((0..count).map(Some).collect::<TimestampNanosecondArray>()),
         ),
-        ("note", Arc::new(text.collect::<StringArray>())),
+        ("note", texts(text)),
     ])?)
 }
 

@@ -2,9 +2,8 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::RecordBatch;
 use datafusion::parquet::basic::{Compression as ParquetCompression, Encoding};
 use datafusion::parquet::file::metadata::{
     ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader,
@@ -12,29 +11,19 @@ use datafusion::parquet::file::metadata::{
 use tables::{Dictionary, SortKey, Statistics, TableOptions};
 use tempfile::TempDir;
 
-use crate::support::{TestResult, files_below, info, session, stage, table_at};
+use crate::support::{TestResult, files_below, info, ints, session, stage, table_at, texts};
 
 const ROWS: i64 = 30_000;
 
 /// One partition: a column that repeats seven values, one that repeats none, and texts.
 fn rows() -> TestResult<RecordBatch> {
     Ok(RecordBatch::try_from_iter([
-        (
-            "part",
-            Arc::new((0..ROWS).map(|_| Some(1)).collect::<Int64Array>()) as ArrayRef,
-        ),
-        (
-            "few",
-            Arc::new((0..ROWS).map(|row| Some(row % 7)).collect::<Int64Array>()),
-        ),
-        ("id", Arc::new((0..ROWS).map(Some).collect::<Int64Array>())),
+        ("part", ints((0..ROWS).map(|_| Some(1)))),
+        ("few", ints((0..ROWS).map(|row| Some(row % 7)))),
+        ("id", ints((0..ROWS).map(Some))),
         (
             "text",
-            Arc::new(
-                (0..ROWS)
-                    .map(|row| Some(format!("text {row}")))
-                    .collect::<StringArray>(),
-            ),
+            texts((0..ROWS).map(|row| Some(format!("text {row}")))),
         ),
     ])?)
 }

@@ -8,9 +8,9 @@ use datafusion::arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array,
     FixedSizeBinaryArray, FixedSizeListArray, Float16Array, Float32Array, Float64Array, Int8Array,
     Int16Array, Int32Array, Int64Array, Int64Builder, ListArray, MapBuilder, RecordBatch,
-    StringArray, StringBuilder, StructArray, Time32MillisecondArray, Time32SecondArray,
-    Time64MicrosecondArray, Time64NanosecondArray, TimestampMicrosecondArray, UInt8Array,
-    UInt16Array, UInt32Array, UInt64Array,
+    StringBuilder, StructArray, Time32MillisecondArray, Time32SecondArray, Time64MicrosecondArray,
+    Time64NanosecondArray, TimestampMicrosecondArray, UInt8Array, UInt16Array, UInt32Array,
+    UInt64Array,
 };
 use datafusion::arrow::datatypes::{
     ArrowPrimitiveType, DataType, Field, Float16Type, Float64Type, Int32Type, i256,
@@ -20,7 +20,7 @@ use tables::{PublishMode, TableOptions};
 use tempfile::TempDir;
 use testkit::Python;
 
-use crate::support::{TestResult, assert_at_rest, info, session, stage, table_at};
+use crate::support::{TestResult, assert_at_rest, info, ints, session, stage, table_at, texts};
 
 const SCRIPT: &str = include_str!("every_type.py");
 
@@ -152,12 +152,7 @@ fn plain() -> TestResult<Vec<Column>> {
         ),
         (
             "text",
-            Arc::new(StringArray::from(vec![
-                Some(""),
-                Some("Köln 東京 🚲\0\n\"'"),
-                Some("NULL"),
-                None,
-            ])),
+            texts([Some(""), Some("Köln 東京 🚲\0\n\"'"), Some("NULL"), None]),
             vec![
                 json!(""),
                 json!("Köln 東京 🚲\0\n\"'"),
@@ -317,8 +312,8 @@ fn nested() -> TestResult<Vec<Column>> {
         Field::new("b c", DataType::Utf8, true),
     ];
     let parts: Vec<ArrayRef> = vec![
-        Arc::new(Int64Array::from(vec![Some(1), None, Some(3), None])),
-        Arc::new(StringArray::from(vec![Some("x"), None, None, None])),
+        ints([Some(1), None, Some(3), None]),
+        texts([Some("x"), None, None, None]),
     ];
     let valid = vec![true, true, true, false].into();
     let mut map = MapBuilder::new(None, StringBuilder::new(), Int64Builder::new());

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use datafusion::arrow::array::{ArrayRef, Date32Array, Int32Array, Int64Array, RecordBatch};
+use datafusion::arrow::array::{Date32Array, Int32Array, RecordBatch};
 use tables::{
     CommitMode, Error, ExpireOptions, Expiry, PublishMode, Retention, Table, TableOptions,
 };
 use tempfile::TempDir;
 
 use crate::support::{
-    TestResult, assert_at_rest, control, files_below, interval, rows_below, session, stage,
+    TestResult, assert_at_rest, control, files_below, interval, ints, rows_below, session, stage,
     table_at,
 };
 
@@ -34,10 +34,7 @@ async fn by_day(folder: &Path, days: i32) -> TestResult<Table> {
         .to_epoch_days();
     let dates = (0..days).map(|day| Some(first + day)).chain([None]);
     let rows = RecordBatch::try_from_iter([
-        (
-            "id",
-            Arc::new((0..=i64::from(days)).collect::<Int64Array>()) as ArrayRef,
-        ),
+        ("id", ints(0..=i64::from(days))),
         ("day", Arc::new(dates.collect::<Date32Array>())),
     ])?;
     publish(folder, &["day"], rows).await
@@ -121,7 +118,7 @@ async fn a_table_is_emptied_only_when_that_is_said() -> TestResult {
         .ok_or("no day")?
         .to_epoch_days();
     let rows = RecordBatch::try_from_iter([
-        ("id", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef),
+        ("id", ints([1, 2])),
         ("day", Arc::new(Date32Array::from(vec![first, first + 1]))),
     ])?;
     let table = publish(&folder, &["day"], rows).await?;
@@ -155,10 +152,7 @@ async fn year_and_month_tell_the_date_and_a_month_goes_when_it_is_over() -> Test
     let parent = TempDir::new()?;
     let folder = parent.path().join("t");
     let rows = RecordBatch::try_from_iter([
-        (
-            "id",
-            Arc::new(Int64Array::from(vec![1, 2, 3, 4])) as ArrayRef,
-        ),
+        ("id", ints([1, 2, 3, 4])),
         (
             "year",
             Arc::new(Int32Array::from(vec![
@@ -196,7 +190,7 @@ async fn year_and_month_tell_the_date_and_a_month_goes_when_it_is_over() -> Test
 async fn a_table_without_dates_is_refused_with_its_columns() -> TestResult {
     let parent = TempDir::new()?;
     let rows = RecordBatch::try_from_iter([
-        ("id", Arc::new(Int64Array::from(vec![1])) as ArrayRef),
+        ("id", ints([1])),
         ("month", Arc::new(Int32Array::from(vec![1]))),
     ])?;
     let table = publish(&parent.path().join("t"), &["month"], rows).await?;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{RecordBatch, StringArray};
 use tables::{CompactOptions, PublishMode, TableOptions};
 use tempfile::TempDir;
 
 use crate::maintenance::{compact, scattered};
 use crate::support::{
-    Event, TestResult, by_city, control, files_below, info, interval, run, session, stage,
+    Event, TestResult, by_city, control, files_below, info, interval, ints, run, session, stage,
 };
 
 #[tokio::test]
@@ -21,9 +21,9 @@ async fn history_tells_what_each_commit_brought_and_took() -> TestResult {
     run(&table, "run-6", PublishMode::Overwrite, &few, info(6)).await?;
     // Another schema: only `replace` may.
     let narrow = RecordBatch::try_from_iter([
-        ("id", Arc::new(Int64Array::from(vec![1])) as ArrayRef),
+        ("id", ints([1])),
         ("city", Arc::new(StringArray::from(vec!["Ghent"]))),
-        ("count", Arc::new(Int64Array::from(vec![1]))),
+        ("count", ints([1])),
     ])?;
     let options = TableOptions {
         partition_by: Vec::new(),

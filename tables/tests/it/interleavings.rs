@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
@@ -23,29 +23,18 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tables::TableOptions;
 
-use crate::support::{TestResult, covered, info, new_table, rows_below};
+use crate::support::{TestResult, covered, info, ints, new_table, rows_below, texts};
 
 /// Rows of which every stream has some of every partition.
 fn rows(stream: usize, streams: usize, partitions: i64, count: i64) -> TestResult<RecordBatch> {
     let ids = || (0..count).filter(move |id| *id as usize % streams == stream);
     Ok(RecordBatch::try_from_iter([
-        ("id", Arc::new(ids().collect::<Int64Array>()) as ArrayRef),
+        ("id", ints(ids())),
         (
             "part",
-            Arc::new(
-                ids()
-                    .map(|id| Some(id.wrapping_mul(7) / 5 % partitions))
-                    .collect::<Int64Array>(),
-            ),
+            ints(ids().map(|id| Some(id.wrapping_mul(7) / 5 % partitions))),
         ),
-        (
-            "text",
-            Arc::new(
-                ids()
-                    .map(|id| Some(format!("text {id}")))
-                    .collect::<StringArray>(),
-            ),
-        ),
+        ("text", texts(ids().map(|id| Some(format!("text {id}"))))),
     ])?)
 }
 

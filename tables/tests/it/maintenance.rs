@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use std::sync::Arc;
+use datafusion::arrow::array::RecordBatch;
 use tables::{CommitMode, CompactOptions, Error, PublishMode, SortKey, Table, TableOptions};
 use tempfile::TempDir;
 
 use crate::support::{
     Event, TestResult, assert_at_rest, by_city, control, digests, files_below, info, interval,
-    new_table, rows_below, rows_of_file, run, run_with, session, stage, table_at,
+    ints, new_table, rows_below, rows_of_file, run, run_with, session, stage, table_at, texts,
 };
 
 const CITIES: [&str; 3] = ["Ghent", "Oulu", "Köln/Süd"];
@@ -212,18 +211,8 @@ fn wide(from: i64, count: i64) -> TestResult<RecordBatch> {
             .collect::<String>()
     };
     Ok(RecordBatch::try_from_iter([
-        (
-            "id",
-            Arc::new((from..from + count).collect::<Int64Array>()) as ArrayRef,
-        ),
-        (
-            "text",
-            Arc::new(
-                (from..from + count)
-                    .map(|id| Some(text(id)))
-                    .collect::<StringArray>(),
-            ),
-        ),
+        ("id", ints(from..from + count)),
+        ("text", texts((from..from + count).map(|id| Some(text(id))))),
     ])?)
 }
 

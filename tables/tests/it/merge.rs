@@ -4,7 +4,7 @@ use datafusion::physical_plan::collect;
 use tables::{MergeCounts, PublishMode, SortKey, TableOptions};
 
 use crate::support::{
-    Event, TestResult, assert_at_rest, by_city, events, files_below, info, input, new_table,
+    Event, TestResult, assert_at_rest, by_city, events, files_below, info, input, ints, new_table,
     rows_below, run, run_with, session, stage, stage_rows,
 };
 
@@ -177,10 +177,7 @@ async fn a_merge_under_a_small_memory_pool_gives_the_same_table() -> TestResult 
             .map(|ids| {
                 RecordBatch::try_from_iter([
                     ("id", Arc::new(Int64Array::from(ids.to_vec())) as ArrayRef),
-                    (
-                        "part",
-                        Arc::new(ids.iter().map(|id| Some(id % 2)).collect::<Int64Array>()),
-                    ),
+                    ("part", ints(ids.iter().map(|id| Some(id % 2)))),
                     (
                         "text",
                         Arc::new(StringArray::from_iter_values(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{RecordBatch, StringArray};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tables::storage;
@@ -12,7 +12,9 @@ use testkit::s3::{Behaviour, Fault, Operation, Refusal};
 use url::Url;
 
 use crate::lake::{FIRST, Lake, MODES, SECOND, rows_of, run, stage};
-use crate::support::{TestResult, by_city, covered, events, info, interval, rows_below, table_at};
+use crate::support::{
+    TestResult, by_city, covered, events, info, interval, ints, rows_below, table_at,
+};
 
 async fn expected_of(mode: PublishMode) -> TestResult<Vec<String>> {
     let parent = TempDir::new()?;
@@ -263,10 +265,7 @@ async fn a_large_file_goes_in_equal_parts_and_comes_back_whole() -> TestResult {
         })
         .collect();
     let batch = RecordBatch::try_from_iter([
-        (
-            "id",
-            std::sync::Arc::new((0..rows).collect::<Int64Array>()) as ArrayRef,
-        ),
+        ("id", ints(0..rows)),
         (
             "text",
             std::sync::Arc::new(StringArray::from_iter_values(texts)),

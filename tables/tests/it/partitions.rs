@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Int64Array, RecordBatch, StringArray,
-};
+use datafusion::arrow::array::{BooleanArray, Date32Array, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tables::layout::{NULL_PARTITION, split};
@@ -12,7 +10,7 @@ use tables::{Error, PublishMode, SortKey, TableOptions};
 use tempfile::TempDir;
 
 use crate::support::{
-    Event, TestResult, assert_at_rest, by_city, events, files_below, info, new_table, run,
+    Event, TestResult, assert_at_rest, by_city, events, files_below, info, ints, new_table, run,
     run_with, session, stage, table_at,
 };
 
@@ -33,10 +31,7 @@ const ODD: [Option<&str>; 12] = [
 
 fn odd_rows() -> TestResult<RecordBatch> {
     Ok(RecordBatch::try_from_iter([
-        (
-            "id",
-            Arc::new((0..12).map(Some).collect::<Int64Array>()) as ArrayRef,
-        ),
+        ("id", ints((0..12).map(Some))),
         ("k", Arc::new(StringArray::from(ODD.to_vec()))),
         (
             "yes",
@@ -116,7 +111,7 @@ async fn values_that_cannot_name_a_partition_stop_the_run_with_their_column() ->
         for sort in [vec![], vec![SortKey::ascending("id")]] {
             let (_parent, folder, table) = new_table()?;
             let batch = RecordBatch::try_from_iter([
-                ("id", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef),
+                ("id", ints([1, 2])),
                 ("city", Arc::new(StringArray::from(vec!["Ghent", value]))),
             ])?;
             let options = TableOptions {

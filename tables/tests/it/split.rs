@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array,
-};
+use datafusion::arrow::array::{AsArray, RecordBatch, StringArray, UInt32Array};
 use datafusion::arrow::compute::take_record_batch;
 use datafusion::arrow::datatypes::Int64Type;
 use datafusion::datasource::MemTable;
@@ -27,7 +25,7 @@ use tables::{
 };
 use tempfile::TempDir;
 
-use crate::support::{TestResult, assert_at_rest, info, session, table_at};
+use crate::support::{TestResult, assert_at_rest, info, ints, session, table_at};
 
 const ROWS: i64 = 20_000;
 const SPLIT_ROWS: u64 = 2_000;
@@ -43,15 +41,12 @@ fn rows() -> TestResult<RecordBatch> {
     };
     let at = |id: i64| (id % 50 != 0).then_some((id * 7919) % (ROWS / 3));
     Ok(RecordBatch::try_from_iter([
-        (
-            "id",
-            Arc::new((0..ROWS).collect::<Int64Array>()) as ArrayRef,
-        ),
+        ("id", ints(0..ROWS)),
         (
             "day",
             Arc::new(StringArray::from_iter_values((0..ROWS).map(day))),
         ),
-        ("at", Arc::new((0..ROWS).map(at).collect::<Int64Array>())),
+        ("at", ints((0..ROWS).map(at))),
     ])?)
 }
 

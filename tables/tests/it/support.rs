@@ -64,12 +64,22 @@ pub(crate) struct Event(
     pub(crate) Option<&'static str>,
 );
 
+/// A column of whole numbers, or of none.
+pub(crate) fn ints<T>(values: impl IntoIterator<Item = T>) -> ArrayRef
+where
+    Int64Array: FromIterator<T>,
+{
+    Arc::new(values.into_iter().collect::<Int64Array>())
+}
+
+/// A column of texts, or of none.
+pub(crate) fn texts<T: AsRef<str>>(values: impl IntoIterator<Item = Option<T>>) -> ArrayRef {
+    Arc::new(values.into_iter().collect::<StringArray>())
+}
+
 pub(crate) fn events(rows: &[Event]) -> TestResult<RecordBatch> {
     Ok(RecordBatch::try_from_iter([
-        (
-            "id",
-            Arc::new(rows.iter().map(|row| row.0).collect::<Int64Array>()) as ArrayRef,
-        ),
+        ("id", ints(rows.iter().map(|row| row.0))),
         (
             "city",
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.1))),
@@ -82,10 +92,7 @@ pub(crate) fn events(rows: &[Event]) -> TestResult<RecordBatch> {
                     .collect::<TimestampNanosecondArray>(),
             ),
         ),
-        (
-            "note",
-            Arc::new(rows.iter().map(|row| row.3).collect::<StringArray>()),
-        ),
+        ("note", texts(rows.iter().map(|row| row.3))),
     ])?)
 }
 

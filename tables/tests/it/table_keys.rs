@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{Int64Array, RecordBatch, StringArray};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tables::{KeyScope, MergeCounts, PublishMode, SortKey, TableOptions};
 
 use crate::rows::run_batch;
 use crate::support::{
-    Event, TestResult, assert_at_rest, by_city, events, files_below, info, new_table, rows_below,
-    run_with, session, stage,
+    Event, TestResult, assert_at_rest, by_city, events, files_below, info, ints, new_table,
+    rows_below, run_with, session, stage,
 };
 
 const FIRST: [Event; 4] = [
@@ -137,14 +137,8 @@ async fn of_two_arrivals_in_two_partitions_the_winner_stays_and_the_loser_goes()
 /// Rows with a version that may be NULL and two texts.
 fn versions(rows: &[(i64, Option<i64>, &str, &str)]) -> TestResult<RecordBatch> {
     Ok(RecordBatch::try_from_iter([
-        (
-            "id",
-            Arc::new(rows.iter().map(|row| Some(row.0)).collect::<Int64Array>()) as ArrayRef,
-        ),
-        (
-            "version",
-            Arc::new(rows.iter().map(|row| row.1).collect::<Int64Array>()),
-        ),
+        ("id", ints(rows.iter().map(|row| Some(row.0)))),
+        ("version", ints(rows.iter().map(|row| row.1))),
         (
             "a",
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.2))),

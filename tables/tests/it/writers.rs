@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::{
-    ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray, StringViewArray,
+    Float64Array, ListArray, RecordBatch, StringArray, StringViewArray,
 };
 use datafusion::arrow::datatypes::Int32Type;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
@@ -17,8 +17,8 @@ use rand::{Rng, SeedableRng};
 use tables::{Commit, Compression, Error, PublishMode, SortKey, TableOptions};
 
 use crate::support::{
-    TestResult, assert_at_rest, by_city, digests, events, files_below, info, new_table, rows_below,
-    session, stage, stage_rows, staged_dir, table_at,
+    TestResult, assert_at_rest, by_city, digests, events, files_below, info, ints, new_table,
+    rows_below, session, stage, stage_rows, staged_dir, table_at, texts,
 };
 
 /// Rows with repeated sort values, NULLs in one stretch only, long and short texts, and lists; in random order.
@@ -38,30 +38,12 @@ fn mixed_rows(count: usize, seed: u64) -> TestResult<RecordBatch> {
         ),
     };
     Ok(RecordBatch::try_from_iter([
-        (
-            "id",
-            Arc::new(
-                ids.iter()
-                    .map(|id| Some(*id as i64))
-                    .collect::<Int64Array>(),
-            ) as ArrayRef,
-        ),
+        ("id", ints(ids.iter().map(|id| Some(*id as i64)))),
         (
             "part",
-            Arc::new(
-                ids.iter()
-                    .map(|id| Some(format!("p{}", id % 3)))
-                    .collect::<StringArray>(),
-            ),
+            texts(ids.iter().map(|id| Some(format!("p{}", id % 3)))),
         ),
-        (
-            "at",
-            Arc::new(
-                ids.iter()
-                    .map(|id| Some((id / 50) as i64))
-                    .collect::<Int64Array>(),
-            ),
-        ),
+        ("at", ints(ids.iter().map(|id| Some((id / 50) as i64)))),
         (
             "text",
             Arc::new(ids.iter().map(text).collect::<StringViewArray>()),
@@ -239,29 +221,14 @@ fn scattered(partitions: usize, each: usize) -> TestResult<RecordBatch> {
     let mut ids: Vec<usize> = (0..partitions * each).collect();
     ids.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(5));
     Ok(RecordBatch::try_from_iter([
-        (
-            "id",
-            Arc::new(
-                ids.iter()
-                    .map(|id| Some(*id as i64))
-                    .collect::<Int64Array>(),
-            ) as ArrayRef,
-        ),
+        ("id", ints(ids.iter().map(|id| Some(*id as i64)))),
         (
             "part",
-            Arc::new(
-                ids.iter()
-                    .map(|id| Some((id % partitions) as i64))
-                    .collect::<Int64Array>(),
-            ),
+            ints(ids.iter().map(|id| Some((id % partitions) as i64))),
         ),
         (
             "text",
-            Arc::new(
-                ids.iter()
-                    .map(|id| Some(format!("text {id}")))
-                    .collect::<StringArray>(),
-            ),
+            texts(ids.iter().map(|id| Some(format!("text {id}")))),
         ),
     ])?)
 }
@@ -313,18 +280,8 @@ fn a_pool_that_refuses_ends_row_groups_early_and_goes_on() -> TestResult {
         .map(|_| format!("{:0200x}", random.random::<u128>()))
         .collect();
     let rows = RecordBatch::try_from_iter([
-        (
-            "id",
-            Arc::new((0..count as i64).collect::<Int64Array>()) as ArrayRef,
-        ),
-        (
-            "part",
-            Arc::new(
-                (0..count as i64)
-                    .map(|id| Some(id % 4))
-                    .collect::<Int64Array>(),
-            ),
-        ),
+        ("id", ints(0..count as i64)),
+        ("part", ints((0..count as i64).map(|id| Some(id % 4)))),
         ("text", Arc::new(StringArray::from_iter_values(&texts))),
     ])?;
     let options = TableOptions {
