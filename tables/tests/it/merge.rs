@@ -3,17 +3,11 @@
 use datafusion::physical_plan::collect;
 use tables::{MergeCounts, PublishMode, SortKey, TableOptions};
 
+use crate::lake::FIRST;
 use crate::support::{
     Event, TestResult, assert_at_rest, by_city, events, files_below, info, input, ints, new_table,
     rows_below, run, run_with, session, stage, stage_rows,
 };
-
-const FIRST: [Event; 4] = [
-    Event(1, "Ghent", 10, Some("a")),
-    Event(2, "Ghent", 20, None),
-    Event(3, "Oulu", 30, Some("b")),
-    Event(4, "Riga", 40, Some("c")),
-];
 
 #[tokio::test]
 async fn arriving_keys_update_or_insert_and_untouched_partitions_keep_their_files() -> TestResult {

@@ -11,12 +11,13 @@ use crate::support::{
     stage_rows, staged_dir,
 };
 
-const FIRST: [Event; 3] = [
+pub(crate) const FIRST: [Event; 3] = [
     Event(1, "Ghent", 10, Some("a")),
     Event(2, "Ghent", 20, None),
     Event(3, "Oulu", 30, Some("b")),
 ];
-const SECOND: [Event; 2] = [Event(4, "Ghent", 40, Some("c")), Event(5, "Riga", 50, None)];
+pub(crate) const SECOND: [Event; 2] =
+    [Event(4, "Ghent", 40, Some("c")), Event(5, "Riga", 50, None)];
 
 fn ids(rows: &[String]) -> Vec<String> {
     let mut ids: Vec<String> = rows

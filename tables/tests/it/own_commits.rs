@@ -6,6 +6,7 @@ use std::fs;
 use serde_json::Value;
 use tables::{Claim, CommitInfo, Error, PublishMode, Table, TableOptions};
 
+use crate::lake::MODES;
 use crate::once::{Once, claim, run_claiming, run_once};
 use crate::support::{
     Event, TestResult, assert_at_rest, by_city, control, events, files_below, interval, new_table,
@@ -16,12 +17,6 @@ const ROWS: [Event; 3] = [
     Event(1, "Ghent", 10, Some("a")),
     Event(2, "Oulu", 20, None),
     Event(3, "Oulu", 30, None),
-];
-const MODES: [PublishMode; 4] = [
-    PublishMode::Append,
-    PublishMode::Overwrite,
-    PublishMode::Replace,
-    PublishMode::Merge,
 ];
 
 /// The run `run_id` of `request` over an interval, or over none.
@@ -34,15 +29,7 @@ async fn ask(
 ) -> TestResult<Once> {
     let mut claim = claim("the same", &info);
     change(&mut claim);
-    let options = TableOptions {
-        key: vec!["id".to_owned()],
-        ..by_city(mode)
-    };
-    let options = if mode == PublishMode::Merge {
-        options
-    } else {
-        by_city(mode)
-    };
+    let options = by_city(mode);
     run_claiming(table, run_id, options, events(&ROWS)?, true, info, claim).await
 }
 

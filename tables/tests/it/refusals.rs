@@ -7,17 +7,11 @@ use datafusion::physical_plan::collect;
 use tables::{Error, PublishMode, TableOptions};
 use tempfile::TempDir;
 
+use crate::modes::{FIRST, SECOND};
 use crate::support::{
-    Event, TestResult, assert_at_rest, by_city, events, info, input, new_table, rows_below, run,
-    session, stage_rows, staged_dir, table_at,
+    TestResult, assert_at_rest, by_city, events, info, input, new_table, rows_below, run, session,
+    stage_rows, staged_dir, table_at,
 };
-
-const FIRST: [Event; 3] = [
-    Event(1, "Ghent", 10, Some("a")),
-    Event(2, "Ghent", 20, None),
-    Event(3, "Oulu", 30, Some("b")),
-];
-const SECOND: [Event; 2] = [Event(4, "Ghent", 40, Some("c")), Event(5, "Riga", 50, None)];
 
 #[tokio::test]
 async fn another_schema_is_refused_before_any_row_is_read_with_the_difference() -> TestResult {

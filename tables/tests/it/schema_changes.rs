@@ -11,17 +11,13 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tables::{Error, PublishMode, SchemaChange, SchemaPolicy, SortKey, TableOptions};
 
+use crate::modes::FIRST;
 use crate::rows::{named_columns, narrow_events, run_batch, wider_events};
 use crate::support::{
     Event, TestResult, assert_at_rest, by_city, control, events, files_below, info, new_table,
     rows_below, run, run_with, session, stage,
 };
 
-const FIRST: [Event; 3] = [
-    Event(1, "Ghent", 10, Some("a")),
-    Event(2, "Ghent", 20, None),
-    Event(3, "Oulu", 30, Some("b")),
-];
 const SECOND: [Event; 2] = [Event(2, "Ghent", 21, Some("c")), Event(5, "Riga", 50, None)];
 
 fn type_of(file: &Path, column: &str) -> TestResult<Option<DataType>> {

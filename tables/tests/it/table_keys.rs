@@ -8,18 +8,12 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tables::{KeyScope, MergeCounts, PublishMode, SortKey, TableOptions};
 
+use crate::lake::FIRST;
 use crate::rows::run_batch;
 use crate::support::{
     Event, TestResult, assert_at_rest, by_city, events, files_below, info, ints, new_table,
     rows_below, run_with, session, stage,
 };
-
-const FIRST: [Event; 4] = [
-    Event(1, "Ghent", 10, Some("a")),
-    Event(2, "Ghent", 20, None),
-    Event(3, "Oulu", 30, Some("b")),
-    Event(4, "Riga", 40, Some("c")),
-];
 
 fn by_table_key() -> TableOptions {
     TableOptions {
