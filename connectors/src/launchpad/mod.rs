@@ -1,25 +1,19 @@
 //! Launchpad: a spec on the REST engine, and what the surroundings of a run say of it.
 //!
 //! What is asked of Launchpad is in `specs/launchpad.toml`: the addresses behind the names that launchpadlib uses,
-//! OAuth with the PLAINTEXT method, paging, what is read of a bug. Here are the variables `LP_…`, and the sample that
-//! is read where nothing says which Launchpad.
+//! OAuth with the PLAINTEXT method, paging, what is read of a bug. `variables` has what the environment says of it,
+//! `sample` what is read where nothing says which Launchpad.
 
 #[cfg(feature = "sample")]
 mod sample;
+mod variables;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use secrecy::SecretString;
-
 use crate::extract::Extract;
-use crate::option::{OptionProblem, OptionSpec, OptionValue};
+use crate::option::{OptionProblem, OptionSpec};
 use crate::rest::Api;
 use crate::source::{Declared, OpenError, Read, SourceFactory, Surroundings, Variables};
-
-/// Which Launchpad: the name or the address of its root.
-const WEB_ROOT: &str = "LP_WEB_ROOT";
-const API_VERSION: &str = "LP_API_VERSION";
 
 /// `LAUNCHPAD`.
 #[derive(Debug, Clone)]
@@ -64,31 +58,7 @@ impl SourceFactory for Launchpad {
     }
 
     fn surroundings(&self, variable: Variables<'_>) -> Surroundings {
-        let mut options = BTreeMap::new();
-        for (option, name) in [
-            ("service_root", WEB_ROOT),
-            ("version", API_VERSION),
-            ("consumer", "LP_APP_ID"),
-        ] {
-            if let Some(value) = variable(name) {
-                options.insert(option.to_owned(), OptionValue::Plain(value));
-            }
-        }
-        for (option, name) in [
-            ("token", "LP_ACCESS_TOKEN"),
-            ("token_secret", "LP_ACCESS_TOKEN_SECRET"),
-        ] {
-            if let Some(value) = variable(name) {
-                options.insert(
-                    option.to_owned(),
-                    OptionValue::Secret(SecretString::from(value)),
-                );
-            }
-        }
-        let root = variable(WEB_ROOT).unwrap_or_else(|| "production".to_owned());
-        let mut identity = BTreeMap::from([(WEB_ROOT.to_owned(), root)]);
-        identity.extend(variable(API_VERSION).map(|version| (API_VERSION.to_owned(), version)));
-        Surroundings { options, identity }
+        variables::surroundings(variable)
     }
 
     #[cfg(feature = "sample")]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use standin::{Options, SAMPLE_END, SAMPLE_MEMBER, SAMPLE_START, Standin};
 
-use super::WEB_ROOT;
+use super::variables::WEB_ROOT;
 use crate::option::OptionValue;
 use crate::sample::{Sample, Served};
 use crate::source::Variables;

@@ -4,16 +4,36 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use toml::Spanned;
-use url::Url;
 
+use super::address::root_address;
+use super::options::is_engine_option;
 use super::spec::{AuthKind, Location, Pagination, Resource, Spec, Style};
-use super::spec_error::{SpecProblem, problem};
+use super::spec_error::{SpecError, SpecProblem, from_toml, problem};
 use super::template::{Scope, Template};
 use crate::option::hint;
 use language::nearest;
 
+/// Reads and checks a spec.
+///
+/// # Errors
+/// The first thing that is not TOML or not a key of ours; otherwise everything in it that
+/// does not fit together.
+pub(crate) fn parse(file: &str, text: &str) -> Result<Spec, SpecError> {
+    let error = |problems| SpecError {
+        file: file.to_owned(),
+        problems,
+    };
+    let spec: Spec = toml::from_str(text).map_err(|cause| error(vec![from_toml(text, &cause)]))?;
+    let problems = problems(&spec, text);
+    if problems.is_empty() {
+        Ok(spec)
+    } else {
+        Err(error(problems))
+    }
+}
+
 /// Everything in the spec that does not fit together, in the order of the file.
-pub(crate) fn problems(spec: &Spec, text: &str) -> Vec<SpecProblem> {
+fn problems(spec: &Spec, text: &str) -> Vec<SpecProblem> {
     let mut check = Check {
         spec,
         text,
@@ -123,7 +143,7 @@ impl<'a> Check<'a> {
 
     fn parameters(&mut self) {
         for (name, parameter) in &self.spec.parameters {
-            if super::options::is_engine_option(name.get_ref()) {
+            if is_engine_option(name.get_ref()) {
                 self.add(
                     &name.span(),
                     format!("`{name}` is an option of every API already"),
@@ -346,34 +366,4 @@ impl<'a> Check<'a> {
             }
         }
     }
-}
-
-/// Whether an address is one of this machine's own.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
-/// Reads the root of an API: `http` or `https`, a host, no credentials, no query.
-pub(crate) fn root_address(text: &str) -> Result<Url, String> {
-    let wrong = |why: &str| format!("is not the address of an API: {why}");
-    let url = Url::parse(text).map_err(|cause| wrong(&cause.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(wrong(
-            "it must begin with http:// or https:// and name a host",
-        ));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong(
-            "credentials belong into options that refer to secrets",
-        ));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("it must end with its path"));
-    }
-    Ok(url)
 }

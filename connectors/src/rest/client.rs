@@ -15,8 +15,8 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use url::Url;
 
+use super::address::is_loopback;
 use super::auth::Credentials;
-use super::check::is_loopback;
 use super::options::Settings;
 use super::retry::{Attempts, RetryPolicy, retry_after};
 use crate::extract::QUARANTINED_BODY_BYTES;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use language::nearest;
 
 use super::RestSource;
+use super::check;
 use super::options::{descriptions, resolve};
 use super::record;
 use super::spec::{Location, Spec};
@@ -79,7 +80,7 @@ impl Api {
     pub fn new(kind: &str, path: &str, spec: &str) -> Result<Self, SpecError> {
         Ok(Self {
             kind: kind.to_owned(),
-            spec: Arc::new(Spec::parse(path, spec)?),
+            spec: Arc::new(check::parse(path, spec)?),
         })
     }
 }
@@ -161,5 +162,5 @@ fn read_spec(path: &Path) -> Result<Spec, String> {
     let shown = path.display().to_string();
     let text = language::regular::read_text(path)
         .map_err(|cause| format!("cannot be read: {shown}: {cause}"))?;
-    Spec::parse(&shown, &text).map_err(|error: SpecError| format!("has mistakes: {error}"))
+    check::parse(&shown, &text).map_err(|error: SpecError| format!("has mistakes: {error}"))
 }

@@ -2,11 +2,12 @@
 //!
 //! - `spec`, `check`, `spec_error`, `template`: the spec and what is wrong with it;
 //! - `factory`: the kinds of sources that it makes;
-//! - `options`, `auth`: what a user sets;
+//! - `options`, `auth`, `address`: what a user sets;
 //! - `client`, `retry`: one request;
 //! - `pagination`, `pages`: one collection;
 //! - `crawl`, `listing`, `unit`, `judge`, `lookup`, `record`: one extraction.
 
+mod address;
 mod auth;
 mod check;
 mod client;

@@ -11,8 +11,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::address::{is_loopback, root_address};
 use super::auth::Credentials;
-use super::check::{is_loopback, root_address};
 use super::retry::RetryPolicy;
 use super::spec::{AuthKind, Location, Spec};
 use super::template::Values;
@@ -281,7 +281,10 @@ impl Reader<'_> {
         let credentials = self.credentials(spec);
         let retry = RetryPolicy {
             max_attempts: attempts,
-            ..RetryPolicy::from(defaults)
+            first_delay: defaults.first_delay.0,
+            max_delay: defaults.max_delay.0,
+            max_retry_after: defaults.max_retry_after.0,
+            max_total: defaults.max_total.0,
         };
         let agent = spec
             .user_agent

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use super::spec::Defaults;
 use crate::failure::{FailureKind, RequestFailure, classify};
 
 /// No more than this between attempts to connect: a host that is not there should be told soon.
@@ -24,18 +23,6 @@ pub(crate) struct RetryPolicy {
     pub(crate) max_retry_after: Duration,
     /// No attempt begins when this much has passed since the first.
     pub(crate) max_total: Duration,
-}
-
-impl From<&Defaults> for RetryPolicy {
-    fn from(defaults: &Defaults) -> Self {
-        Self {
-            max_attempts: defaults.max_attempts,
-            first_delay: defaults.first_delay.0,
-            max_delay: defaults.max_delay.0,
-            max_retry_after: defaults.max_retry_after.0,
-            max_total: defaults.max_total.0,
-        }
-    }
 }
 
 impl RetryPolicy {

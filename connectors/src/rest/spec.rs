@@ -9,8 +9,6 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::check;
-use super::spec_error::{SpecError, from_toml};
 use super::template::{FieldPath, Template};
 
 /// An API.
@@ -345,26 +343,4 @@ pub(crate) enum TimeFormat {
     /// RFC 3339 with any offset.
     Rfc3339,
     UnixSeconds,
-}
-
-impl Spec {
-    /// Reads and checks a spec.
-    ///
-    /// # Errors
-    /// The first thing that is not TOML or not a key of ours; otherwise everything in it that
-    /// does not fit together.
-    pub(crate) fn parse(file: &str, text: &str) -> Result<Self, SpecError> {
-        let error = |problems| SpecError {
-            file: file.to_owned(),
-            problems,
-        };
-        let spec: Self =
-            toml::from_str(text).map_err(|cause| error(vec![from_toml(text, &cause)]))?;
-        let problems = check::problems(&spec, text);
-        if problems.is_empty() {
-            Ok(spec)
-        } else {
-            Err(error(problems))
-        }
-    }
 }
