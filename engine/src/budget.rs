@@ -11,7 +11,6 @@ use datafusion::execution::memory_pool::{
 };
 
 use crate::pool::HeadroomPool;
-use crate::settings::MOST_PARTITIONS;
 
 const MIB: usize = 1024 * 1024;
 
@@ -30,6 +29,9 @@ const SMALLEST_POOL: usize = 24 * MIB;
 /// with `ResourcesExhausted` as soon as the build side is read, before anything is written, and is tried again with
 /// [`Budget::tightened`]. Below this size joins sort and merge from the start, which can spill.
 const HASH_JOIN_POOL: usize = 96 * MIB;
+
+/// Partitions that a plan may have anywhere, cluster or not.
+pub(crate) const MOST_PARTITIONS: usize = 1024;
 
 /// What a row takes, about, where its width is not known.
 pub(crate) const ROW_BYTES: usize = 64;

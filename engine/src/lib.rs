@@ -11,6 +11,7 @@ mod bounded;
 mod budget;
 mod chain;
 pub mod cluster;
+mod configuration;
 mod functions;
 mod json;
 mod limits;

@@ -5,11 +5,8 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::prelude::SessionConfig;
 
-use crate::budget::Budget;
-use crate::session::configured;
-
-/// Partitions that a plan may have anywhere, cluster or not.
-pub(crate) const MOST_PARTITIONS: usize = 1024;
+use crate::budget::{Budget, MOST_PARTITIONS};
+use crate::configuration::configured;
 
 const PARTITIONS: &str = "datafusion.execution.target_partitions";
 

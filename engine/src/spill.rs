@@ -2,7 +2,7 @@
 //! nothing but disk space; what is spilled, and when, is the engine's.
 //!
 //! The engine's own temporary files keep a handle from their creation to their end. A repartitioning operator spills each
-//! batch into a file of its own here (`session::choose_spilling` says why), and thousands of them may wait for one slow
+//! batch into a file of its own here (`configuration::choose_spilling` says why), and thousands of them may wait for one slow
 //! stream: more than a process may have handles of.
 
 use std::fs::{File, OpenOptions};
@@ -158,7 +158,7 @@ mod tests {
     use datafusion::prelude::{SessionConfig, SessionContext};
 
     use super::*;
-    use crate::session::choose_spilling;
+    use crate::configuration::choose_spilling;
 
     const STREAMS: usize = 2;
     const BATCHES: i64 = 400;

@@ -15,11 +15,9 @@ use tokio::sync::Mutex as AsyncMutex;
 use tonic::transport::Channel;
 use url::Url;
 
+use super::connection::{MESSAGE_BYTES, client_config};
 use super::error::ClusterError;
-use super::report::ExecutorReport;
-use super::session::{MESSAGE_BYTES, client_config};
 use super::tls::{NAME, Tls};
-use super::watch;
 use crate::chain;
 
 /// One question to the scheduler takes this long at most.
@@ -189,23 +187,6 @@ impl Cluster {
             .collect();
         executors.sort_by(|a, b| (&a.host, a.port, &a.id).cmp(&(&b.host, b.port, &b.id)));
         Ok(executors)
-    }
-
-    /// The executors that work, as far as can be told, with what they say: not those that were lost and gave no sign of life
-    /// since, those whose port does not answer while that of others does, and those that were asked to end. The scheduler
-    /// may not know yet.
-    ///
-    /// # Errors
-    /// [`ClusterError::Unreachable`].
-    pub async fn executors_at_work(
-        &self,
-    ) -> Result<Vec<(Executor, Option<ExecutorReport>)>, ClusterError> {
-        let executors = self.not_lost(self.executors().await?);
-        let executors = watch::answering(executors).await;
-        let reports = self.reports(&executors).await;
-        let mut at_work: Vec<_> = executors.into_iter().zip(reports).collect();
-        at_work.retain(|(_, report)| !report.as_ref().is_some_and(|report| report.stopping));
-        Ok(at_work)
     }
 
     /// Those that were not lost, or gave a sign of life since.

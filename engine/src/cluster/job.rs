@@ -27,10 +27,10 @@ use tokio::time::{Instant, sleep};
 
 use super::client::{ANSWER, Cluster, Executor};
 use super::codec::physical_codec;
+use super::connection::MESSAGE_BYTES;
 use super::error::ClusterError;
 use super::progress::{JobProgress, Stages};
 use super::report::WorkOfJob;
-use super::session::MESSAGE_BYTES;
 use super::stall::Stall;
 use super::watch::Watch;
 use crate::chain;

@@ -9,7 +9,9 @@ use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::client::{Cluster, Executor};
+use super::error::ClusterError;
 use super::tls::NAME;
+use super::watch;
 
 /// Who takes longer to answer is not waited for.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -71,6 +73,23 @@ impl Add for Work {
 }
 
 impl Cluster {
+    /// The executors that work, as far as can be told, with what they say: not those that were lost and gave no sign of life
+    /// since, those whose port does not answer while that of others does, and those that were asked to end. The scheduler
+    /// may not know yet.
+    ///
+    /// # Errors
+    /// [`ClusterError::Unreachable`].
+    pub async fn executors_at_work(
+        &self,
+    ) -> Result<Vec<(Executor, Option<ExecutorReport>)>, ClusterError> {
+        let executors = self.not_lost(self.executors().await?);
+        let executors = watch::answering(executors).await;
+        let reports = self.reports(&executors).await;
+        let mut at_work: Vec<_> = executors.into_iter().zip(reports).collect();
+        at_work.retain(|(_, report)| !report.as_ref().is_some_and(|report| report.stopping));
+        Ok(at_work)
+    }
+
     /// What each of these says of itself; nothing where it does not answer.
     pub async fn reports(&self, executors: &[Executor]) -> Vec<Option<ExecutorReport>> {
         join_all(executors.iter().map(|executor| self.report(executor))).await

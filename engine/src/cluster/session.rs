@@ -12,21 +12,21 @@
 //! What belongs to one process only (heartbeats, folders, addresses) is in `scheduler` and `executor`.
 
 use ballista_core::extension::SessionConfigExt;
-use ballista_core::utils::GrpcClientConfig;
 use datafusion::error::Result;
 use datafusion::execution::context::SessionState;
 use datafusion::prelude::SessionConfig;
 use tables::StorageOptions;
 
 use super::codec::physical_codec;
-use super::plan::Workers;
+use super::connection::MESSAGE_BYTES;
 use super::tls::Tls;
-use crate::budget::{JoinStrategy, ROW_BYTES, least_partitions, merge_reservation};
-use crate::session::{SessionOptions, choose_joins, choose_spilling, session_state_over};
-use crate::settings::{MOST_PARTITIONS, set_within};
-
-/// A message between the processes of a cluster has this many bytes at most.
-pub const MESSAGE_BYTES: usize = 64 << 20;
+use super::workers::Workers;
+use crate::budget::{
+    JoinStrategy, MOST_PARTITIONS, ROW_BYTES, least_partitions, merge_reservation,
+};
+use crate::configuration::{choose_joins, choose_spilling};
+use crate::session::{SessionOptions, session_state_over};
+use crate::settings::set_within;
 
 /// What a shuffling task may hold before it spills, beside what its pool allows.
 const SHUFFLE_MEMORY: &str = "ballista.shuffle.sort_based.memory_limit_per_task_bytes";
@@ -47,11 +47,6 @@ pub fn process_config(storage: StorageOptions, tls: Option<&Tls>) -> SessionConf
         Some(tls) => config.with_ballista_override_create_grpc_client_endpoint(tls.endpoints()),
         None => config,
     }
-}
-
-/// How long a connection may take, how often it is looked after, and what it may carry at once.
-pub(super) fn client_config() -> GrpcClientConfig {
-    GrpcClientConfig::from(&process_config(StorageOptions::default(), None).ballista_config())
 }
 
 /// A session that plans for these workers. It executes nothing.

@@ -26,7 +26,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
-use super::session::client_config;
+use super::connection::client_config;
 use crate::chain;
 
 /// The name in the certificate of every process of a cluster.
