@@ -259,22 +259,10 @@ fn compute_default(
             origin: ValueOrigin::Default,
         }),
         Err(reason) => {
-            report.error(
-                parameter.default_span,
-                bad_default(parameter, &reason, report),
-            );
+            parameter.refuse_default(&reason, report);
             None
         }
     }
-}
-
-/// The message of a default that is no value of its type.
-pub(super) fn bad_default(parameter: &Parameter, reason: &str, report: &Report) -> String {
-    let Parameter { name, sql_type, .. } = parameter;
-    if report.source().hides_in(parameter.default_span) {
-        return format!("the default of `{name}` is no {sql_type}");
-    }
-    format!("the default of `{name}` is no {sql_type}: {reason}")
 }
 
 fn missing(parameter: &Parameter, report: &Report) -> Diagnostic {

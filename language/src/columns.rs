@@ -5,11 +5,22 @@ use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
-use super::copy::{SortKey, check_repetition};
 use super::cursor::{Cursor, Parsed};
 use super::diagnostic::Report;
 use super::split::{DIALECT, Piece};
 use super::statement::{Entry, Name};
+
+/// One column of a sort order.
+#[derive(Debug, Clone)]
+pub struct SortKey {
+    /// The column.
+    pub column: Name,
+    /// Largest first.
+    pub descending: bool,
+    /// NULL before everything else. Unless said: in `sort` last when ascending and first when descending, in `order`
+    /// always, so that a value wins over none.
+    pub nulls_first: bool,
+}
 
 /// Reads `a, b` out of a string.
 pub(super) fn read_columns(text: &str, entry: &Entry, report: &mut Report) -> Vec<Name> {
@@ -91,6 +102,18 @@ fn read_keys(cursor: &mut Cursor, directions: Directions) -> Parsed<Vec<SortKey>
             } else {
                 &[","]
             }));
+        }
+    }
+}
+
+/// Reports the columns of a list that are in it twice.
+pub(super) fn check_repetition(names: &[Name], place: &str, report: &mut Report) {
+    for (index, name) in names.iter().enumerate() {
+        if names[..index].iter().any(|known| known.value == name.value) {
+            report.error(
+                name.span,
+                format!("column `{}` is twice in {place}", name.value),
+            );
         }
     }
 }

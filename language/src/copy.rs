@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
 use tables::{Compression, KeyScope, PublishMode, SchemaPolicy, Statistics};
 
-use super::columns::{Directions, read_columns, read_sort_keys};
+use super::columns::{Directions, SortKey, check_repetition, read_columns, read_sort_keys};
 use super::cursor::{Cursor, Parsed};
 use super::diagnostic::Report;
 use super::options::{OptionError, choice, count};
@@ -20,18 +20,6 @@ use super::source::{location, resolve_location};
 use super::split::DIALECT;
 use super::statement::{CopyStatement, Entry, Name};
 use super::suggest::nearest;
-
-/// One column of a sort order.
-#[derive(Debug, Clone)]
-pub struct SortKey {
-    /// The column.
-    pub column: Name,
-    /// Largest first.
-    pub descending: bool,
-    /// NULL before everything else. Unless said: in `sort` last when ascending and first when descending, in `order`
-    /// always, so that a value wins over none.
-    pub nulls_first: bool,
-}
 
 /// The names of an output's options, and what their values are.
 pub const OUTPUT_OPTIONS: &[(&str, &str, &str)] = &[
@@ -209,17 +197,6 @@ fn select_all(name: &Name) -> Result<Box<Query>, ParserError> {
     Parser::new(&DIALECT)
         .with_tokens_with_locations(tokens)
         .parse_query()
-}
-
-pub(super) fn check_repetition(names: &[Name], place: &str, report: &mut Report) {
-    for (index, name) in names.iter().enumerate() {
-        if names[..index].iter().any(|known| known.value == name.value) {
-            report.error(
-                name.span,
-                format!("column `{}` is twice in {place}", name.value),
-            );
-        }
-    }
 }
 
 /// Checks an output and types its options. `None` if its location is unknown or wrong.

@@ -9,7 +9,6 @@ use datafusion::sql::sqlparser::ast::Visit;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, TokenizerError};
 
-use super::bind::bad_default;
 use super::check::{self, Item, Kind};
 use super::constants;
 use super::cursor::{Cursor, Parsed};
@@ -238,8 +237,7 @@ fn check_default(parameter: &Parameter, now: DateTime<Utc>, report: &mut Report)
     let value =
         constants::evaluate(default, now).and_then(|value| convert(&value, &parameter.data_type));
     if let Err(reason) = value {
-        let message = bad_default(parameter, &reason, report);
-        report.error(parameter.default_span, message);
+        parameter.refuse_default(&reason, report);
     }
 }
 

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use serde::Serialize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::text::SourceText;
+use super::text::{Place, SourceText};
 
 /// How much a message matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -19,29 +19,6 @@ pub enum Severity {
     Error,
     /// The definition can be used but probably does not do what its author thinks.
     Warning,
-}
-
-/// A place in the text of a definition.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Place {
-    /// Line, from 1.
-    pub line: usize,
-    /// Column in characters (not bytes, not cells of a terminal), from 1.
-    pub column: usize,
-    /// The line, secrets overwritten with `*`; of a very long one the part around `column`.
-    pub source_line: String,
-    /// Characters of the line before that part.
-    #[serde(skip)]
-    pub(super) before: usize,
-    /// How many characters from `column` on are meant; at least 1.
-    pub caret_width: usize,
-}
-
-impl Place {
-    /// Characters of `source_line` before what is meant.
-    pub(super) fn offset(&self) -> usize {
-        self.column - 1 - self.before
-    }
 }
 
 /// One message about a definition.

@@ -1,4 +1,4 @@
-//! Digests of a definition and of a run's parameters.
+//! The digest of a definition.
 //!
 //! Two definitions have the same fingerprint when their statements consist of the same tokens:
 //! comments, blanks, empty statements and the case of unquoted words do not count.
@@ -7,9 +7,6 @@ use std::fmt::Write;
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use sha2::{Digest, Sha256};
-
-use super::bind::Bound;
-use super::parameters::as_text;
 
 /// The SHA-256 of a text's statements, in hexadecimal.
 pub(super) fn of_tokens(tokens: &[TokenWithSpan]) -> String {
@@ -37,24 +34,6 @@ pub(super) fn of_tokens(tokens: &[TokenWithSpan]) -> String {
     if in_statement {
         // The last semicolon may be left out.
         digest.update(format!("{:?}\0", Token::SemiColon).as_bytes());
-    }
-    hex::encode(digest.finalize())
-}
-
-/// The SHA-256 of the typed values of a run's parameters, in hexadecimal. Origins do not count.
-pub fn fingerprint_parameters(bound: &Bound) -> String {
-    let mut digest = Sha256::new();
-    for (name, parameter) in &bound.parameters {
-        let text = as_text(&parameter.value);
-        for part in [
-            name.as_str(),
-            &parameter.value.data_type().to_string(),
-            if text.is_some() { "value" } else { "null" },
-            text.as_deref().unwrap_or_default(),
-        ] {
-            digest.update((part.len() as u64).to_le_bytes());
-            digest.update(part.as_bytes());
-        }
     }
     hex::encode(digest.finalize())
 }

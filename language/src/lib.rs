@@ -38,11 +38,11 @@ mod view;
 
 pub use assert::Assert;
 pub use bind::{Bound, bind, bind_draft};
-pub use copy::{DictionaryChoice, OUTPUT_OPTIONS, Output, OutputFormat, OutputOptions, SortKey};
+pub use columns::SortKey;
+pub use copy::{DictionaryChoice, OUTPUT_OPTIONS, Output, OutputFormat, OutputOptions};
 pub use datafusion::sql::sqlparser::tokenizer::Span;
 pub use definition::{Definition, Origin, parse};
-pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};
-pub use fingerprint::fingerprint_parameters;
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use kind::SourceKind;
 pub use options::{
     MemoryLimit, Mode, OptionError, OptionInfo, PIPELINE_OPTIONS, PipelineOptions, Preset,
@@ -55,5 +55,5 @@ pub use statement::{
     AssertStatement, CopyStatement, Entry, Name, SourceStatement, Statement, ViewStatement,
 };
 pub use suggest::nearest;
-pub use text::SourceText;
+pub use text::{Place, SourceText};
 pub use view::View;

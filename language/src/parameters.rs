@@ -16,7 +16,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::constants::plain_message;
-use super::statement::placeholder_name;
+use super::diagnostic::Report;
 
 /// Where the value of a parameter came from.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -77,6 +77,17 @@ pub struct Parameter {
     pub description: Option<String>,
     /// Where the name stands.
     pub span: Span,
+}
+
+impl Parameter {
+    /// Reports a default that is no value of its type.
+    pub(super) fn refuse_default(&self, reason: &str, report: &mut Report) {
+        let mut message = format!("the default of `{}` is no {}", self.name, self.sql_type);
+        if !report.source().hides_in(self.default_span) {
+            message = format!("{message}: {reason}");
+        }
+        report.error(self.default_span, message);
+    }
 }
 
 /// The value of a parameter in one run.
@@ -272,6 +283,11 @@ impl VisitorMut for Substitution<'_> {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// `$Name` as the parameter `name`.
+pub(super) fn placeholder_name(text: &str) -> String {
+    text.strip_prefix('$').unwrap_or(text).to_ascii_lowercase()
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::constants;
 use super::diagnostic::Report;
-use super::parameters::{Values, as_text};
+use super::parameters::{Values, as_text, placeholder_name};
 use super::secret::string_of;
-use super::statement::{Entry, parameter_uses, placeholder_name};
+use super::statement::{Entry, parameter_uses};
 
 /// What a constant expression came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::parameters::Parameter;
+use super::parameters::{Parameter, placeholder_name};
 
 /// A name and where it stands. Unquoted names are lowercase, as DataFusion compares them.
 #[derive(Debug, Clone)]
@@ -210,9 +210,4 @@ impl Visitor for UseCollector {
         }
         ControlFlow::Continue(())
     }
-}
-
-/// `$Name` as the parameter `name`.
-pub(super) fn placeholder_name(text: &str) -> String {
-    text.strip_prefix('$').unwrap_or(text).to_ascii_lowercase()
 }

@@ -3,11 +3,33 @@
 //! Owns places and slices of the text. What is hidden is decided in `secret`.
 
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
-
-use super::diagnostic::Place;
+use serde::Serialize;
 
 /// Characters of a line that are shown; of a longer one, so many around a place.
 const LONG_LINE: usize = 1_000;
+
+/// A place in the text of a definition.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters (not bytes, not cells of a terminal), from 1.
+    pub column: usize,
+    /// The line, secrets overwritten with `*`; of a very long one the part around `column`.
+    pub source_line: String,
+    /// Characters of the line before that part.
+    #[serde(skip)]
+    before: usize,
+    /// How many characters from `column` on are meant; at least 1.
+    pub caret_width: usize,
+}
+
+impl Place {
+    /// Characters of `source_line` before what is meant.
+    pub(super) fn offset(&self) -> usize {
+        self.column - 1 - self.before
+    }
+}
 
 /// The lines of one definition, for showing. Secrets are already overwritten with `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
