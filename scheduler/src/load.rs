@@ -3,10 +3,14 @@
 use std::fmt::Write;
 
 use ballista_core::error::Result;
+use ballista_scheduler::scheduler_server::SchedulerServer;
+use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use serde::Serialize;
 
 use crate::resources::held;
-use crate::server::Scheduler;
+
+/// Ballista's scheduler with our plans.
+pub(crate) type Scheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
 
 /// The scheduler's numbers at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

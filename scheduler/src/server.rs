@@ -11,15 +11,10 @@ use axum::routing::get;
 use axum::{Json, Router};
 use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
 use ballista_scheduler::api::get_routes;
-use ballista_scheduler::scheduler_server::SchedulerServer;
-use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use engine::cluster::{Audience, MESSAGE_BYTES, Names, grpc_routes, read_only};
 use tokio::net::TcpListener;
 
-use crate::load::{Load, load};
-
-/// Ballista's scheduler with our plans.
-pub(crate) type Scheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
+use crate::load::{Load, Scheduler, load};
 
 /// Answers for ever, those of `audience`. On `metrics` anybody is told numbers.
 pub(crate) async fn serve(

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context;
 
-use crate::process::Child;
+use crate::process::{Child, Outcome};
 
 /// A folder of its own in which a binary is run, with nothing of this machine's settings in its environment.
 #[derive(Debug)]
@@ -15,17 +15,6 @@ pub struct Workspace {
     folder: tempfile::TempDir,
     binary: PathBuf,
     variables: BTreeMap<String, String>,
-}
-
-/// How a command ended.
-#[derive(Debug, Clone)]
-pub struct Outcome {
-    /// Exit code; `None` when a signal ended it.
-    pub code: Option<i32>,
-    /// Standard output.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
 }
 
 impl Workspace {
@@ -140,28 +129,5 @@ impl Workspace {
             .envs(&self.variables)
             .stdin(Stdio::null());
         command
-    }
-}
-
-impl Outcome {
-    /// Checks how it ended and that it said all of `words`, on either stream.
-    ///
-    /// # Panics
-    /// When it did not, with everything that it said.
-    #[track_caller]
-    pub fn expect(&self, code: i32, words: &[&str]) {
-        assert_eq!(self.code, Some(code), "{}", self.all());
-        for words in words {
-            let said = self.stdout.contains(words) || self.stderr.contains(words);
-            assert!(said, "it does not say `{words}`: {}", self.all());
-        }
-    }
-
-    /// Both streams, for the message of a failed assertion.
-    pub fn all(&self) -> String {
-        format!(
-            "exit {:?}\n--- stdout\n{}\n--- stderr\n{}",
-            self.code, self.stdout, self.stderr
-        )
     }
 }

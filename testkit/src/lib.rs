@@ -18,10 +18,10 @@ mod services;
 pub mod tpch;
 pub mod wire;
 
-pub use command::{Outcome, Workspace};
+pub use command::Workspace;
 pub use file_calls::{CallFault, FileCalls};
 pub use folder::Folder;
 pub use ports::free_port;
-pub use process::{Child, wait_for};
+pub use process::{Child, Outcome, wait_for};
 pub use python::Python;
 pub use services::Service;

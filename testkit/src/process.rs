@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::command::Outcome;
-
 /// How long [`wait_for`] and [`Child::wait`] wait at most: far above what anything here takes, so that a slow machine
 /// fails no test and a hang fails its own.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -20,6 +18,40 @@ pub struct Child {
     child: std::process::Child,
     stdout: Stream,
     stderr: Stream,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Checks how it ended and that it said all of `words`, on either stream.
+    ///
+    /// # Panics
+    /// When it did not, with everything that it said.
+    #[track_caller]
+    pub fn expect(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.all());
+        for words in words {
+            let said = self.stdout.contains(words) || self.stderr.contains(words);
+            assert!(said, "it does not say `{words}`: {}", self.all());
+        }
+    }
+
+    /// Both streams, for the message of a failed assertion.
+    pub fn all(&self) -> String {
+        format!(
+            "exit {:?}\n--- stdout\n{}\n--- stderr\n{}",
+            self.code, self.stdout, self.stderr
+        )
+    }
 }
 
 #[derive(Debug)]

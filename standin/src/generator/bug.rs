@@ -47,11 +47,6 @@ pub(crate) struct Bug {
 }
 
 impl Bug {
-    /// Whether the bug after this one is a duplicate of it.
-    pub(crate) fn has_duplicate(&self) -> bool {
-        super::story::duplicate_of(self.id + 1) == Some(self.id)
-    }
-
     /// Who wrote a message other than the description, as a set of bits.
     pub(crate) fn commenters(&self) -> u64 {
         self.messages

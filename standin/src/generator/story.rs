@@ -392,6 +392,13 @@ pub(super) fn duplicate_of(id: u32) -> Option<u32> {
     (id % 32 == landmarks::DUPLICATE % 32).then(|| id - 1)
 }
 
+impl Bug {
+    /// Whether the bug after this one is a duplicate of it.
+    pub(crate) fn has_duplicate(&self) -> bool {
+        duplicate_of(self.id + 1) == Some(self.id)
+    }
+}
+
 fn message(time: Micros, owner: PersonId) -> Message {
     Message {
         time,

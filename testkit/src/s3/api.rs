@@ -11,9 +11,9 @@ use s3s::auth::{S3Auth, SecretKey};
 use s3s::dto::*;
 use s3s::{Body, S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 
-use super::S3Options;
 use super::bucket::{Bucket, Condition, Headers, Object as Stored, precondition_failed};
-use super::listing;
+use super::listing::{self, number};
+use super::options::S3Options;
 
 /// The only key id and secret.
 pub(super) struct OneKey {
@@ -435,8 +435,4 @@ fn slice(bytes: &Bytes, range: &std::ops::Range<u64>) -> S3Result<Bytes> {
     let start = usize::try_from(range.start).map_err(S3Error::internal_error)?;
     let end = usize::try_from(range.end).map_err(S3Error::internal_error)?;
     Ok(bytes.slice(start..end))
-}
-
-pub(super) fn number(length: usize) -> S3Result<i64> {
-    i64::try_from(length).map_err(S3Error::internal_error)
 }

@@ -12,7 +12,7 @@ use md5::{Digest, Md5};
 use s3s::dto::ETagCondition;
 use s3s::{S3Error, S3Result, s3_error};
 
-use super::Behaviour;
+use super::options::Behaviour;
 
 /// What S3 asks of every part but the last.
 pub(super) const SMALLEST_PART: usize = 5 * 1024 * 1024;

@@ -5,7 +5,6 @@
 use s3s::dto::*;
 use s3s::{S3Error, S3Result, s3_error};
 
-use super::api::number;
 use super::bucket::Bucket;
 
 /// A page of the objects, at most `largest` of them.
@@ -224,4 +223,8 @@ fn page<T>(
         last = name;
     }
     Page { items, next: None }
+}
+
+pub(super) fn number(length: usize) -> S3Result<i64> {
+    i64::try_from(length).map_err(S3Error::internal_error)
 }
