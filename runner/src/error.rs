@@ -11,11 +11,12 @@ use datafusion::error::DataFusionError;
 pub use engine::chain;
 use engine::cluster::ClusterError;
 use engine::memory::Exceeded;
+use tables::ProcessError;
 
 use super::memory::ShareRefused;
 use super::stop::StopReason;
 use crate::settings::SettingError;
-use crate::store::{ErrorClass, OwnerError, StoreError};
+use crate::store::{ErrorClass, StoreError};
 use language::Diagnostics;
 
 pub use landing::LandingError;
@@ -174,7 +175,7 @@ pub enum RunError {
     Store(#[from] StoreError),
     /// This process cannot be told from others.
     #[error("cannot say which process this is")]
-    Owner(#[from] OwnerError),
+    Owner(#[from] ProcessError),
     /// A folder of the product cannot be used.
     #[error("cannot {action} {path}")]
     Io {

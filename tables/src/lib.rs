@@ -38,6 +38,7 @@ mod merge;
 mod options;
 mod parse;
 mod partition_dates;
+mod process;
 mod recover;
 mod retention;
 mod scan;
@@ -67,6 +68,7 @@ pub use options::{
     Compression, Dictionary, KeyScope, OptionProblem, PublishMode, SortKey, Statistics,
     TableOptions,
 };
+pub use process::{ProcessError, ProcessTable};
 pub use recover::Recovery;
 pub use retention::{DateUnit, Retention};
 pub use schema::{SchemaDifference, TableSchema};

@@ -40,7 +40,7 @@ mod words;
 pub use document::{QuarantineSummary, RunDocument, SCHEMA_VERSION, SourceLedger};
 pub use error::StoreError;
 pub use identity::{RunAttempt, RunId, RunIdentity};
-pub use owner::{HEARTBEAT_INTERVAL, LEASE, Owner, OwnerAlive, OwnerError, Processes};
+pub use owner::{HEARTBEAT_INTERVAL, LEASE, Owner, OwnerAlive, Processes};
 pub use records::{
     Chunk, LedgerTotals, MemorySnapshot, Output, Quarantined, Stage, StageEnd, StageName, Warning,
 };

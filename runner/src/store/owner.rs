@@ -1,13 +1,12 @@
 //! Who works on a run, and whether that process still lives.
 //!
-//! Owns the description of an owner and the judgement on Linux. Does not own what follows from it: the
-//! store asks, through [`OwnerAlive`], and decides within its transaction.
-
-use std::io;
-use std::path::{Path, PathBuf};
+//! Owns the description of an owner, and how long one counts as alive that cannot be looked at. How processes are told
+//! apart is `tables`'. Does not own what follows from it: the store asks, through [`OwnerAlive`], and decides within its
+//! transaction.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use tables::{ProcessError, ProcessTable};
 
 /// How often an owner says that it is alive: several times within [`LEASE`], so that one late heartbeat
 /// does not cost the run.
@@ -33,34 +32,12 @@ pub struct Owner {
 /// and must not call the store.
 pub type OwnerAlive<'a> = dyn Fn(&Owner) -> bool + Send + Sync + 'a;
 
-/// The facts about this process could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum OwnerError {
-    /// The process file system is missing or closed to us.
-    #[error(
-        "cannot read {path}, which tells this process from others; runs need Linux with /proc mounted"
-    )]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The file does not have the form that Linux documents in proc(5).
-    #[error("cannot understand {path}: it does not have the fields described in proc(5)")]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-    },
-}
-
-/// The processes that this one can see, through Linux's `/proc`.
+/// The processes that this one can see, as owners.
 #[derive(Debug, Clone)]
 pub struct Processes {
-    proc: PathBuf,
-    host: String,
-    /// The boot and the process-id namespace. Process ids mean the same only where both are equal.
+    table: ProcessTable,
+    /// The boot and the process-id namespace. Process ids mean the same only where both are equal. Some sandboxes have
+    /// neither of these two. Start times then decide alone, which is right as long as the machine is not restarted.
     place: String,
 }
 
@@ -68,22 +45,12 @@ impl Processes {
     /// Looks at this machine.
     ///
     /// # Errors
-    /// [`OwnerError::Unreadable`] where there is no `/proc`.
-    pub fn of_this_machine() -> Result<Self, OwnerError> {
-        Self::under(Path::new("/proc"))
-    }
-
-    fn under(proc: &Path) -> Result<Self, OwnerError> {
-        let host = read(&proc.join("sys/kernel/hostname"))?.trim().to_owned();
-        // Some sandboxes have neither of these two. Start times then decide alone, which is right as long
-        // as the machine is not restarted.
-        let boot = read(&proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
-        let namespace = std::fs::read_link(proc.join("self/ns/pid")).unwrap_or_default();
-        Ok(Self {
-            proc: proc.to_owned(),
-            host,
-            place: format!("{}/{}", boot.trim(), namespace.display()),
-        })
+    /// [`ProcessError::Unreadable`] where there is no `/proc`.
+    pub fn of_this_machine() -> Result<Self, ProcessError> {
+        let table = ProcessTable::of_this_machine()?;
+        let boot = table.boot().unwrap_or_default();
+        let place = format!("{boot}/{}", table.pid_space().unwrap_or_default());
+        Ok(Self { table, place })
     }
 
     /// This process as an owner, heard of at `at`. Its `process` is made of the machine's boot, the
@@ -91,15 +58,13 @@ impl Processes {
     /// id nor one seen from another container is taken for it.
     ///
     /// # Errors
-    /// [`OwnerError`] when `/proc` cannot be read or understood.
-    pub fn current(&self, at: DateTime<Utc>) -> Result<Owner, OwnerError> {
-        let path = self.proc.join("self/stat");
-        let stat = read(&path)?;
-        let process = ProcessStat::parse(&stat).ok_or(OwnerError::Malformed { path })?;
+    /// [`ProcessError`] when `/proc` cannot be read or understood.
+    pub fn current(&self, at: DateTime<Utc>) -> Result<Owner, ProcessError> {
+        let (pid, began) = self.table.current()?;
         Ok(Owner {
-            host: self.host.clone(),
-            pid: process.pid,
-            process: format!("{}/{}", self.place, process.started),
+            host: self.table.host().to_owned(),
+            pid,
+            process: format!("{}/{began}", self.place),
             heartbeat_at: at,
         })
     }
@@ -116,57 +81,10 @@ impl Processes {
         if place != self.place {
             return in_lease;
         }
-        let path = self.proc.join(owner.pid.to_string()).join("stat");
-        match read(&path) {
-            Ok(stat) => ProcessStat::parse(&stat)
-                .is_some_and(|process| !process.ended && process.started == started),
-            // Where /proc is mounted with `hidepid`, other users' processes look as if they were not
-            // there; process 1, which always is, then is not seen either.
-            Err(_) if !self.proc.join("1").exists() => in_lease,
-            Err(OwnerError::Unreadable { source, .. })
-                if source.kind() == io::ErrorKind::PermissionDenied =>
-            {
-                in_lease
-            }
-            Err(_) => false,
+        match self.table.began(owner.pid) {
+            Ok(began) => began.is_some_and(|began| began.to_string() == started),
+            Err(_) => in_lease,
         }
-    }
-}
-
-fn read(path: &Path) -> Result<String, OwnerError> {
-    // A process may give itself a name that is not UTF-8; the fields behind it are digits.
-    std::fs::read(path)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .map_err(|source| OwnerError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })
-}
-
-/// What `/proc/<pid>/stat` says that matters here.
-#[derive(Debug, PartialEq, Eq)]
-struct ProcessStat<'a> {
-    pid: u32,
-    /// It ended and only waits for its parent to take notice.
-    ended: bool,
-    /// Clock ticks between the machine's boot and the start of the process.
-    started: &'a str,
-}
-
-impl<'a> ProcessStat<'a> {
-    /// The name in parentheses may itself hold spaces and parentheses, so fields count from the last one.
-    fn parse(stat: &'a str) -> Option<Self> {
-        let (pid, _) = stat.split_once(' ')?;
-        let (_, fields) = stat.rsplit_once(") ")?;
-        let mut fields = fields.split_ascii_whitespace();
-        let state = fields.next()?;
-        // The state is the third field and the start time the twenty-second.
-        let started = fields.nth(18)?;
-        Some(Self {
-            pid: pid.parse().ok()?,
-            ended: matches!(state, "Z" | "X" | "x"),
-            started,
-        })
     }
 }
 
@@ -190,13 +108,11 @@ mod tests {
     }
 
     fn owner_of(processes: &Processes, pid: u32) -> Owner {
-        let stat = read(&processes.proc.join(pid.to_string()).join("stat")).unwrap();
-        let started = ProcessStat::parse(&stat).unwrap().started.to_owned();
+        let began = processes.table.began(pid).unwrap().unwrap();
         Owner {
-            host: processes.host.clone(),
             pid,
-            process: format!("{}/{started}", processes.place),
-            heartbeat_at: now(),
+            process: format!("{}/{began}", processes.place),
+            ..processes.current(now()).unwrap()
         }
     }
 
@@ -240,32 +156,5 @@ mod tests {
         owner.process = "another-boot/pid:[1]/100".to_owned();
         assert!(processes.is_alive(&owner, now() + LEASE - TimeDelta::seconds(1)));
         assert!(!processes.is_alive(&owner, now() + LEASE));
-    }
-
-    #[test]
-    fn a_name_with_parentheses_does_not_shift_the_fields() {
-        let stat = "42 (a (b) c) d) S 1 42 42 0 -1 4194304 121 0 0 0 0 0 0 0 20 0 1 0 148163 3133440 418\n";
-        assert_eq!(
-            ProcessStat::parse(stat),
-            Some(ProcessStat {
-                pid: 42,
-                ended: false,
-                started: "148163"
-            })
-        );
-        assert_eq!(ProcessStat::parse("42 (short) S 1"), None);
-        assert_eq!(ProcessStat::parse(""), None);
-    }
-
-    #[test]
-    fn a_machine_without_proc_is_told_so() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = Processes::under(folder.path()).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .ends_with("runs need Linux with /proc mounted"),
-            "{error}"
-        );
     }
 }

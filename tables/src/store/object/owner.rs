@@ -1,11 +1,9 @@
-//! Who this process is, so that another one can tell whether it is still alive: the boot of the machine, the space of
-//! process numbers, the number, and when the process began.
-
-use std::fs;
+//! The holder of a lease, as it is written down for others. How processes are told apart is `process`'s.
 
 use serde::{Deserialize, Serialize};
 
 use crate::parse;
+use crate::process::ProcessTable;
 
 /// A process, as the holder of a lease is named. Fields are `None` where the system does not tell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,49 +24,37 @@ pub(super) struct Owner {
 
 impl Owner {
     pub(super) fn this_process() -> Self {
-        let text = |path: &str| {
-            fs::read_to_string(path)
-                .ok()
-                .map(|text| text.trim().to_owned())
+        let seen = ProcessTable::of_this_machine().ok();
+        let current = seen.as_ref().and_then(|seen| seen.current().ok());
+        let known = |fact: fn(&ProcessTable) -> Option<&str>| {
+            let fact = seen.as_ref().and_then(fact);
+            fact.map(str::to_owned)
         };
-        let pid = std::process::id();
         Self {
-            pid,
-            host: text("/proc/sys/kernel/hostname"),
-            boot: text("/proc/sys/kernel/random/boot_id"),
-            pid_space: fs::read_link("/proc/self/ns/pid")
-                .ok()
-                .map(|link| link.display().to_string()),
-            begun: began(pid),
+            pid: current.map_or_else(std::process::id, |(pid, _)| pid),
+            host: known(|seen| Some(seen.host())),
+            boot: known(ProcessTable::boot),
+            pid_space: known(ProcessTable::pid_space),
+            begun: current.map(|(_, begun)| begun),
         }
     }
 
     /// Whether the process is known to have ended. `false` also where that cannot be known from here.
     pub(super) fn is_dead(&self) -> bool {
-        let here = Self::this_process();
+        let Ok(here) = ProcessTable::of_this_machine() else {
+            return false;
+        };
         let known = self.boot.is_some() && self.pid_space.is_some() && self.begun.is_some();
         known
-            && self.boot == here.boot
-            && self.pid_space == here.pid_space
-            && began(self.pid) != self.begun
+            && self.boot.as_deref() == here.boot()
+            && self.pid_space.as_deref() == here.pid_space()
+            && here.began(self.pid).is_ok_and(|begun| begun != self.begun)
     }
 
     /// Whether it is this very process.
     pub(super) fn is_this_process(&self) -> bool {
         self.begun.is_some() && *self == Self::this_process()
     }
-}
-
-/// When a living process began. A process that has ended but was not waited for has no begin.
-fn began(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything; the state is the first field after it, the begin the 20th.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace();
-    if matches!(fields.next(), Some("Z" | "X") | None) {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -85,7 +71,10 @@ mod tests {
             .unwrap();
         let owner = Owner {
             pid: child.id(),
-            begun: began(child.id()),
+            begun: ProcessTable::of_this_machine()
+                .unwrap()
+                .began(child.id())
+                .unwrap(),
             ..this.clone()
         };
         assert!(owner.begun.is_some() && !owner.is_dead());
