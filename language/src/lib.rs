@@ -54,6 +54,6 @@ pub use source::{OptionSpans, OptionValue, Source};
 pub use statement::{
     AssertStatement, CopyStatement, Entry, Name, SourceStatement, Statement, ViewStatement,
 };
-pub use suggest::nearest;
+pub use suggest::{edits, nearest};
 pub use text::{Place, SourceText};
 pub use view::View;

@@ -10,6 +10,8 @@ use std::str::FromStr;
 use datafusion::sql::sqlparser::ast::Value;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 
+use super::suggest::edits;
+
 /// Words that make an option's name the name of a credential.
 const SECRET_WORDS: &[&str] = &[
     "token",
@@ -66,7 +68,7 @@ pub fn is_credential(name: &str) -> bool {
 /// hidden, where hiding too much costs nothing.
 fn resembles_credential(name: &str) -> bool {
     credential_by(name, |word, known| {
-        word == known || known.len() >= 5 && strsim::damerau_levenshtein(word, known) <= 1
+        word == known || known.len() >= 5 && edits(word, known) <= 1
     })
 }
 

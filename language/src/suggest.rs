@@ -1,11 +1,15 @@
-//! "Did you mean": one rule for every name that the language knows.
+//! "Did you mean": how far apart two words are, and one rule for every name that the language knows.
 //!
 //! Owns only the choice of the nearest name; who asks decides what the candidates are.
 
+/// Edits between two words: insertions, deletions, substitutions, swapped neighbours.
+pub fn edits(word: &str, other: &str) -> usize {
+    strsim::damerau_levenshtein(word, other)
+}
+
 /// The candidate that `word` was most likely meant to be, if one is near.
 ///
-/// Case is ignored. Near means at most two edits (insertion, deletion, substitution or swapped
-/// neighbours) that leave more than half of the longer word alone, or a Jaro-Winkler similarity of
+/// Case is ignored. Near means at most two edits that leave more than half of the longer word alone, or a Jaro-Winkler similarity of
 /// at least 0.9.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
@@ -15,7 +19,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         if lower == word {
             return Some(candidate);
         }
-        let distance = strsim::damerau_levenshtein(&word, &lower);
+        let distance = edits(&word, &lower);
         let similarity = strsim::jaro_winkler(&word, &lower);
         let longer = word.chars().count().max(lower.chars().count());
         if !(distance <= 2 && distance * 2 < longer || similarity >= 0.9) {

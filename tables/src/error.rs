@@ -5,6 +5,7 @@ use std::fmt;
 
 use datafusion::error::DataFusionError;
 
+use crate::causes::causes;
 use crate::lease::LeaseHolder;
 use crate::log::Interval;
 use crate::options::OptionProblem;
@@ -354,7 +355,7 @@ impl Error {
     /// Finds this crate's error inside an engine error: the writer operator's errors travel through DataFusion, which
     /// wraps them. `None` when the engine error has another cause.
     pub fn find_in(error: &DataFusionError) -> Option<&Self> {
-        chain(error).find_map(|cause| cause.downcast_ref::<Self>())
+        causes(error).find_map(|cause| cause.downcast_ref::<Self>())
     }
 
     /// Whether a commit of the run stands in spite of this error, or may stand: then it must not be told that nothing was
@@ -395,16 +396,10 @@ impl Error {
 
 /// The storage's error in the causes of an error.
 fn of_storage<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a StoreError> {
-    chain(error).find_map(|cause| match cause.downcast_ref::<Error>() {
+    causes(error).find_map(|cause| match cause.downcast_ref::<Error>() {
         Some(Error::Store(store)) => Some(store),
         _ => cause.downcast_ref::<StoreError>(),
     })
-}
-
-fn chain<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error), |cause| cause.source())
 }
 
 impl From<Error> for DataFusionError {

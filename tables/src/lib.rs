@@ -23,6 +23,7 @@
 //!
 //! What a user sees of it is in `docs/tables.md`.
 
+mod causes;
 mod commit;
 mod error;
 mod history;
@@ -52,6 +53,7 @@ mod transaction;
 mod verify;
 mod write;
 
+pub use causes::causes;
 pub use commit::{
     Change, CommitMode, CompactOptions, CompactedPartition, Compaction, ExpireOptions,
     ExpiredPartition, Expiry, MergeCounts,

@@ -14,8 +14,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::support::{
-    Event, TestResult, assert_at_rest, by_city, control, files_below, info, interval, rows_below,
-    run, run_with, table_at,
+    Event, TestResult, assert_at_rest, by_city, chain, control, files_below, info, interval, rows_below, run, run_with, table_at,
 };
 
 const ROWS: [Event; 3] = [
@@ -119,14 +118,6 @@ impl Scene {
     fn rows(&self) -> TestResult<Vec<String>> {
         rows_below(&self.folder)
     }
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(|error| error.to_string())
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 #[tokio::test]

@@ -3,11 +3,11 @@
 use std::error::Error as StdError;
 
 use tables::storage::ObjectFault;
-use tables::{Error, PublishMode, StorageOptions, StoreError};
+use tables::{Error, PublishMode, StorageOptions, StoreError, causes};
 use testkit::s3::{Behaviour, Fault, Operation, Refusal};
 
 use crate::lake::{FIRST, Lake, SECOND, run};
-use crate::support::{TestResult, interval};
+use crate::support::{TestResult, chain, interval};
 
 const TRIES: u64 = 3;
 
@@ -30,13 +30,7 @@ async fn second(lake: &Lake) -> TestResult<tables::Commit> {
 
 /// The storage's fault among the causes of an error, and all that it says.
 fn told(error: &(dyn StdError + 'static)) -> (Option<ObjectFault>, String) {
-    let mut causes = Vec::new();
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        causes.push(cause);
-        next = cause.source();
-    }
-    let fault = causes.iter().find_map(|cause| {
+    let fault = causes(error).find_map(|cause| {
         let store = match cause.downcast_ref::<Error>() {
             Some(Error::Store(store)) => Some(store),
             _ => cause.downcast_ref::<StoreError>(),
@@ -46,8 +40,7 @@ fn told(error: &(dyn StdError + 'static)) -> (Option<ObjectFault>, String) {
             _ => None,
         }
     });
-    let texts: Vec<String> = causes.iter().map(ToString::to_string).collect();
-    (fault, texts.join(": "))
+    (fault, chain(error))
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use sha2::{Digest, Sha256};
 use tables::{
     Change, Commit, CommitInfo, Interval, PublishMode, SortKey, Staging, Table, TableOptions,
+    causes,
 };
 use tempfile::TempDir;
 
@@ -334,4 +335,12 @@ pub(crate) async fn assert_at_rest(folder: &Path) -> TestResult {
     });
     assert_eq!(stray, None, "nothing is left behind");
     Ok(())
+}
+
+/// All that an error says, with its causes.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    causes(error)
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }

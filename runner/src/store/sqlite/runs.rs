@@ -373,7 +373,7 @@ impl SqliteRunStore {
                     return Some((0, id.as_str()));
                 }
                 let beginning = id.get(..typed.len()).unwrap_or(id);
-                let distance = strsim::damerau_levenshtein(&typed, beginning);
+                let distance = language::edits(&typed, beginning);
                 (distance <= tolerated).then_some((distance, id.as_str()))
             })
             .collect();

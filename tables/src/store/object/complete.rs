@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::keys::BucketStore;
 use super::upload::{MAX_COPY_BYTES, Note, too_large};
+use crate::causes::causes;
 use crate::storage::{COPY_PENDING, is_missing_bucket};
 use crate::store::{Expected, StoreError, StoreResult};
 
@@ -160,14 +161,7 @@ impl BucketStore {
 
 /// Whether the server has taken a copy on and not made it yet.
 fn is_pending(error: &ObjectError) -> bool {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if error.to_string().contains(COPY_PENDING) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+    causes(error).any(|cause| cause.to_string().contains(COPY_PENDING))
 }
 
 /// The ETag that S3 gives an upload of these parts: the MD5 of their MD5s, and how many there are. `None` where part

@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use tables::{PublishMode, Table};
 
 use crate::lake::SECOND;
-use crate::support::{TestResult, by_city, covered, info, run_with};
+use crate::support::{TestResult, by_city, chain, covered, info, run, run_with};
 
 /// An operation that takes so long hangs.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -111,14 +111,6 @@ async fn operate(make: impl Fn() -> TestResult<Table>, answers: &mut Answers) ->
         }
     }
     Ok(())
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(|error| error.to_string())
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 #[tokio::test]
