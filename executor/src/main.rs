@@ -297,7 +297,7 @@ async fn serve(arguments: Arguments, threads: Handle) -> anyhow::Result<()> {
 /// The budget of all tasks together, and where they spill.
 fn session_options(memory_bytes: usize, work_dir: &Path) -> SessionOptions {
     SessionOptions {
-        storage: StorageOptions::from_environment(std::env::vars_os()),
+        storage: StorageOptions::from_environment(&std::env::vars_os().collect()),
         budget: Budget::new(memory_bytes, 1, 8192),
         spill_dir: work_dir.join("spill"),
         settings: Vec::new(),

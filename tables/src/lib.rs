@@ -76,7 +76,7 @@ pub use retention::{DateUnit, Retention};
 pub use schema::{SchemaDifference, TableSchema};
 pub use schema_policy::{SchemaChange, SchemaPolicy};
 pub use staging::{CommitInfo, RemoteAttempt, Staged, StagedInputs, Staging};
-pub use storage::{Provider, StorageOptions, StorageTraffic};
+pub use storage::{EnvironmentVariables, Provider, StorageOptions, StorageTraffic};
 pub use store::StoreError;
 pub use table::{Begun, Table};
 pub use transaction::{Claim, Committed};

@@ -15,6 +15,7 @@
 mod bucket;
 mod classify;
 mod clients;
+mod environment;
 mod fault;
 mod options;
 mod pending;
@@ -28,6 +29,7 @@ use url::Url;
 use crate::store::StoreResult;
 
 pub use bucket::Bucket;
+pub use environment::EnvironmentVariables;
 pub use fault::ObjectFault;
 pub use options::StorageOptions;
 pub use provider::Provider;

@@ -1,14 +1,11 @@
 //! The environment, as data: whoever starts runs reads it, once, and gives it to them. Owns which variables there are; what
 //! they mean is for others.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
-use std::fmt;
 use std::path::PathBuf;
 
 use super::{SettingError, layer};
 use language::{PIPELINE_OPTIONS, PipelineOptions, nearest};
-use tables::StorageOptions;
+use tables::{EnvironmentVariables, StorageOptions};
 
 /// Variables of the product, without the prefix, that are settings of the command.
 const COMMAND: &[&str] = &[
@@ -40,31 +37,18 @@ const PREFIX: &str = "PIPELINES_";
 const PARAMETER: &str = "SET__";
 
 /// The environment, as it was when the process started.
-#[derive(Clone, Default)]
-pub struct Environment {
-    variables: BTreeMap<String, String>,
-    /// Names of those whose values are not Unicode: an error where one is used.
-    unreadable: BTreeSet<String>,
-}
-
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Values may be secrets.
-        f.debug_struct("Environment")
-            .field("variables", &self.variables.len())
-            .finish_non_exhaustive()
-    }
-}
+#[derive(Debug, Clone, Default)]
+pub struct Environment(EnvironmentVariables);
 
 impl Environment {
     /// Whether the variable has a value that is not Unicode.
     pub fn is_unreadable(&self, name: &str) -> bool {
-        self.unreadable.contains(name)
+        self.0.unreadable().contains(name)
     }
 
     /// The value of any variable.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str)
+        self.0.texts().get(name).map(String::as_str)
     }
 
     /// The value of one of the product's variables, named without its prefix.
@@ -74,8 +58,7 @@ impl Environment {
 
     /// How object stores are reached; clients and counts are new each time.
     pub fn storage(&self) -> StorageOptions {
-        StorageOptions::from_variables(self.variables.clone())
-            .with_unreadable(self.unreadable.iter().cloned())
+        StorageOptions::from_environment(&self.0)
     }
 
     /// Whether colours are unwanted (`NO_COLOR` set to anything, or a dumb terminal).
@@ -86,7 +69,7 @@ impl Environment {
 
     /// Parameters of a pipeline that the environment sets, names in lower case.
     pub fn parameters(&self) -> impl Iterator<Item = (String, String)> + '_ {
-        self.variables.iter().filter_map(|(name, value)| {
+        self.0.texts().iter().filter_map(|(name, value)| {
             let parameter = name.strip_prefix(PREFIX)?.strip_prefix(PARAMETER)?;
             Some((parameter.to_ascii_lowercase(), value.clone()))
         })
@@ -114,7 +97,8 @@ impl Environment {
     /// Names the first such variable, and the nearest one that exists.
     pub fn check(&self) -> Result<(), SettingError> {
         if let Some(name) = self
-            .unreadable
+            .0
+            .unreadable()
             .iter()
             .find(|name| name.starts_with(PREFIX) || name.starts_with("LP_"))
         {
@@ -126,7 +110,7 @@ impl Environment {
             .map(|name| String::from(*name))
             .chain(settings)
             .collect();
-        for name in self.variables.keys() {
+        for name in self.0.texts().keys() {
             let Some(own) = name.strip_prefix(PREFIX) else {
                 continue;
             };
@@ -143,29 +127,12 @@ impl Environment {
     }
 }
 
-impl FromIterator<(String, String)> for Environment {
-    fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
-        Self {
-            variables: variables.into_iter().collect(),
-            unreadable: BTreeSet::new(),
-        }
-    }
-}
-
-impl FromIterator<(OsString, OsString)> for Environment {
-    fn from_iter<I: IntoIterator<Item = (OsString, OsString)>>(variables: I) -> Self {
-        let mut environment = Self::default();
-        for (name, value) in variables {
-            // Nothing is called so that is not Unicode.
-            let Ok(name) = name.into_string() else {
-                continue;
-            };
-            match value.into_string() {
-                Ok(value) => drop(environment.variables.insert(name, value)),
-                Err(_) => drop(environment.unreadable.insert(name)),
-            }
-        }
-        environment
+impl<V> FromIterator<V> for Environment
+where
+    EnvironmentVariables: FromIterator<V>,
+{
+    fn from_iter<I: IntoIterator<Item = V>>(variables: I) -> Self {
+        Self(variables.into_iter().collect())
     }
 }
 
@@ -174,10 +141,7 @@ mod tests {
     use super::*;
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
-        variables
-            .iter()
-            .map(|(k, v)| (String::from(*k), String::from(*v)))
-            .collect()
+        variables.iter().copied().collect()
     }
 
     #[test]

@@ -357,6 +357,9 @@ fn memory(root: Url) -> Bucket {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+
     use super::*;
 
     fn open(url: &str, variables: &[(&str, &str)]) -> StoreResult<Arc<Bucket>> {
@@ -448,9 +451,13 @@ mod tests {
 
     #[test]
     fn a_variable_that_is_no_text_is_an_error_where_a_bucket_is_opened() {
-        let variables = KEYS.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let options = StorageOptions::from_variables(variables)
-            .with_unreadable([String::from("AWS_REGION"), String::from("PATH")]);
+        let mut variables = KEYS
+            .map(|(name, value)| (name, OsString::from(value)))
+            .to_vec();
+        for name in ["AWS_REGION", "PATH"] {
+            variables.push((name, OsString::from_vec(vec![0xff])));
+        }
+        let options = StorageOptions::from_environment(&variables.into_iter().collect());
         let url = Url::parse("s3://shared/t").unwrap();
         let error = super::super::bucket(&url, &options)
             .unwrap_err()

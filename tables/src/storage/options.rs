@@ -1,13 +1,13 @@
 //! How object stores are reached: the variables of an environment, as data, and the clients that were made by them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::OsString;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use url::Url;
 
+use super::environment::EnvironmentVariables;
 use super::bucket::Bucket;
 use super::provider::Provider;
 use super::traffic::BucketTraffic;
@@ -49,28 +49,17 @@ impl StorageOptions {
         }
     }
 
-    /// The variables of an environment, as [`StorageOptions::from_variables`] takes them.
-    pub fn from_environment(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        let (mut texts, mut unreadable) = (Vec::new(), Vec::new());
-        for (name, value) in variables {
-            // No variable of storage has a name that is not Unicode.
-            let Ok(name) = name.into_string() else {
-                continue;
-            };
-            match value.into_string() {
-                Ok(value) => texts.push((name, value)),
-                Err(_) => unreadable.push(name),
-            }
+    /// The variables of an environment, as [`StorageOptions::from_variables`] takes them: where one of storage is no text, no
+    /// bucket is opened.
+    pub fn from_environment(environment: &EnvironmentVariables) -> Self {
+        let unreadable = environment.unreadable().iter();
+        Self {
+            unreadable: unreadable
+                .filter(|name| is_of_storage(name))
+                .cloned()
+                .collect(),
+            ..Self::from_variables(environment.texts().clone())
         }
-        Self::from_variables(texts).with_unreadable(unreadable)
-    }
-
-    /// With the names of variables whose values are no text: where one of them is of storage, no bucket is opened.
-    #[must_use]
-    pub fn with_unreadable(mut self, names: impl IntoIterator<Item = String>) -> Self {
-        let names = names.into_iter().filter(|name| is_of_storage(name));
-        self.unreadable = names.collect();
-        self
     }
 
     /// The requests so far by these clients, by bucket. Empty while no bucket was opened: the local filesystem costs no

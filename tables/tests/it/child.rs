@@ -78,7 +78,7 @@ async fn work(task: Task) -> TestResult<Once> {
     let table = match task.kill_at {
         Some(at) => faulty(Path::new(&task.location), at, Fault::Sigkill)?.0,
         None => {
-            let mut options = StorageOptions::from_environment(std::env::vars_os());
+            let mut options = StorageOptions::from_environment(&std::env::vars_os().collect());
             if let Some(millis) = task.lock_ttl_millis {
                 options = options.with_lock_ttl(Duration::from_millis(millis));
             }
