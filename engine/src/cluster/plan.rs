@@ -161,15 +161,11 @@ fn estimated_bytes(plan: &dyn ExecutionPlan) -> Option<usize> {
 mod tests {
     use std::path::Path;
 
-    use datafusion::arrow::array::AsArray;
-    use datafusion::arrow::datatypes::Int64Type;
-    use datafusion::physical_plan::{collect, displayable};
-    use datafusion_proto::physical_plan::AsExecutionPlan;
-    use datafusion_proto::protobuf::PhysicalPlanNode;
+    use datafusion::physical_plan::displayable;
     use tables::StorageOptions;
 
-    use super::super::codec::physical_codec;
     use super::*;
+    use crate::budget::Budget;
     use crate::session::session;
 
     fn options_in(spill_dir: &Path) -> SessionOptions {
@@ -210,30 +206,6 @@ mod tests {
         let rule = ("ballista.optimizer.not_in_subquery_rewrite", "false");
         let refused = planned(query, workers, &[rule]).await.unwrap_err();
         assert!(refused.to_string().contains("NOT EXISTS"), "{refused}");
-    }
-
-    #[tokio::test]
-    async fn the_rows_of_a_series_can_be_counted_by_others() {
-        let folder = tempfile::tempdir().unwrap();
-        let here = options_in(folder.path());
-        let ctx = session(&here).unwrap();
-        let query = ctx
-            .sql("SELECT count(*) AS n FROM generate_series(1, 1000)")
-            .await
-            .unwrap()
-            .into_unoptimized_plan();
-        let workers = Workers::new(&[(1, 1 << 30)]);
-        let plan = cluster_plan(&here, &workers, workers.join_strategy(), &query)
-            .await
-            .unwrap();
-        let codec = physical_codec(StorageOptions::default());
-        let sent = PhysicalPlanNode::try_from_physical_plan(plan.physical, codec.as_ref()).unwrap();
-        let received = sent
-            .try_into_physical_plan(&ctx.task_ctx(), codec.as_ref())
-            .unwrap();
-        let rows = collect(received, ctx.task_ctx()).await.unwrap();
-        let counted = rows[0].column(0).as_primitive::<Int64Type>().value(0);
-        assert_eq!(counted, 1000);
     }
 
     #[tokio::test]
