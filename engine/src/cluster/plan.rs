@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::not_impl_err;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::context::SessionState;
 use datafusion::functions_table::generate_series::GenericSeriesState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::expr::NullTreatment;
+use datafusion::logical_expr::{Expr, LogicalPlan, WindowFunctionDefinition};
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::memory::LazyMemoryExec;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
@@ -48,6 +49,12 @@ pub async fn cluster_plan(
     joins: JoinStrategy,
     query: &LogicalPlan,
 ) -> Result<ClusterPlan> {
+    if loses_of_windows(query)? {
+        return not_impl_err!(
+            "executors are not told of FILTER and IGNORE NULLS of a window function, and would give other rows: write CASE \
+             instead of FILTER, or run with --mode local"
+        );
+    }
     let mut plan = plan_with(options, workers, joins, query).await?;
     if joins == JoinStrategy::Hash && exceeds(plan.physical.as_ref(), workers.vcore_bytes / 2) {
         plan = plan_with(options, workers, JoinStrategy::SortMerge, query).await?;
@@ -127,6 +134,26 @@ fn is_compressed(node: &dyn ExecutionPlan) -> bool {
     let source = node.downcast_ref::<DataSourceExec>();
     let scan = source.and_then(|source| source.data_source().downcast_ref::<FileScanConfig>());
     scan.is_some_and(|scan| scan.file_compression_type.is_compressed())
+}
+
+/// Whether a window function of the query is more than its call: its filter, and that it ignores NULL unless it is an
+/// aggregate, are what DataFusion 55 leaves out of a plan that is sent.
+fn loses_of_windows(query: &LogicalPlan) -> Result<bool> {
+    let mut loses = false;
+    query.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            loses |= expression.exists(|part| {
+                let Expr::WindowFunction(window) = part else {
+                    return Ok(false);
+                };
+                let ignores_null = window.params.null_treatment == Some(NullTreatment::IgnoreNulls);
+                let is_aggregate = matches!(window.fun, WindowFunctionDefinition::AggregateUDF(_));
+                Ok(window.params.filter.is_some() || ignores_null && !is_aggregate)
+            })?;
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    Ok(loses)
 }
 
 /// Whether a partition of some build side is estimated to have more than `limit` bytes.
@@ -214,6 +241,17 @@ mod tests {
         let recursive = "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT n FROM r";
         let refused = planned(recursive, workers, &[]).await.unwrap_err();
         assert!(refused.to_string().contains("--mode local"), "{refused}");
+
+        for window in [
+            "first_value(x) IGNORE NULLS OVER (ORDER BY x DESC)",
+            "sum(x) FILTER (WHERE x > 1) OVER (ORDER BY x)",
+        ] {
+            let within = format!(
+                "SELECT * FROM (VALUES (1), (2)) a(x) WHERE x IN (SELECT {window} FROM (VALUES (1)) b(x))"
+            );
+            let refused = planned(&within, workers, &[]).await.unwrap_err();
+            assert!(refused.to_string().contains("FILTER"), "{refused}");
+        }
 
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("t.csv.gz");
