@@ -13,10 +13,10 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use super::client::Client;
-use super::judge::{missing_field, shared_json};
 use super::lookup::Lookup;
 use super::options::Settings;
 use super::pagination::Pager;
+use super::record_filter::{missing_field, shared_json};
 use super::spec::{Location, Resource, SinceFormat, Spec};
 use super::template::{Bare, FieldPath, Values};
 use crate::extract::{Control, ExtractError, Quarantined, Unit};

@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::crawl::{Crawl, Named, Root, Work};
-use super::judge::{malformed, missing_field};
 use super::pages::next_page;
 use super::pagination::{Moved, hash_of};
+use super::record_filter::{malformed, missing_field};
 use super::template::{Bare, Values};
 use crate::extract::{Estimate, ExtractError};
 use crate::failure::{FailureKind, RequestFailure};

@@ -5,7 +5,7 @@
 //! - `options`, `auth`, `address`: what a user sets;
 //! - `client`, `retry`: one request;
 //! - `pagination`, `pages`: one collection;
-//! - `crawl`, `listing`, `unit`, `judge`, `lookup`, `record`: one extraction.
+//! - `crawl`, `listing`, `unit`, `record_filter`, `lookup`, `record`: one extraction.
 
 mod address;
 mod auth;
@@ -13,13 +13,13 @@ mod check;
 mod client;
 mod crawl;
 mod factory;
-mod judge;
 mod listing;
 mod lookup;
 mod options;
 mod pages;
 mod pagination;
 mod record;
+mod record_filter;
 mod retry;
 mod spec;
 pub(crate) mod spec_error;

@@ -7,11 +7,11 @@ use futures::future::try_join_all;
 use serde_json::Value;
 
 use super::crawl::{Crawl, Named, Root, Work};
-use super::judge::{
-    Judge, Origin, Sorted, malformed, missing_field, quarantined_unit, shared_json,
-};
 use super::pages::whole_collection;
 use super::record::{Record, to_batch};
+use super::record_filter::{
+    Origin, RecordFilter, Sorted, malformed, missing_field, quarantined_unit, shared_json,
+};
 use super::spec::reduced;
 use crate::extract::{Quarantined, Unit};
 use crate::failure::RequestFailure;
@@ -100,7 +100,7 @@ impl Crawl {
             .iter()
             .map(|child| self.collection(self.named(child), &entry, root_entry, &read));
         let children = try_join_all(children).await?;
-        let judge = Judge {
+        let filter = RecordFilter {
             window: self.settings.window,
             root: root_entry,
             only_actor: root
@@ -117,7 +117,7 @@ impl Crawl {
                 parent: None,
                 position: None,
             };
-            sorted.sort(&judge, origin, spec, &entry);
+            sorted.sort(&filter, origin, spec, &entry);
         }
         for (child, child_url, rows) in &children {
             let Some(spec) = &child.resource.record else {
@@ -131,7 +131,7 @@ impl Crawl {
                     parent: Some(&parent),
                     position: Some(position),
                 };
-                sorted.sort(&judge, origin, spec, row);
+                sorted.sort(&filter, origin, spec, row);
             }
         }
         if !sorted.kept.is_empty() {

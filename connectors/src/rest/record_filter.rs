@@ -1,6 +1,6 @@
 //! From the entries of one unit to its records: what is missing, whose it is, when it happened.
 //!
-//! Owns the judgement of entries. Fetching them is the crawl's.
+//! Owns which entries are kept. Fetching them is the crawl's.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use crate::failure::MALFORMED;
 use crate::metrics::Metrics;
 use crate::window::Window;
 
-/// What every entry of an extraction is judged by.
+/// What every entry of an extraction passes or not by.
 #[derive(Debug)]
-pub(crate) struct Judge<'a> {
+pub(crate) struct RecordFilter<'a> {
     pub(crate) window: Window,
     /// The entry at the root of the location.
     pub(crate) root: Option<&'a Value>,
@@ -39,7 +39,7 @@ pub(crate) struct Kept<'a> {
     pub(crate) actor: Option<String>,
 }
 
-/// The entries of one unit as they are judged.
+/// The entries of one unit as they are sorted.
 #[derive(Debug)]
 pub(crate) struct Sorted<'a> {
     unit: &'a str,
@@ -79,20 +79,20 @@ impl<'a> Sorted<'a> {
         }
     }
 
-    /// Judges an entry and keeps, filters or quarantines it. The unit's own entry (without a
+    /// Keeps, filters or quarantines an entry. The unit's own entry (without a
     /// position) is only referred to, as it is still to be completed.
     pub(crate) fn sort(
         &mut self,
-        judge: &Judge<'_>,
+        filter: &RecordFilter<'_>,
         origin: Origin<'a>,
         spec: &'a RecordSpec,
         entry: &Value,
     ) {
         self.fetched += 1;
-        match verdict(judge, origin, spec, entry) {
+        match verdict(filter, origin, spec, entry) {
             Verdict::Filter => self.filtered += 1,
             Verdict::Quarantine(reason) => {
-                let values = values(judge, origin, entry);
+                let values = values(filter, origin, entry);
                 let url = spec
                     .url
                     .get_ref()
@@ -136,17 +136,17 @@ impl<'a> Sorted<'a> {
     }
 }
 
-fn values<'v>(judge: &Judge<'v>, origin: Origin<'v>, entry: &'v Value) -> Values<'v> {
+fn values<'v>(filter: &RecordFilter<'v>, origin: Origin<'v>, entry: &'v Value) -> Values<'v> {
     Values {
         bare: Bare::Entry(entry),
         parent: origin.parent,
-        root: judge.root,
+        root: filter.root,
         item: None,
     }
 }
 
 fn verdict<'a>(
-    judge: &Judge<'_>,
+    filter: &RecordFilter<'_>,
     origin: Origin<'a>,
     spec: &'a RecordSpec,
     entry: &Value,
@@ -163,20 +163,20 @@ fn verdict<'a>(
         Some((_, Some(Value::String(link)))) => Some(link.clone()),
         Some((actor, _)) => return Verdict::Quarantine(format!("has no usable `{}`", actor.field)),
     };
-    if judge.only_actor.is_some() && judge.only_actor != actor.as_deref() {
+    if filter.only_actor.is_some() && filter.only_actor != actor.as_deref() {
         return Verdict::Filter;
     }
     let occurred_at = match time(spec, entry) {
         Ok(time) => time,
         Err(problem) => return Verdict::Quarantine(problem),
     };
-    if !judge.window.contains(occurred_at) {
+    if !filter.window.contains(occurred_at) {
         return Verdict::Filter;
     }
     let values = Values {
         bare: Bare::Entry(entry),
         parent: origin.parent,
-        root: judge.root,
+        root: filter.root,
         item: None,
     };
     let rendered = spec
