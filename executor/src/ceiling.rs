@@ -11,10 +11,10 @@ use tokio::runtime::Handle;
 use crate::tasks::Tasks;
 
 /// Below this the program itself does not fit.
-pub(crate) const SMALLEST: u64 = 192 << 20;
+pub(crate) const MIN_MEMORY_BYTES: u64 = 192 << 20;
 
 /// Memory that tasks let go of is the system's again by then.
-const PATIENCE: Duration = Duration::from_secs(2);
+const RELEASE_GRACE: Duration = Duration::from_secs(2);
 
 /// The tasks of an executor, all of which end when it passes its ceiling.
 pub(crate) struct Ceiling {
@@ -47,6 +47,6 @@ impl Reaction for Ceiling {
     }
 
     fn patience(&self) -> Duration {
-        PATIENCE
+        RELEASE_GRACE
     }
 }

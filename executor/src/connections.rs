@@ -12,7 +12,7 @@ use ballista_core::extension::BallistaConfigGrpcEndpoint;
 use ballista_core::utils::GrpcClientConfig;
 
 /// A connection that nobody used for so long is closed.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 type Key = (String, u16, GrpcClientConfig);
 
@@ -43,7 +43,7 @@ impl Connections {
 
 fn forget_old(idle: &mut Idle) {
     idle.retain(|_, connections| {
-        connections.retain(|(_, since)| since.elapsed() < IDLE);
+        connections.retain(|(_, since)| since.elapsed() < IDLE_TIMEOUT);
         !connections.is_empty()
     });
 }

@@ -12,11 +12,11 @@ use crate::scheduler::Scheduler;
 use crate::work::Works;
 
 /// The scheduler is asked for its jobs as often.
-const ASK: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Rows of a job that ended are fetched by then.
-const FETCH: Duration = Duration::from_secs(5);
+const FETCH_GRACE: Duration = Duration::from_secs(5);
 /// A scheduler that is silent for so long has no jobs.
-const SILENCE: Duration = Duration::from_secs(20);
+const SCHEDULER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The signals that ask this process to end.
 #[derive(Debug)]
@@ -81,16 +81,16 @@ async fn jobs_ended(scheduler: &Scheduler, works: &Works) {
                 let needs = |job: &String| first.contains(job) || works.knows(job);
                 if unfinished.iter().any(needs) {
                     needed = Some(answered);
-                } else if needed.is_none_or(|needed| needed.elapsed() > FETCH) {
+                } else if needed.is_none_or(|needed| needed.elapsed() > FETCH_GRACE) {
                     return;
                 }
             }
-            Err(error) if answered.elapsed() > SILENCE => {
+            Err(error) if answered.elapsed() > SCHEDULER_TIMEOUT => {
                 tracing::warn!(%error, "the scheduler does not tell its jobs");
                 return;
             }
             Err(_) => {}
         }
-        sleep(ASK).await;
+        sleep(POLL_INTERVAL).await;
     }
 }

@@ -46,10 +46,10 @@ use work::{Watched, Works};
 const STACK_BYTES: usize = 32 << 20;
 
 /// How long threads that are at work may take to end once the process was told to stop.
-const PATIENCE: Duration = Duration::from_secs(2);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a port may take to answer a health check.
-const ANSWER: Duration = Duration::from_secs(3);
+const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Run one executor of the cluster
 #[derive(Debug, Parser)]
@@ -141,8 +141,8 @@ fn main() -> anyhow::Result<()> {
     let tasks = threads.thread_name("task").build();
     let tasks = tasks.context("cannot start the threads for tasks")?;
     let served = runtime.block_on(serve(arguments, tasks.handle().clone()));
-    tasks.shutdown_timeout(PATIENCE);
-    runtime.shutdown_timeout(PATIENCE);
+    tasks.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     served
 }
 
@@ -190,7 +190,7 @@ async fn healthcheck(arguments: &Arguments, live: bool) -> anyhow::Result<()> {
         true => Ipv4Addr::LOCALHOST.into(),
         false => arguments.bind_host,
     };
-    probe(&host.to_string(), arguments.grpc_port, ANSWER)
+    probe(&host.to_string(), arguments.grpc_port, HEALTHCHECK_TIMEOUT)
         .await
         .with_context(|| format!("nothing answers at {host}:{}", arguments.grpc_port))?;
     if live {
@@ -263,7 +263,7 @@ async fn serve(arguments: Arguments, threads: Handle) -> anyhow::Result<()> {
         scheduler: scheduler.clone(),
     };
     let tasks = Tasks::new(means, scheduler);
-    let most = (arguments.memory_bytes as u64).max(ceiling::SMALLEST);
+    let most = (arguments.memory_bytes as u64).max(ceiling::MIN_MEMORY_BYTES);
     let ceiling = Ceiling::new(tasks.clone(), Handle::current());
     let _watchdog = Watchdog::start(most, Arc::new(ceiling))
         .context("cannot watch the memory of this process")?;

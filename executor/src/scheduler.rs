@@ -20,11 +20,11 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 /// Clients take an executor that sends none for some of these to be lost.
-const HEARTBEAT: Duration = Duration::from_secs(2);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
 /// A scheduler that does not answer a heartbeat within this time is asked over a new connection.
-const ANSWER: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is said that the scheduler is silent.
-const SAY: Duration = Duration::from_secs(30);
+const WARN_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The scheduler, and this executor's standing with it.
 #[derive(Debug)]
@@ -79,13 +79,13 @@ impl Scheduler {
     pub(crate) async fn send_heartbeats(&self) -> anyhow::Error {
         let mut silent: Option<(Instant, Instant)> = None;
         loop {
-            let failed = match timeout(ANSWER, self.send_heartbeat()).await {
+            let failed = match timeout(REQUEST_TIMEOUT, self.send_heartbeat()).await {
                 Ok(Ok(())) => None,
                 Ok(Err(status)) if status.code() == Code::FailedPrecondition => {
                     return self.refused(&status);
                 }
                 Ok(Err(status)) => Some(String::from(status.message())),
-                Err(_) => Some(format!("no answer within {} s", ANSWER.as_secs())),
+                Err(_) => Some(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs())),
             };
             let now = Instant::now();
             match (failed, &mut silent) {
@@ -104,7 +104,7 @@ impl Scheduler {
                     );
                     silent = Some((now, now));
                 }
-                (Some(error), Some((since, said))) if said.elapsed() > SAY => {
+                (Some(error), Some((since, said))) if said.elapsed() > WARN_INTERVAL => {
                     let seconds = since.elapsed().as_secs();
                     tracing::warn!(seconds, error, "the scheduler does not answer yet");
                     *said = now;
@@ -114,7 +114,7 @@ impl Scheduler {
             if silent.is_some() {
                 self.connect_again().await;
             }
-            sleep(HEARTBEAT).await;
+            sleep(HEARTBEAT_INTERVAL).await;
         }
     }
 
@@ -176,7 +176,7 @@ impl Scheduler {
             };
             self.client().executor_stopped(stopped).await
         };
-        match timeout(ANSWER, left).await {
+        match timeout(REQUEST_TIMEOUT, left).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the scheduler does not know of the end"),
             Err(_) => tracing::warn!("the scheduler does not know of the end"),

@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 use tokio::time::sleep;
 
 /// How often rows of old jobs are looked for.
-const LOOK: Duration = Duration::from_mins(10);
+const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 /// Rows that nothing touched for so long belong to a job whose client is gone.
-const LIFE: Duration = Duration::from_hours(12);
+const MAX_IDLE: Duration = Duration::from_hours(12);
 
 /// Removes the rows of a job, or of some of its stages.
 ///
@@ -47,8 +47,8 @@ async fn remove_folder(folder: &Path) -> io::Result<()> {
 /// Removes rows of old jobs, again and again.
 pub(crate) async fn remove_old(folder: Arc<Path>) {
     loop {
-        sleep(LOOK).await;
-        let (folder, before) = (Arc::clone(&folder), SystemTime::now() - LIFE);
+        sleep(SWEEP_INTERVAL).await;
+        let (folder, before) = (Arc::clone(&folder), SystemTime::now() - MAX_IDLE);
         let looked = tokio::task::spawn_blocking(move || remove_untouched(&folder, before));
         match looked.await {
             Ok(Ok(())) => {}
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn rows_go_when_nothing_of_their_job_was_touched() {
         let rows = tempfile::tempdir().unwrap();
-        let old = SystemTime::now() - LIFE;
+        let old = SystemTime::now() - MAX_IDLE;
         for job in ["old", "new"] {
             let stage = rows.path().join(job).join("1");
             fs::create_dir_all(&stage).unwrap();

@@ -24,7 +24,7 @@ use engine::memory::{Executing, executing, watch_pool};
 use engine::{fair_pool, limit_json_depth};
 
 /// So many jobs are remembered after their last task.
-const REMEMBERED: usize = 64;
+const MAX_JOBS: usize = 64;
 
 /// The jobs that this executor works at, or did.
 #[derive(Debug, Default)]
@@ -84,7 +84,7 @@ impl Works {
             order.push_back(job.clone());
         }
         by_id.entry(job.clone()).or_default().running.push(task);
-        while order.len() > REMEMBERED {
+        while order.len() > MAX_JOBS {
             order.pop_front().and_then(|oldest| by_id.remove(&oldest));
         }
     }

@@ -38,14 +38,14 @@ use tokio::signal::unix::{SignalKind, signal};
 const STACK_BYTES: usize = 32 << 20;
 
 /// How long threads that are at work may take to end once the process was told to stop.
-const PATIENCE: Duration = Duration::from_secs(2);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An executor that sends no heartbeat for so long is dropped.
 const EXECUTOR_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An executor that said it ends is listed for so long after that, or after its last heartbeat if it goes on for its jobs.
 /// It sends one every two seconds.
-const GOODBYE: Duration = Duration::from_secs(8);
+const DRAIN_GRACE: Duration = Duration::from_secs(8);
 
 /// Run the cluster's scheduler
 #[derive(Debug, Parser)]
@@ -114,7 +114,7 @@ fn main() -> anyhow::Result<()> {
             None => serve(arguments).await,
         }
     });
-    runtime.shutdown_timeout(PATIENCE);
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     served
 }
 
@@ -204,7 +204,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         executor_timeout_seconds: EXECUTOR_TIMEOUT.as_secs(),
         no_executors_grace_period_seconds: EXECUTOR_TIMEOUT.as_secs(),
         expire_dead_executor_interval_seconds: 5,
-        executor_termination_grace_period: GOODBYE.as_secs(),
+        executor_termination_grace_period: DRAIN_GRACE.as_secs(),
         ..SchedulerConfig::default()
     });
     config

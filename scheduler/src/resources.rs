@@ -24,9 +24,9 @@ use futures::future::join_all;
 use tokio::time::Instant;
 
 /// An executor whose last heartbeat is older gets no tasks.
-const SILENCE: Duration = Duration::from_secs(6);
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(6);
 /// An executor that does not accept a connection within this time gets no tasks.
-const CONNECT: Duration = Duration::from_millis(500);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The state of the cluster's executors.
 #[derive(Default)]
@@ -54,10 +54,10 @@ impl Resources {
         registered.retain(|executor| {
             self.heard()
                 .get(&executor.id)
-                .is_some_and(|heard| heard.elapsed() < SILENCE)
+                .is_some_and(|heard| heard.elapsed() < HEARTBEAT_TIMEOUT)
         });
         let answers = join_all(registered.iter().map(async |executor| {
-            let answered = probe(&executor.host, executor.grpc_port, CONNECT);
+            let answered = probe(&executor.host, executor.grpc_port, CONNECT_TIMEOUT);
             answered.await.is_ok()
         }))
         .await;

@@ -23,7 +23,7 @@ const MOST_BUGS: u32 = 10_000_000;
 const _: () = assert!(FIRST_BUG.checked_add(MOST_BUGS + Drift::RESERVE).is_some());
 
 /// How long answers that are being given may take when the server stops.
-const GRACE: Duration = Duration::from_secs(5);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A running server. Dropping it stops it too, without waiting.
 #[derive(Debug)]
@@ -107,7 +107,10 @@ impl Standin {
     pub async fn shutdown(self) {
         let Self { stop, mut task, .. } = self;
         drop(stop);
-        if tokio::time::timeout(GRACE, &mut task).await.is_err() {
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, &mut task)
+            .await
+            .is_err()
+        {
             task.abort();
         }
     }

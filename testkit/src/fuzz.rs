@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 /// A case that takes longer than this hangs.
-const PATIENCE: Duration = Duration::from_secs(300);
+const CASE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Calls `case` with fresh chance until `SPILLWAY_FUZZ_SECONDS` (10) are over, beginning with the seed
 /// `SPILLWAY_FUZZ_SEED` (the time), and returns how often. Each case is to note its input with [`Chance::note`].
@@ -77,7 +77,7 @@ fn watch(target: &str, seed: &Arc<AtomicU64>) {
             let now = seed.load(Ordering::Relaxed);
             if now != before.0 {
                 before = (now, Instant::now());
-            } else if before.1.elapsed() > PATIENCE {
+            } else if before.1.elapsed() > CASE_TIMEOUT {
                 say(format_args!(
                     "{target}: the case of SPILLWAY_FUZZ_SEED={now} hangs"
                 ));

@@ -13,10 +13,10 @@ pub mod network;
 mod ports;
 mod process;
 mod python;
+pub mod raw_http;
 pub mod s3;
 mod services;
 pub mod tpch;
-pub mod wire;
 
 pub use command::Workspace;
 pub use file_calls::{CallFault, FileCalls};

@@ -21,7 +21,7 @@ use super::tls::{NAME, Tls};
 use crate::chain;
 
 /// One question to the scheduler takes this long at most.
-pub(super) const ANSWER: Duration = Duration::from_secs(5);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An executor as the scheduler knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -126,12 +126,14 @@ impl Cluster {
         let mut endpoint = create_grpc_client_endpoint(
             address.clone(),
             Some(&GrpcClientConfig {
-                connect_timeout_seconds: ANSWER.as_secs(),
+                connect_timeout_seconds: REQUEST_TIMEOUT.as_secs(),
                 ..client_config()
             }),
         )
         .map_err(|error| unreachable(&error))?;
-        let mut http = reqwest::Client::builder().timeout(ANSWER).no_proxy();
+        let mut http = reqwest::Client::builder()
+            .timeout(REQUEST_TIMEOUT)
+            .no_proxy();
         let mut routes = address;
         if let Some(tls) = tls {
             endpoint = tls.endpoint(&endpoint)?;
@@ -240,10 +242,12 @@ impl Cluster {
             job_id: String::from(job),
         };
         let mut scheduler = self.scheduler.clone();
-        match tokio::time::timeout(ANSWER, scheduler.cancel_job(question)).await {
+        match tokio::time::timeout(REQUEST_TIMEOUT, scheduler.cancel_job(question)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(status)) => Err(self.unreachable(chain(&status))),
-            Err(_) => Err(self.unreachable(format!("no answer within {} s", ANSWER.as_secs()))),
+            Err(_) => {
+                Err(self.unreachable(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs())))
+            }
         }
     }
 

@@ -26,8 +26,8 @@ pub const EXHAUSTED: i32 = 8;
 /// How many executors are started.
 const EXECUTORS: usize = 2;
 /// How long they may take to find each other.
-const PATIENCE: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_millis(50);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A scheduler and two executors on free ports of this machine. They are killed when this is dropped.
 #[derive(Debug)]
@@ -57,13 +57,13 @@ impl EmbeddedCluster {
         let mut scheduler = start("scheduler", folder, &arguments)?;
         let mut executors = Vec::new();
         let executor_memory = memory / EXECUTORS;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         let address = format!("127.0.0.1:{scheduler_port}");
         let cluster = loop {
             match Cluster::connect(&address, Some(&tls)).await {
                 Ok(cluster) => break cluster,
                 Err(error) if Instant::now() > deadline => return Err(error),
-                Err(_) => sleep(PAUSE).await,
+                Err(_) => sleep(POLL_INTERVAL).await,
             }
             running([&mut scheduler], folder)?;
         };
@@ -84,11 +84,11 @@ impl EmbeddedCluster {
             if Instant::now() > deadline {
                 return Err(failed(format!(
                     "the executors did not find the scheduler within {} s; {} has their logs",
-                    PATIENCE.as_secs(),
+                    START_TIMEOUT.as_secs(),
                     folder.display()
                 )));
             }
-            sleep(PAUSE).await;
+            sleep(POLL_INTERVAL).await;
         }
         Ok(Self {
             cluster,

@@ -25,7 +25,7 @@ use futures::TryStreamExt;
 use tables::StorageOptions;
 use tokio::time::{Instant, sleep};
 
-use super::client::{ANSWER, Cluster, Executor};
+use super::client::{Cluster, Executor, REQUEST_TIMEOUT};
 use super::codec::physical_codec;
 use super::connection::MESSAGE_BYTES;
 use super::error::ClusterError;
@@ -36,11 +36,12 @@ use super::watch::Watch;
 use crate::chain;
 
 /// The time between two questions grows from the first to the last of these.
-const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
+const POLL_INTERVALS: (Duration, Duration) =
+    (Duration::from_millis(10), Duration::from_millis(250));
 /// Executors are looked at as often.
-const LOOK: Duration = Duration::from_millis(500);
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// A scheduler that is silent for so long is gone.
-const SILENCE: Duration = Duration::from_secs(10);
+const SCHEDULER_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Cluster {
     /// Executes `plan` and gives its rows. `config` is that of the session that made it, `name` is shown with the job.
@@ -148,12 +149,12 @@ impl Cluster {
         progress: &JobProgress,
     ) -> Result<(Vec<PartitionLocation>, Option<FlightProxy>), ClusterError> {
         let begun = Instant::now();
-        let (mut pause, mut answered, mut looked) = (POLL.0, begun, begun);
+        let (mut pause, mut answered, mut looked) = (POLL_INTERVALS.0, begun, begun);
         let mut stall = Stall::default();
         let mut work = WorkOfJob::default();
         loop {
             sleep(pause).await;
-            pause = (pause * 3 / 2).min(POLL.1);
+            pause = (pause * 3 / 2).min(POLL_INTERVALS.1);
             if begun.elapsed() > limit {
                 return Err(ClusterError::Timeout {
                     job: String::from(job),
@@ -164,7 +165,8 @@ impl Cluster {
                 job_id: String::from(job),
             };
             let mut scheduler = self.scheduler.clone();
-            let asked = tokio::time::timeout(ANSWER, scheduler.get_job_status(question)).await;
+            let asked =
+                tokio::time::timeout(REQUEST_TIMEOUT, scheduler.get_job_status(question)).await;
             let forgotten = || ClusterError::JobForgotten {
                 job: String::from(job),
                 url: String::from(self.url()),
@@ -197,14 +199,14 @@ impl Cluster {
                     return Err(forgotten());
                 }
                 Ok(Err(status)) => Some(chain(&status)),
-                Err(_) => Some(format!("no answer within {} s", ANSWER.as_secs())),
+                Err(_) => Some(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs())),
             };
             if let Some(reason) = silent
-                && answered.elapsed() > SILENCE
+                && answered.elapsed() > SCHEDULER_TIMEOUT
             {
                 return Err(self.unreachable(reason));
             }
-            if looked.elapsed() >= LOOK {
+            if looked.elapsed() >= WATCH_INTERVAL {
                 looked = Instant::now();
                 // The scheduler's silence is noticed above.
                 let Ok(listed) = self.executors().await else {

@@ -20,20 +20,20 @@ const TABLES: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
 const ESTABLISHED: &str = "01";
 
 /// The table is not read at one moment, so a line may be missed while others come and go.
-const LOOKS: u32 = 3;
-const PAUSE: Duration = Duration::from_millis(20);
+const ATTEMPTS: u32 = 3;
+const RETRY_DELAY: Duration = Duration::from_millis(20);
 
 /// The user whose process has the socket at `peer` of a connection to `own`; `None` if nobody has it, or has it no more.
 ///
 /// # Errors
 /// When the table cannot be read.
 pub(super) async fn user_of(peer: SocketAddr, own: SocketAddr) -> io::Result<Option<u32>> {
-    for _ in 0..LOOKS {
+    for _ in 0..ATTEMPTS {
         let found = tokio::task::spawn_blocking(move || search(peer, own));
         if let Some(user) = found.await.map_err(io::Error::other)?? {
             return Ok(Some(user));
         }
-        sleep(PAUSE).await;
+        sleep(RETRY_DELAY).await;
     }
     Ok(None)
 }

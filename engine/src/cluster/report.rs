@@ -14,7 +14,7 @@ use super::tls::NAME;
 use super::watch;
 
 /// Who takes longer to answer is not waited for.
-const ANSWER: Duration = Duration::from_secs(1);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The route of an executor's answer, on its port for data.
 pub const REPORT: &str = "/api/executor";
@@ -114,7 +114,7 @@ impl Cluster {
             }
         };
         let asked = async { client.get(url).send().await.ok()?.json().await.ok() };
-        tokio::time::timeout(ANSWER, asked).await.ok()?
+        tokio::time::timeout(REPORT_TIMEOUT, asked).await.ok()?
     }
 }
 

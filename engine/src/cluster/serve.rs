@@ -2,7 +2,7 @@
 //! is the scheduler's and the executor's, within the rules of [`super::admission`].
 //!
 //! A connection that has asked nothing yet costs a file and a little memory, and anybody can make many of them. So it has
-//! [`FIRST_REQUEST`] for all that comes before its first request, and when a port has as many connections as it may, the
+//! [`HEADER_TIMEOUT`] for all that comes before its first request, and when a port has as many connections as it may, the
 //! oldest of those that asked nothing gives way to the newest.
 
 use std::collections::BTreeMap;
@@ -39,16 +39,16 @@ use super::tls::Tls;
 use crate::chain;
 
 /// Who connects has this long to show a certificate and to send the head of a request; over HTTP/1, also of every further one.
-const FIRST_REQUEST: Duration = Duration::from_secs(10);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The head of a request has this many bytes at most.
-const HEAD_BYTES: u32 = 16 << 10;
+const MAX_HEADER_BYTES: u32 = 16 << 10;
 /// A connection on which nothing was heard for so long is asked whether it is there, and closed unless it says so in time.
-const QUIET: Duration = Duration::from_secs(30);
-const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// What is being answered at the end may take this long.
-const FAREWELL: Duration = Duration::from_secs(5);
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
 /// A port that cannot take connections for want of files tries again after this.
-const NO_FILES: Duration = Duration::from_millis(200);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// Who is answered on a port.
 #[derive(Debug, Clone)]
@@ -161,13 +161,13 @@ fn http() -> Builder<TokioExecutor> {
     let mut http = Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(FIRST_REQUEST)
-        .max_buf_size(HEAD_BYTES as usize);
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEADER_BYTES as usize);
     http.http2()
         .timer(TokioTimer::new())
-        .max_header_list_size(HEAD_BYTES)
-        .keep_alive_interval(QUIET)
-        .keep_alive_timeout(SIGN_OF_LIFE);
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
     http
 }
 
@@ -212,13 +212,13 @@ async fn accept(listener: TcpListener, port: Port, most: usize, stop: impl Futur
             Err(error) => {
                 tracing::error!(%error, "no connection can be taken");
                 port.silent.displace_one();
-                sleep(NO_FILES).await;
+                sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
     drop(stopping);
     let ended = async { while connections.join_next().await.is_some() {} };
-    if timeout(FAREWELL, ended).await.is_err() {
+    if timeout(DRAIN_GRACE, ended).await.is_err() {
         tracing::warn!("answers were cut off at the end");
     }
 }
@@ -238,7 +238,7 @@ impl Port {
         let (number, asked) = self.silent.enter();
         let silence = async {
             // Whoever asked is not waited for here.
-            if let Ok(Ok(())) = timeout(FIRST_REQUEST, asked).await {
+            if let Ok(Ok(())) = timeout(HEADER_TIMEOUT, asked).await {
                 pending::<()>().await;
             }
         };

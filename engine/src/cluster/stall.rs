@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// So long is no planning and no pause between stages.
-const PATIENCE: Duration = Duration::from_secs(30);
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Since when a job stands still.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ impl Stall {
         }
         let since = *self.since.get_or_insert(now);
         let stood = now.duration_since(since);
-        (stood > PATIENCE).then_some(stood)
+        (stood > STALL_TIMEOUT).then_some(stood)
     }
 }
 
@@ -38,8 +38,8 @@ mod tests {
         let mut stall = Stall::default();
         let begun = Instant::now();
         assert_eq!(stall.look(true, begun), None);
-        assert_eq!(stall.look(true, begun + PATIENCE), None);
-        let late = PATIENCE + Duration::from_secs(1);
+        assert_eq!(stall.look(true, begun + STALL_TIMEOUT), None);
+        let late = STALL_TIMEOUT + Duration::from_secs(1);
         assert_eq!(stall.look(true, begun + late), Some(late));
     }
 
@@ -48,8 +48,8 @@ mod tests {
         let mut stall = Stall::default();
         let begun = Instant::now();
         assert_eq!(stall.look(true, begun), None);
-        assert_eq!(stall.look(false, begun + PATIENCE), None);
-        assert_eq!(stall.look(true, begun + 2 * PATIENCE), None);
-        assert_eq!(stall.look(true, begun + 3 * PATIENCE), None);
+        assert_eq!(stall.look(false, begun + STALL_TIMEOUT), None);
+        assert_eq!(stall.look(true, begun + 2 * STALL_TIMEOUT), None);
+        assert_eq!(stall.look(true, begun + 3 * STALL_TIMEOUT), None);
     }
 }

@@ -15,9 +15,9 @@ use super::client::Executor;
 use super::probe::probe;
 
 /// An executor whose heartbeat does not change for so long is lost. Executors send one every two seconds.
-const SILENCE: Duration = Duration::from_secs(10);
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that takes longer fails.
-const CONNECT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// One failed connection may be an accident.
 const FAILED_CONNECTIONS: u32 = 2;
 
@@ -82,8 +82,11 @@ impl Watch {
             if seen.last_seen != watched.executor.last_seen {
                 watched.executor.last_seen = seen.last_seen;
                 watched.changed = now;
-            } else if now.duration_since(watched.changed) > SILENCE {
-                return lost(format!("no heartbeat for {} s", SILENCE.as_secs()));
+            } else if now.duration_since(watched.changed) > HEARTBEAT_TIMEOUT {
+                return lost(format!(
+                    "no heartbeat for {} s",
+                    HEARTBEAT_TIMEOUT.as_secs()
+                ));
             }
         }
         let probed = self
@@ -123,7 +126,7 @@ pub(super) async fn answering(executors: Vec<Executor>) -> Vec<Executor> {
 }
 
 async fn connect(executor: &Executor) -> io::Result<()> {
-    probe(&executor.host, executor.port, CONNECT).await
+    probe(&executor.host, executor.port, CONNECT_TIMEOUT).await
 }
 
 #[cfg(test)]
@@ -178,10 +181,10 @@ mod tests {
     async fn an_executor_without_heartbeats_is_lost_although_its_port_answers() {
         let (_listener, mut executor) = executor().await;
         let mut watch = Watch::begin(std::slice::from_ref(&executor)).await;
-        let mut now = Instant::now() + 2 * SILENCE;
+        let mut now = Instant::now() + 2 * HEARTBEAT_TIMEOUT;
         executor.last_seen = Some(2);
         assert!(watch.look(&[executor.clone()], now).await.is_none());
-        now += SILENCE;
+        now += HEARTBEAT_TIMEOUT;
         assert!(watch.look(&[executor.clone()], now).await.is_none());
         now += Duration::from_secs(1);
         let (_, reason) = watch.look(&[executor], now).await.unwrap();

@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     const CEILING: u64 = 256 << 20;
-    const PATIENCE: Duration = Duration::from_millis(50);
+    const STOP_GRACE: Duration = Duration::from_millis(50);
 
     fn exceeded() -> Exceeded {
         Exceeded {
@@ -325,7 +325,7 @@ mod tests {
     fn work_is_asked_to_stop_once_and_may_go_on_below_the_ceiling() {
         let start = Instant::now();
         let next =
-            |state: State, resident| state.next(CEILING, resident, resident, start, PATIENCE);
+            |state: State, resident| state.next(CEILING, resident, resident, start, STOP_GRACE);
         assert_eq!(next(State::Below, CEILING), (State::Below, false));
         let (above, stop) = next(State::Below, CEILING + 1);
         assert!(stop && matches!(above, State::Above { .. }));
@@ -342,7 +342,7 @@ mod tests {
     fn a_process_that_stays_or_grows_above_its_ceiling_is_ended() {
         let start = Instant::now();
         for (resident, soon, later) in [
-            (CEILING + 1, CEILING + 1, PATIENCE + SHORTEST),
+            (CEILING + 1, CEILING + 1, STOP_GRACE + SHORTEST),
             (CEILING + CEILING / 90, CEILING + CEILING / 90, SHORTEST),
             (CEILING + 1, CEILING + CEILING / 90, SHORTEST),
         ] {
@@ -350,7 +350,7 @@ mod tests {
                 since: start,
                 exceeded: Some(exceeded()),
             };
-            let (state, _) = above.next(CEILING, resident, soon, start + later, PATIENCE);
+            let (state, _) = above.next(CEILING, resident, soon, start + later, STOP_GRACE);
             assert_eq!(state, State::Over(exceeded()));
         }
     }

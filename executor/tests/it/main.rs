@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use testkit::cluster::http_get;
-use testkit::wire::{HALF_REQUEST, HalfSent, asked_by_nobody, request};
+use testkit::raw_http::{HALF_REQUEST, HalfSent, asked_by_nobody, request};
 use testkit::{Child, Workspace, free_port, wait_for};
 
 /// The scheduler's binary, which a build of the workspace puts beside the executor's. `None`, after saying so, when only

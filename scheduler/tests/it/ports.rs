@@ -2,7 +2,7 @@
 
 use testkit::certificates::{Authority, NAME};
 use testkit::cluster::http_get;
-use testkit::wire::{HALF_REQUEST, HalfSent, asked_by_nobody, exchange, request};
+use testkit::raw_http::{HALF_REQUEST, HalfSent, asked_by_nobody, exchange, request};
 use testkit::{Child, Workspace, wait_for};
 
 use crate::{address, after, arguments};

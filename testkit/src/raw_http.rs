@@ -11,7 +11,7 @@ use anyhow::Context;
 use crate::process::wait_for;
 
 /// An answer that takes longer is none.
-const PATIENCE: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Sends these bytes and reads until the other side has nothing more to say. Nothing is an answer too: the connection was
 /// closed.
@@ -124,6 +124,6 @@ fn is_closed(stream: &mut TcpStream) -> bool {
 fn connect(address: &str) -> anyhow::Result<TcpStream> {
     let stream =
         TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
     Ok(stream)
 }
