@@ -1,3 +1,5 @@
+//! Documents of JSON in folders of their own, read through whole sessions: how deep they may be.
+
 use std::io::Write;
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! Files of Parquet in folders of their own, read through whole sessions: schemas that are refused, and what is read.
+
 use std::path::Path;
 use std::sync::Arc;
 
