@@ -20,10 +20,10 @@ const ALLOWANCE: f64 = 1.15;
 /// How much is read, and how slowly.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExtractionArguments {
-    /// Bugs of the stand-in
+    /// Bugs of the fake
     #[arg(long, default_value_t = 75)]
     bugs: u32,
-    /// What the stand-in waits before each answer
+    /// What the fake waits before each answer
     #[arg(long, default_value = "100ms", value_parser = humantime::parse_duration)]
     latency: Duration,
     /// First day of the window
@@ -34,7 +34,7 @@ pub(crate) struct ExtractionArguments {
     to: String,
 }
 
-/// Runs both against one stand-in and prints the table.
+/// Runs both against one fake and prints the table.
 pub(crate) fn measure(binary: &Path, arguments: &ExtractionArguments) -> anyhow::Result<()> {
     let latency = humantime::format_duration(arguments.latency).to_string();
     let service = Service::start(binary, arguments.bugs, &["--latency", &latency])?;

@@ -15,7 +15,7 @@ const ALLOWANCE: f64 = 1.15;
 /// How many events, in how much memory.
 #[derive(Debug, clap::Args)]
 pub(crate) struct MemoryArguments {
-    /// Bugs of the stand-in, one run for each; a bug gives about twenty events, so the defaults are ten thousand
+    /// Bugs of the fake, one run for each; a bug gives about twenty events, so the defaults are ten thousand
     /// events and a million
     #[arg(long, value_delimiter = ',', default_values_t = [465, 49_300])]
     bugs: Vec<u32>,
@@ -131,7 +131,7 @@ struct Run {
     document: Option<Document>,
 }
 
-/// One whole run over everything that the stand-in has, by anybody and at any time.
+/// One whole run over everything that the fake has, by anybody and at any time.
 fn one(
     binary: &Path,
     arguments: &MemoryArguments,

@@ -1,13 +1,13 @@
-//! The Launchpad stand-in as a process of its own, so that its memory and its time are not the run's.
+//! The Launchpad fake as a process of its own, so that its memory and its time are not the run's.
 
 use std::path::Path;
 
 use testkit::{Child, Workspace};
 
-/// The member whose bugs the stand-in generates.
+/// The member whose bugs the fake generates.
 pub(crate) const MEMBER: &str = "ada-example";
 
-/// A stand-in that serves until it is dropped.
+/// A fake that serves until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Service {
     root: String,

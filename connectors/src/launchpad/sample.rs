@@ -1,4 +1,4 @@
-//! The bundled sample: a Launchpad look-alike on a port of this machine. What it serves is `standin`'s.
+//! The bundled sample: a Launchpad look-alike on a port of this machine. What it serves is `launchpad-fake`'s.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use standin::{Options, SAMPLE_END, SAMPLE_MEMBER, SAMPLE_START, Standin};
+use launchpad_fake::{LaunchpadFake, Options, SAMPLE_END, SAMPLE_MEMBER, SAMPLE_START};
 
 use super::variables::WEB_ROOT;
 use crate::option::OptionValue;
@@ -38,8 +38,8 @@ impl Sample for LookAlike {
 
     async fn start(&self) -> Result<Served, Box<dyn Error + Send + Sync>> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let standin = Standin::start(Options::default(), address).await?;
-        let root = standin.root();
+        let fake = LaunchpadFake::start(Options::default(), address).await?;
+        let root = fake.root();
         let announcement = format!(
             "reading the bundled sample of Launchpad, served at {root}; for the live service set LP_WEB_ROOT=production \
              and give --set member=…, --from and --to"
@@ -48,7 +48,7 @@ impl Sample for LookAlike {
             kind: "LAUNCHPAD".to_owned(),
             options: BTreeMap::from([("service_root".to_owned(), OptionValue::Plain(root.into()))]),
             announcement,
-            stop: Box::pin(standin.shutdown()),
+            stop: Box::pin(fake.shutdown()),
         })
     }
 }

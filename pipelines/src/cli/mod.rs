@@ -13,7 +13,7 @@ mod clean;
 mod cluster;
 mod flags;
 #[cfg(feature = "sample")]
-mod launchpad_standin;
+mod launchpad_fake;
 mod logging;
 mod plan;
 mod report;
@@ -74,7 +74,7 @@ enum Command {
     Cluster(cluster::ClusterArguments),
     /// Serve a Launchpad look-alike with generated or recorded data
     #[cfg(feature = "sample")]
-    LaunchpadStandin(Box<launchpad_standin::StandinArguments>),
+    LaunchpadStandin(Box<launchpad_fake::FakeArguments>),
     /// Write a completion script for a shell to standard output
     Completions {
         /// Which shell
@@ -129,9 +129,7 @@ pub async fn main() -> ExitStatus {
         Command::Clean(arguments) => clean::clean(&session, &arguments).await,
         Command::Cluster(arguments) => cluster::cluster(&session, &arguments).await,
         #[cfg(feature = "sample")]
-        Command::LaunchpadStandin(arguments) => {
-            launchpad_standin::serve(&session, &arguments).await
-        }
+        Command::LaunchpadStandin(arguments) => launchpad_fake::serve(&session, &arguments).await,
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

@@ -1,7 +1,7 @@
 //! Requests that cannot be right: told with the place, before anything is asked for, with the table left alone.
 
+use launchpad_fake::{Faults, OAuthRule, Options};
 use rstest::rstest;
-use standin::{Faults, OAuthRule, Options};
 use testkit::Folder;
 
 use super::launchpad::{Launchpad, assert_untouched, run_between, run_year, workspace};
@@ -190,7 +190,7 @@ fn wrong_credentials_are_explained_and_never_shown() -> anyhow::Result<()> {
     workspace.set("LP_ACCESS_TOKEN_SECRET", "good-secret");
     let outcome = workspace.run(run_year(&[]))?;
     outcome.expect(0, &[]);
-    let private = format!("b-{}", standin::landmarks::PRIVATE);
+    let private = format!("b-{}", launchpad_fake::landmarks::PRIVATE);
     let events = events(&workspace.path().join("events"))?;
     assert!(
         events.values().any(|row| row["parent_item_id"] == *private),

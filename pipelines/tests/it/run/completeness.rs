@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use anyhow::Context;
 use chrono::{DateTime, NaiveDate};
+use launchpad_fake::landmarks;
 use serde_json::{Map, Value};
-use standin::landmarks;
 
 use super::launchpad::{Launchpad, run_between, run_year};
 use super::published::{events, rows};

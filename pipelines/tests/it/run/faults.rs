@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
+use launchpad_fake::{Drift, Faults, Options, RetryAfter, landmarks};
 use rstest::rstest;
 use serde_json::Value;
-use standin::{Drift, Faults, Options, RetryAfter, landmarks};
 
 use super::launchpad::{Launchpad, run_year};
 use super::published::{assert_same, events};

@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context;
+use launchpad_fake::{LaunchpadFake, Options, SAMPLE_END, SAMPLE_START, Stats};
 use serde_json::Value;
-use standin::{Options, SAMPLE_END, SAMPLE_START, Standin, Stats};
 use testkit::{Folder, Workspace};
 use tokio::runtime::Runtime;
 
@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 pub(super) struct Launchpad {
     runtime: Runtime,
     client: reqwest::Client,
-    standin: Option<Standin>,
+    fake: Option<LaunchpadFake>,
     address: SocketAddr,
 }
 
@@ -24,13 +24,13 @@ impl Launchpad {
             .worker_threads(1)
             .enable_all()
             .build()?;
-        let standin = runtime.block_on(Standin::start(
+        let fake = runtime.block_on(LaunchpadFake::start(
             options,
             SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         ))?;
         Ok(Self {
-            address: standin.address(),
-            standin: Some(standin),
+            address: fake.address(),
+            fake: Some(fake),
             client: reqwest::Client::new(),
             runtime,
         })
@@ -46,20 +46,20 @@ impl Launchpad {
 
     /// Goes on at the same address with other options, as a server does that was repaired.
     pub(super) fn restart(&mut self, options: Options) -> anyhow::Result<()> {
-        if let Some(standin) = self.standin.take() {
-            self.runtime.block_on(standin.shutdown());
+        if let Some(fake) = self.fake.take() {
+            self.runtime.block_on(fake.shutdown());
         }
-        self.standin = Some(
+        self.fake = Some(
             self.runtime
-                .block_on(Standin::start(options, self.address))?,
+                .block_on(LaunchpadFake::start(options, self.address))?,
         );
         Ok(())
     }
 
     /// Stops; nothing listens at the address from then on.
     pub(super) fn stop(&mut self) {
-        if let Some(standin) = self.standin.take() {
-            self.runtime.block_on(standin.shutdown());
+        if let Some(fake) = self.fake.take() {
+            self.runtime.block_on(fake.shutdown());
         }
     }
 
@@ -70,9 +70,9 @@ impl Launchpad {
 
     /// What was counted since the start or the last restart.
     pub(super) fn stats(&self) -> Stats {
-        self.standin
+        self.fake
             .as_ref()
-            .map(Standin::stats)
+            .map(LaunchpadFake::stats)
             .unwrap_or_default()
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use standin::{Faults, Options};
+use launchpad_fake::{Faults, Options};
 use testkit::wait_for;
 
 use super::launchpad::{Launchpad, run_year};

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use launchpad_fake::Options;
 use serde_json::{Value, json};
-use standin::Options;
 
 use super::launchpad::{Launchpad, run_between};
 use super::published::events;

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use launchpad_fake::{Faults, Options};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use standin::{Faults, Options};
 use testkit::{Child, Folder, Workspace};
 
 use super::launchpad::{Launchpad, run_between, run_year};

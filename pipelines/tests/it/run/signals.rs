@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use launchpad_fake::{Faults, Options};
 use rstest::rstest;
-use standin::{Faults, Options};
 use testkit::{Child, Folder, Outcome, Workspace, wait_for};
 
 use super::launchpad::{Launchpad, assert_untouched, run_between, run_year};

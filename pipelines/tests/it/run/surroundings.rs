@@ -5,8 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use launchpad_fake::{Faults, Options};
 use rstest::rstest;
-use standin::{Faults, Options};
 use testkit::{Folder, wait_for};
 
 use super::launchpad::{Launchpad, assert_untouched, run_between, run_year};

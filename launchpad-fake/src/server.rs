@@ -27,7 +27,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A running server. Dropping it stops it too, without waiting.
 #[derive(Debug)]
-pub struct Standin {
+pub struct LaunchpadFake {
     address: SocketAddr,
     root: Url,
     service: Arc<Service>,
@@ -35,7 +35,7 @@ pub struct Standin {
     task: JoinHandle<std::io::Result<()>>,
 }
 
-impl Standin {
+impl LaunchpadFake {
     /// Generates the bugs or reads the recordings, and serves them at `address`; port 0 is any free
     /// port. Requests are answered from when this returns.
     ///

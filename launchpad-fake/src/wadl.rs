@@ -1,6 +1,6 @@
 //! The description of the service (WADL), generated from [`crate::keys`] and [`crate::operations`].
 //!
-//! It says what the stand-in serves, no more: enough for launchpadlib, which reads it before anything else.
+//! It says what the fake serves, no more: enough for launchpadlib, which reads it before anything else.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -103,7 +103,7 @@ pub(crate) fn document(links: &Links) -> String {
     out
 }
 
-/// The types that keys link to but the stand-in does not serve: a client may hold such a link, and
+/// The types that keys link to but the fake does not serve: a client may hold such a link, and
 /// following it is a 404.
 fn merely_linked() -> BTreeSet<&'static str> {
     let served: BTreeSet<_> = ENTRY_TYPES

@@ -1,10 +1,10 @@
-//! What a stand-in serves and how it misbehaves: the options of one server.
+//! What a fake serves and how it misbehaves: the options of one server.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How a stand-in is set up. The default is the bundled sample: 200 bugs of seed 1, no faults.
+/// How a fake is set up. The default is the bundled sample: 200 bugs of seed 1, no faults.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// What the generator starts from. The same seed gives the same bytes, in any order of requests.

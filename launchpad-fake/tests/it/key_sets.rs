@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
+use launchpad_fake::landmarks;
 use serde_json::Value;
-use standin::landmarks;
 
 use crate::support::{Server, shared};
 

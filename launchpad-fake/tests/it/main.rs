@@ -1,4 +1,4 @@
-//! The stand-in over real HTTP: what a client of the web service could notice.
+//! The fake over real HTTP: what a client of the web service could notice.
 
 mod addresses;
 mod errors;

@@ -1,4 +1,4 @@
-//! A stand-in with a client, and the recorded data beside the checkout.
+//! A fake with a client, and the recorded data beside the checkout.
 #![expect(
     clippy::unwrap_used,
     reason = "test helper: a failure here is the test's failure"
@@ -7,11 +7,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use launchpad_fake::{Faults, LaunchpadFake, Options};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use serde_json::Value;
-use standin::{Faults, Options, Standin};
 
 /// Every status a task can be searched by.
 pub(crate) const ALL_STATUSES: &str = "status=New&status=Incomplete&status=Opinion&status=Invalid\
@@ -22,9 +22,9 @@ pub(crate) const ALL_STATUSES: &str = "status=New&status=Incomplete&status=Opini
 pub(crate) const LOOPBACK: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// A running stand-in and a client that follows no redirects.
+/// A running fake and a client that follows no redirects.
 pub(crate) struct Server {
-    pub(crate) standin: Standin,
+    pub(crate) fake: LaunchpadFake,
     pub(crate) http: reqwest::Client,
 }
 
@@ -55,13 +55,13 @@ impl Reply {
 
 impl Server {
     pub(crate) async fn start(options: Options) -> Self {
-        let standin = Standin::start(options, LOOPBACK).await.unwrap();
+        let fake = LaunchpadFake::start(options, LOOPBACK).await.unwrap();
         let http = reqwest::Client::builder()
             .redirect(Policy::none())
             .no_proxy()
             .build()
             .unwrap();
-        Self { standin, http }
+        Self { fake, http }
     }
 
     pub(crate) async fn sample() -> Self {
@@ -82,7 +82,7 @@ impl Server {
         if path.starts_with("http") {
             path.to_owned()
         } else {
-            format!("{}{path}", self.standin.root())
+            format!("{}{path}", self.fake.root())
         }
     }
 

@@ -1,7 +1,7 @@
 //! Collections and their pages.
 
+use launchpad_fake::landmarks;
 use serde_json::Value;
-use standin::landmarks;
 
 use crate::support::{ALL_STATUSES, Server, links};
 

@@ -354,7 +354,7 @@ pub(crate) const SOURCE_PACKAGE: EntryType = EntryType {
     ],
 };
 
-/// Every entry type the stand-in serves.
+/// Every entry type the fake serves.
 pub(crate) const ENTRY_TYPES: [&EntryType; 10] = [
     &BUG,
     &BUG_TASK,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use standin::{Drift, Faults, Options, RetryAfter, landmarks};
+use launchpad_fake::{Drift, Faults, Options, RetryAfter, landmarks};
 
 use crate::support::{ALL_STATUSES, Server, links};
 
@@ -28,8 +28,8 @@ async fn every_nth_request_fails_in_the_way_that_is_switched_on() {
         }
     }
     assert_eq!(statuses, [200, 200, 503, 200, 200, 503]);
-    assert_eq!(server.standin.stats().faults["fail_every"], 2);
-    assert_eq!(server.standin.stats().by_kind["bug"], 6);
+    assert_eq!(server.fake.stats().faults["fail_every"], 2);
+    assert_eq!(server.fake.stats().by_kind["bug"], 6);
 
     let html = Faults {
         fail_every: Some(1),
@@ -57,7 +57,7 @@ async fn rate_limits_say_when_to_come_back() {
             (reply.status.as_u16(), reply.header("retry-after")),
             (429, header)
         );
-        assert_eq!(server.standin.stats().faults["rate_limit_every"], 1);
+        assert_eq!(server.fake.stats().faults["rate_limit_every"], 1);
     }
 }
 
@@ -77,7 +77,7 @@ async fn bodies_break_off_end_early_or_are_no_json() {
         "the connection was to break in the middle of the body"
     );
     assert_eq!(server.get(&path).await.body, whole);
-    assert_eq!(server.standin.stats().faults["drop_every"], 1);
+    assert_eq!(server.fake.stats().faults["drop_every"], 1);
 
     let cases: [(Faults, &str); 3] = [
         (
@@ -112,7 +112,7 @@ async fn bodies_break_off_end_early_or_are_no_json() {
         );
         let html = reply.header("content-type").starts_with("text/html");
         assert_eq!(html, name == "html_200_every");
-        assert_eq!(server.standin.stats().faults[name], 1);
+        assert_eq!(server.fake.stats().faults[name], 1);
     }
 }
 
@@ -134,7 +134,7 @@ async fn large_pages_time_out_until_the_client_narrows() {
             .status,
         200
     );
-    assert_eq!(server.standin.stats().faults["slow_query_page_over"], 2);
+    assert_eq!(server.fake.stats().faults["slow_query_page_over"], 2);
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn single_bugs_can_be_spoiled() {
         (200, "application/json")
     );
     assert!(serde_json::from_str::<serde_json::Value>(&reply.body).is_err());
-    assert_eq!(server.standin.stats().faults["broken_bugs"], 2);
+    assert_eq!(server.fake.stats().faults["broken_bugs"], 2);
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn requests_wait_for_the_latency_at_the_same_time() {
     let begin = std::time::Instant::now();
     futures::future::join_all((0..8).map(|_| server.get("devel/"))).await;
     assert!(begin.elapsed() >= latency);
-    let stats = server.standin.stats();
+    let stats = server.fake.stats();
     assert_eq!(stats.requests, 8);
     assert_eq!(stats.by_kind["root"], 8);
     assert!(
@@ -213,7 +213,7 @@ async fn rows_that_come_and_go_shift_the_pages() {
         .into_iter()
         .collect();
     assert!(seen.len() < all.len(), "{} of {}", seen.len(), all.len());
-    assert!(server.standin.stats().faults["drifting"] > 1);
+    assert!(server.fake.stats().faults["drifting"] > 1);
     assert_eq!(
         server.get(&format!("devel/bugs/{BUG}")).await.status,
         200,
@@ -282,7 +282,7 @@ async fn the_same_seed_gives_the_same_bytes_in_any_order_of_requests() {
         ..Options::default()
     })
     .await;
-    let strip = |server: &Server, body: &str| body.replace(server.standin.root().as_str(), "");
+    let strip = |server: &Server, body: &str| body.replace(server.fake.root().as_str(), "");
     let mut expected = Vec::new();
     for path in &paths {
         expected.push(strip(&one, &one.get(path).await.body));
@@ -311,7 +311,7 @@ async fn a_bug_does_not_depend_on_how_many_there_are() {
         ..Options::default()
     })
     .await;
-    let strip = |server: &Server, body: &str| body.replace(server.standin.root().as_str(), "");
+    let strip = |server: &Server, body: &str| body.replace(server.fake.root().as_str(), "");
     for id in [BUG, BUG + 9, BUG + 19] {
         let path = format!("devel/bugs/{id}");
         assert_eq!(
@@ -334,10 +334,10 @@ async fn a_bug_does_not_depend_on_how_many_there_are() {
 #[tokio::test]
 async fn a_server_that_was_shut_down_frees_its_port() {
     let server = Server::sample().await;
-    let address = server.standin.address();
+    let address = server.fake.address();
     assert_eq!(server.get("devel/").await.status, 200);
-    server.standin.shutdown().await;
-    let again = standin::Standin::start(Options::default(), address)
+    server.fake.shutdown().await;
+    let again = launchpad_fake::LaunchpadFake::start(Options::default(), address)
         .await
         .unwrap();
     again.shutdown().await;

@@ -1,9 +1,9 @@
-//! What a stand-in has counted since it started.
+//! What a fake has counted since it started.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What a stand-in has counted since it started.
+/// What a fake has counted since it started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
     /// All requests, answered or not.

@@ -1,6 +1,6 @@
 //! Statuses, texts, redirects, tags, and tokens.
 
-use standin::{Faults, OAuthRule, Options, landmarks};
+use launchpad_fake::{Faults, OAuthRule, Options, landmarks};
 
 use crate::support::Server;
 
@@ -292,7 +292,7 @@ async fn tokens_are_looked_at_when_there_is_a_rule() {
 #[tokio::test]
 async fn options_out_of_range_are_a_start_error() {
     let refused = |options: Options| async {
-        standin::Standin::start(options, crate::support::LOOPBACK)
+        launchpad_fake::LaunchpadFake::start(options, crate::support::LOOPBACK)
             .await
             .unwrap_err()
             .to_string()
@@ -318,8 +318,8 @@ async fn options_out_of_range_are_a_start_error() {
         "option member_share is 1.5, but must be from 0 to 1"
     );
     let server = Server::sample().await;
-    let taken = server.standin.address();
-    let error = standin::Standin::start(Options::default(), taken)
+    let taken = server.fake.address();
+    let error = launchpad_fake::LaunchpadFake::start(Options::default(), taken)
         .await
         .unwrap_err();
     assert_eq!(

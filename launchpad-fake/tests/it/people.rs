@@ -1,7 +1,7 @@
 //! People, teams and targets.
 
+use launchpad_fake::{SAMPLE_MEMBER, landmarks};
 use serde_json::Value;
-use standin::{SAMPLE_MEMBER, landmarks};
 
 use crate::support::Server;
 
@@ -147,7 +147,7 @@ async fn targets_and_collections_of_them_are_served() {
     let root = server.json("devel/").await;
     assert_eq!(
         root["resource_type_link"],
-        format!("{}devel/#service-root", server.standin.root())
+        format!("{}devel/#service-root", server.fake.root())
     );
     for name in ["people", "bugs", "projects", "distributions"] {
         let link = root[format!("{name}_collection_link")].as_str().unwrap();

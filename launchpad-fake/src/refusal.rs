@@ -27,7 +27,7 @@ pub(crate) enum Refusal {
     Suspended(String),
     /// 500 with the name of an exception.
     Failure(&'static str),
-    /// 501: the stand-in does not do what the real service would do here.
+    /// 501: the fake does not do what the real service would do here.
     NotImitated(String),
     /// 503: the query took too long.
     TimedOut,

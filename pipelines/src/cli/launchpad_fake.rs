@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use standin::{Drift, Faults, OAuthRule, Options, RetryAfter, Standin};
+use launchpad_fake::{Drift, Faults, LaunchpadFake, OAuthRule, Options, RetryAfter};
 
 use super::exit::ExitStatus;
 use super::session::Session;
@@ -15,7 +15,7 @@ use runner::stop::Stop;
 
 /// What the look-alike serves and how it misbehaves.
 #[derive(Debug, clap::Args)]
-pub(super) struct StandinArguments {
+pub(super) struct FakeArguments {
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     bind: IpAddr,
@@ -91,7 +91,7 @@ struct FaultArguments {
     require_token_secret: Option<String>,
 }
 
-impl StandinArguments {
+impl FakeArguments {
     fn options(&self) -> Options {
         let faults = &self.faults;
         let set = |bugs: &[u32]| bugs.iter().copied().collect::<BTreeSet<_>>();
@@ -139,19 +139,19 @@ impl StandinArguments {
 /// Serves until a signal comes. The address is the only thing on standard output, so that a script can read it.
 pub(super) async fn serve(
     session: &Session,
-    arguments: &StandinArguments,
+    arguments: &FakeArguments,
 ) -> Result<ExitStatus, RunError> {
     let stop = Stop::default();
     signals::listen(&stop, session.printer)?;
     let address = SocketAddr::new(arguments.bind, arguments.port);
-    let standin = Standin::start(arguments.options(), address)
+    let fake = LaunchpadFake::start(arguments.options(), address)
         .await
         .map_err(|error| RunError::Sample(Box::new(error)))?;
-    session.printer.data(standin.root());
+    session.printer.data(fake.root());
     session.printer.say(
         "Launchpad look-alike; read it with LP_WEB_ROOT set to this address, end it with Ctrl-C",
     );
     stop.asked().await;
-    standin.shutdown().await;
+    fake.shutdown().await;
     Ok(ExitStatus::Success)
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use launchpad_fake::{LaunchpadFake, Options};
 use serde_json::{Value, json};
-use standin::{Options, Standin};
 use tempfile::TempDir;
 
 use crate::support::{LOOPBACK, Server, links, shared};
@@ -16,7 +16,7 @@ fn options(folder: &Path) -> Options {
 }
 
 async fn start_error(folder: &Path) -> String {
-    match Standin::start(options(folder), LOOPBACK).await {
+    match LaunchpadFake::start(options(folder), LOOPBACK).await {
         Ok(_) => "started".to_owned(),
         Err(error) => error.to_string(),
     }
@@ -45,7 +45,7 @@ async fn production_recordings_are_served_with_links_to_here() {
     });
     std::fs::write(folder.path().join("index.json"), index.to_string()).unwrap();
     let server = Server::start(options(folder.path())).await;
-    let root = server.standin.root();
+    let root = server.fake.root();
 
     let original: Value =
         serde_json::from_slice(&std::fs::read(recorded.join("bug.json")).unwrap()).unwrap();
@@ -70,7 +70,7 @@ async fn production_recordings_are_served_with_links_to_here() {
         .await;
     assert_eq!(conditional.status, 304);
 
-    // A recorded collection is paged by the stand-in's own rules.
+    // A recorded collection is paged by the fake's own rules.
     let search = "devel/~jelmer?ws.op=searchTasks&modified_since=2020-01-01";
     let tasks = server.walk(&format!("{search}&ws.size=7")).await;
     assert_eq!(tasks.len(), 30);

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use launchpad_fake::landmarks;
 use serde_json::Value;
-use standin::landmarks;
 
 use crate::support::{ALL_STATUSES, Server, links};
 
@@ -23,7 +23,7 @@ fn field<'a>(entries: &'a [Value], name: &str) -> Vec<&'a str> {
 #[tokio::test]
 async fn every_encoding_of_a_parameter_finds_the_same() {
     let server = Server::sample().await;
-    let root = server.standin.root();
+    let root = server.fake.root();
     let lists = [
         "bugs?status=New&status=In+Progress",
         "bugs?status=%5B%22New%22%2C+%22In+Progress%22%5D",

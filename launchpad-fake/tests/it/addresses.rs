@@ -1,7 +1,7 @@
 //! Links, times and the shapes of entries.
 
+use launchpad_fake::landmarks;
 use serde_json::Value;
-use standin::landmarks;
 
 use crate::support::Server;
 

@@ -1,10 +1,10 @@
-//! Unmodified launchpadlib works against the stand-in.
+//! Unmodified launchpadlib works against the fake.
 
 use std::path::Path;
 use std::process::Stdio;
 
+use launchpad_fake::{SAMPLE_MEMBER, landmarks};
 use serde_json::{Value, json};
-use standin::{SAMPLE_MEMBER, landmarks};
 use tempfile::TempDir;
 
 use crate::support::{ALL_STATUSES, Server};
@@ -36,7 +36,7 @@ async fn unmodified_launchpadlib_reads_everything() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/launchpadlib_client.py");
     let output = tokio::process::Command::new(python)
         .arg(script)
-        .arg(server.standin.root().as_str())
+        .arg(server.fake.root().as_str())
         .arg(cache.path())
         .arg(SAMPLE_MEMBER)
         .arg(landmarks::THREE_PAGES_OF_MESSAGES.to_string())
@@ -101,6 +101,6 @@ async fn unmodified_launchpadlib_reads_everything() {
             "unknown_bug": true,
         })
     );
-    let stats = server.standin.stats();
+    let stats = server.fake.stats();
     assert_eq!(stats.by_kind["wadl"], 1);
 }

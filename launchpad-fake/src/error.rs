@@ -1,9 +1,9 @@
-//! Why a stand-in does not start.
+//! Why a fake does not start.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Why a stand-in does not start. Nothing is served then; correct the cause and start again.
+/// Why a fake does not start. Nothing is served then; correct the cause and start again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -36,7 +36,7 @@ mod wadl;
 pub use error::Error;
 pub use generator::landmarks;
 pub use options::{Drift, Faults, OAuthRule, Options, RetryAfter};
-pub use server::Standin;
+pub use server::LaunchpadFake;
 pub use stats::Stats;
 
 /// Somebody who is related to every generated bug and takes part in about half of what happens.
