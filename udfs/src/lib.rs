@@ -36,6 +36,7 @@ mod instants;
 pub mod json_pick;
 pub mod link_name;
 pub mod local_time;
+mod signature;
 mod texts;
 pub mod valid_zone;
 pub mod week_of;
@@ -44,10 +45,10 @@ pub mod week_of;
 pub fn all() -> Vec<Arc<ScalarUDF>> {
     vec![
         Arc::new(ScalarUDF::from(json_pick::JsonPick::new())),
-        Arc::new(ScalarUDF::from(link_name::LinkName::new())),
-        Arc::new(ScalarUDF::from(local_time::LocalTime::new())),
-        Arc::new(ScalarUDF::from(valid_zone::ValidZone::new())),
-        Arc::new(ScalarUDF::from(week_of::WeekOf::new())),
+        Arc::new(ScalarUDF::from(link_name::LinkName)),
+        Arc::new(ScalarUDF::from(local_time::LocalTime)),
+        Arc::new(ScalarUDF::from(valid_zone::ValidZone)),
+        Arc::new(ScalarUDF::from(week_of::WeekOf)),
     ]
 }
 

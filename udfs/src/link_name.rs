@@ -7,13 +7,14 @@ use datafusion::arrow::array::{ArrayRef, StringViewArray};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::common::utils::take_function_args;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::scalar_doc_sections::DOC_SECTION_STRING;
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature,
 };
 use percent_encoding::percent_decode_str;
 
+use crate::signature::OF_OWN_TYPES;
 use crate::texts;
 
 const NAME: &str = "link_name";
@@ -39,24 +40,7 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
 /// # Errors
 /// Planning fails on an argument that is no text.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub struct LinkName {
-    signature: Signature,
-}
-
-impl LinkName {
-    /// The function, ready to be registered.
-    pub fn new() -> Self {
-        Self {
-            signature: Signature::user_defined(Volatility::Immutable),
-        }
-    }
-}
-
-impl Default for LinkName {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+pub struct LinkName;
 
 impl ScalarUDFImpl for LinkName {
     fn name(&self) -> &str {
@@ -64,7 +48,7 @@ impl ScalarUDFImpl for LinkName {
     }
 
     fn signature(&self) -> &Signature {
-        &self.signature
+        &OF_OWN_TYPES
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
@@ -72,10 +56,7 @@ impl ScalarUDFImpl for LinkName {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        let [given] = take_function_args(NAME, arg_types)?;
-        let taken = texts::text_argument(given)
-            .ok_or_else(|| DataFusionError::Plan(format!("{NAME} takes a text, not {given}")))?;
-        Ok(vec![taken])
+        texts::one_text(NAME, arg_types)
     }
 
     fn is_strict(&self) -> bool {

@@ -12,9 +12,10 @@ use datafusion::common::utils::take_function_args;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::scalar_doc_sections::DOC_SECTION_DATETIME;
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature,
 };
 
+use crate::signature::OF_OWN_TYPES;
 use crate::{instants, texts};
 
 const NAME: &str = "local_time";
@@ -46,24 +47,7 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
 /// the IANA database does not have, naming the zone (`valid_zone` tells beforehand), and on an instant
 /// beyond the years ±262,000.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub struct LocalTime {
-    signature: Signature,
-}
-
-impl LocalTime {
-    /// The function, ready to be registered.
-    pub fn new() -> Self {
-        Self {
-            signature: Signature::user_defined(Volatility::Immutable),
-        }
-    }
-}
-
-impl Default for LocalTime {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+pub struct LocalTime;
 
 impl ScalarUDFImpl for LocalTime {
     fn name(&self) -> &str {
@@ -71,7 +55,7 @@ impl ScalarUDFImpl for LocalTime {
     }
 
     fn signature(&self) -> &Signature {
-        &self.signature
+        &OF_OWN_TYPES
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {

@@ -3,6 +3,7 @@
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
+use datafusion::common::utils::take_function_args;
 use datafusion::error::{DataFusionError, Result};
 
 /// The text type that an argument of type `given` is passed as, `None` if it is no text. An untyped
@@ -14,6 +15,17 @@ pub(crate) fn text_argument(given: &DataType) -> Option<DataType> {
         DataType::Dictionary(_, values) => text_argument(values),
         _ => None,
     }
+}
+
+/// The types of a function's only argument, a text.
+///
+/// # Errors
+/// Another number of arguments, and one that is no text.
+pub(crate) fn one_text(function: &str, given: &[DataType]) -> Result<Vec<DataType>> {
+    let [given] = take_function_args(function, given)?;
+    let taken = text_argument(given)
+        .ok_or_else(|| DataFusionError::Plan(format!("{function} takes a text, not {given}")))?;
+    Ok(vec![taken])
 }
 
 /// The texts of an array of any text type.

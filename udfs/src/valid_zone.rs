@@ -6,12 +6,13 @@ use datafusion::arrow::array::{ArrayRef, BooleanArray};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::common::utils::take_function_args;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::scalar_doc_sections::DOC_SECTION_DATETIME;
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature,
 };
 
+use crate::signature::OF_OWN_TYPES;
 use crate::{local_time, texts};
 
 const NAME: &str = "valid_zone";
@@ -40,24 +41,7 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
 /// # Errors
 /// Planning fails on an argument that is no text.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub struct ValidZone {
-    signature: Signature,
-}
-
-impl ValidZone {
-    /// The function, ready to be registered.
-    pub fn new() -> Self {
-        Self {
-            signature: Signature::user_defined(Volatility::Immutable),
-        }
-    }
-}
-
-impl Default for ValidZone {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+pub struct ValidZone;
 
 impl ScalarUDFImpl for ValidZone {
     fn name(&self) -> &str {
@@ -65,7 +49,7 @@ impl ScalarUDFImpl for ValidZone {
     }
 
     fn signature(&self) -> &Signature {
-        &self.signature
+        &OF_OWN_TYPES
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
@@ -73,10 +57,7 @@ impl ScalarUDFImpl for ValidZone {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        let [given] = take_function_args(NAME, arg_types)?;
-        let taken = texts::text_argument(given)
-            .ok_or_else(|| DataFusionError::Plan(format!("{NAME} takes a text, not {given}")))?;
-        Ok(vec![taken])
+        texts::one_text(NAME, arg_types)
     }
 
     fn is_strict(&self) -> bool {

@@ -9,10 +9,11 @@ use datafusion::common::utils::take_function_args;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::scalar_doc_sections::DOC_SECTION_DATETIME;
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature,
 };
 
 use crate::instants;
+use crate::signature::OF_OWN_TYPES;
 
 const NAME: &str = "week_of";
 const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -39,24 +40,7 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
 /// Planning fails on another type of argument (text has to be converted first, so that a malformed one
 /// is met where it is parsed). A call fails on an instant whose Monday no `Date32` can hold.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub struct WeekOf {
-    signature: Signature,
-}
-
-impl WeekOf {
-    /// The function, ready to be registered.
-    pub fn new() -> Self {
-        Self {
-            signature: Signature::user_defined(Volatility::Immutable),
-        }
-    }
-}
-
-impl Default for WeekOf {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+pub struct WeekOf;
 
 impl ScalarUDFImpl for WeekOf {
     fn name(&self) -> &str {
@@ -64,7 +48,7 @@ impl ScalarUDFImpl for WeekOf {
     }
 
     fn signature(&self) -> &Signature {
-        &self.signature
+        &OF_OWN_TYPES
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
