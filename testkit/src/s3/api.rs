@@ -43,6 +43,9 @@ impl S3Auth for OneKey {
     }
 }
 
+/// `If-Match` and `If-None-Match`.
+type Conditions<'a> = (Option<&'a ETagCondition>, Option<&'a ETagCondition>);
+
 pub(super) struct Api {
     name: String,
     page: usize,
@@ -69,11 +72,38 @@ impl Api {
         Ok(self.bucket.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn source(&self, source: &CopySource) -> S3Result<(String, MutexGuard<'_, Bucket>)> {
+    /// The object, if the conditions let a request read it.
+    fn read(
+        &self,
+        bucket: &str,
+        key: &str,
+        timed: bool,
+        conditions: Conditions<'_>,
+    ) -> S3Result<Stored> {
+        if timed {
+            return Err(s3_error!(
+                NotImplemented,
+                "conditions on the time of change"
+            ));
+        }
+        let object = self.open(bucket)?.get(key)?.clone();
+        readable(&object, conditions)?;
+        Ok(object)
+    }
+
+    /// The object that is to be copied, if the conditions let a copy have it: as for a read, but both fail in the same way.
+    fn source(
+        &self,
+        source: &CopySource,
+        conditions: Conditions<'_>,
+    ) -> S3Result<(Stored, MutexGuard<'_, Bucket>)> {
         let CopySource::Bucket { bucket, key, .. } = source else {
             return Err(s3_error!(NotImplemented, "only bucket/key can be copied"));
         };
-        Ok((key.to_string(), self.open(bucket)?))
+        let bucket = self.open(bucket)?;
+        let object = bucket.get(key)?.clone();
+        readable(&object, conditions).map_err(|_| precondition_failed())?;
+        Ok((object, bucket))
     }
 }
 
@@ -115,18 +145,9 @@ impl S3 for Api {
         request: S3Request<GetObjectInput>,
     ) -> S3Result<S3Response<GetObjectOutput>> {
         let input = request.input;
-        if input.if_modified_since.is_some() || input.if_unmodified_since.is_some() {
-            return Err(s3_error!(
-                NotImplemented,
-                "conditions on the time of change"
-            ));
-        }
-        let object = self.open(&input.bucket)?.get(&input.key)?.clone();
-        readable(
-            &object,
-            input.if_match.as_ref(),
-            input.if_none_match.as_ref(),
-        )?;
+        let timed = input.if_modified_since.is_some() || input.if_unmodified_since.is_some();
+        let conditions = (input.if_match.as_ref(), input.if_none_match.as_ref());
+        let object = self.read(&input.bucket, &input.key, timed, conditions)?;
         let length = object.bytes.len() as u64;
         let (bytes, content_range) = match input.range {
             None => (object.bytes.clone(), None),
@@ -154,18 +175,9 @@ impl S3 for Api {
         request: S3Request<HeadObjectInput>,
     ) -> S3Result<S3Response<HeadObjectOutput>> {
         let input = request.input;
-        if input.if_modified_since.is_some() || input.if_unmodified_since.is_some() {
-            return Err(s3_error!(
-                NotImplemented,
-                "conditions on the time of change"
-            ));
-        }
-        let object = self.open(&input.bucket)?.get(&input.key)?.clone();
-        readable(
-            &object,
-            input.if_match.as_ref(),
-            input.if_none_match.as_ref(),
-        )?;
+        let timed = input.if_modified_since.is_some() || input.if_unmodified_since.is_some();
+        let conditions = (input.if_match.as_ref(), input.if_none_match.as_ref());
+        let object = self.read(&input.bucket, &input.key, timed, conditions)?;
         Ok(S3Response::new(HeadObjectOutput {
             accept_ranges: Some(String::from("bytes")),
             content_length: Some(number(object.bytes.len())?),
@@ -222,13 +234,11 @@ impl S3 for Api {
         };
         let input = request.input;
         drop(self.open(&input.bucket)?);
-        let (from, mut bucket) = self.source(&input.copy_source)?;
-        let object = bucket.get(&from)?.clone();
-        copyable(
-            &object,
+        let conditions = (
             input.copy_source_if_match.as_ref(),
             input.copy_source_if_none_match.as_ref(),
-        )?;
+        );
+        let (object, mut bucket) = self.source(&input.copy_source, conditions)?;
         let etag = bucket.copy(&object, &input.key, &condition)?;
         let changed = bucket.get(&input.key)?.changed;
         Ok(S3Response::new(CopyObjectOutput {
@@ -292,13 +302,11 @@ impl S3 for Api {
     ) -> S3Result<S3Response<UploadPartCopyOutput>> {
         let input = request.input;
         drop(self.open(&input.bucket)?);
-        let (from, mut bucket) = self.source(&input.copy_source)?;
-        let object = bucket.get(&from)?.clone();
-        copyable(
-            &object,
+        let conditions = (
             input.copy_source_if_match.as_ref(),
             input.copy_source_if_none_match.as_ref(),
-        )?;
+        );
+        let (object, mut bucket) = self.source(&input.copy_source, conditions)?;
         let bytes = match input.copy_source_range {
             None => object.bytes,
             Some(range) => {
@@ -394,11 +402,7 @@ async fn whole(body: Option<StreamingBlob>) -> S3Result<Bytes> {
 }
 
 /// Whether the conditions of a read let it have `object`.
-fn readable(
-    object: &Stored,
-    if_match: Option<&ETagCondition>,
-    if_none_match: Option<&ETagCondition>,
-) -> S3Result<()> {
+fn readable(object: &Stored, (if_match, if_none_match): Conditions<'_>) -> S3Result<()> {
     let is = |condition: &ETagCondition| {
         condition
             .as_etag()
@@ -411,15 +415,6 @@ fn readable(
         return Err(s3_error!(NotModified));
     }
     Ok(())
-}
-
-/// Whether the conditions of a copy let it have `object`: as for a read, but both fail in the same way.
-fn copyable(
-    object: &Stored,
-    if_match: Option<&ETagCondition>,
-    if_none_match: Option<&ETagCondition>,
-) -> S3Result<()> {
-    readable(object, if_match, if_none_match).map_err(|_| precondition_failed())
 }
 
 fn header<T>(request: &S3Request<T>, name: &str) -> S3Result<Option<ETagCondition>> {
