@@ -44,28 +44,19 @@ impl StorageTraffic {
         self.reads + self.writes + self.lists + self.deletes
     }
 
-    /// What came after `earlier`.
-    #[must_use]
-    pub fn since(&self, earlier: &Self) -> Self {
-        self.zip(earlier, u64::saturating_sub)
-    }
-
     /// Both together.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
-        self.zip(other, u64::saturating_add)
-    }
-
-    fn zip(&self, other: &Self, with: impl Fn(u64, u64) -> u64) -> Self {
+        let sum = u64::saturating_add;
         Self {
-            reads: with(self.reads, other.reads),
-            writes: with(self.writes, other.writes),
-            lists: with(self.lists, other.lists),
-            deletes: with(self.deletes, other.deletes),
-            bytes_sent: with(self.bytes_sent, other.bytes_sent),
-            bytes_received: with(self.bytes_received, other.bytes_received),
-            retried: with(self.retried, other.retried),
-            throttled: with(self.throttled, other.throttled),
+            reads: sum(self.reads, other.reads),
+            writes: sum(self.writes, other.writes),
+            lists: sum(self.lists, other.lists),
+            deletes: sum(self.deletes, other.deletes),
+            bytes_sent: sum(self.bytes_sent, other.bytes_sent),
+            bytes_received: sum(self.bytes_received, other.bytes_received),
+            retried: sum(self.retried, other.retried),
+            throttled: sum(self.throttled, other.throttled),
         }
     }
 
