@@ -1,7 +1,7 @@
 //! How a ceiling on resident memory is divided.
 //!
 //! Owns the arithmetic from `--memory` to the engine's pool, its kind, the join strategy and the parallelism.
-//! Does not measure memory (`pipelines::memory` does) and does not enforce the ceiling outside the engine.
+//! Does not measure memory (`runner::memory` does) and does not enforce the ceiling outside the engine.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -57,7 +57,6 @@ pub enum JoinStrategy {
 /// So the pool is a fraction of what the ceiling leaves after the base of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
-    ceiling: usize,
     pool: usize,
     join: JoinStrategy,
     partitions: usize,
@@ -85,7 +84,6 @@ impl Budget {
         let affordable = (pool / (4 * MERGE_RESERVATION)).max(1);
         let partitions = cores.clamp(1, affordable).max(least_partitions(join));
         Self {
-            ceiling,
             pool,
             join,
             partitions,
@@ -115,11 +113,6 @@ impl Budget {
             ..self.clone()
         };
         (tight != *self).then_some(tight)
-    }
-
-    /// The ceiling on resident memory, bytes.
-    pub fn ceiling_bytes(&self) -> usize {
-        self.ceiling
     }
 
     /// What the engine's operators may reserve together, bytes.
@@ -219,7 +212,7 @@ mod tests {
         for ceiling in [256, 512, 1024, 4096, 65536] {
             let budget = Budget::new(ceiling * MIB, 16, 8192);
             assert!(
-                budget.pool_bytes() + RESIDENT_BASE <= budget.ceiling_bytes(),
+                budget.pool_bytes() + RESIDENT_BASE <= ceiling * MIB,
                 "{budget:?}"
             );
         }

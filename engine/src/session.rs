@@ -36,6 +36,18 @@ pub struct SessionOptions {
     pub storage: StorageOptions,
 }
 
+impl SessionOptions {
+    /// Of this budget, spilling into a folder; without settings, and with the local filesystem alone.
+    pub fn new(budget: Budget, spill_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            budget,
+            spill_dir: spill_dir.into(),
+            settings: Vec::new(),
+            storage: StorageOptions::default(),
+        }
+    }
+}
+
 /// A session's state with the product's functions, under the budget.
 ///
 /// # Errors

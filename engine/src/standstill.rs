@@ -216,12 +216,10 @@ mod tests {
     const DEADLINE: Duration = Duration::from_secs(120);
 
     fn context() -> Result<SessionContext> {
-        session(&SessionOptions {
-            storage: tables::StorageOptions::default(),
-            budget: Budget::new(256 << 20, 2, 4096),
-            spill_dir: std::env::temp_dir().join("spillway-standstill-test"),
-            settings: Vec::new(),
-        })
+        session(&SessionOptions::new(
+            Budget::new(256 << 20, 2, 4096),
+            std::env::temp_dir().join("spillway-standstill-test"),
+        ))
     }
 
     /// Rows that never come.

@@ -88,12 +88,10 @@ mod tests {
 
     async fn cast(function: &str, levels: usize) -> Result<String, String> {
         let folder = tempfile::tempdir().unwrap();
-        let ctx = session(&SessionOptions {
-            storage: tables::StorageOptions::default(),
-            budget: Budget::new(256 << 20, 1, 4096),
-            spill_dir: folder.path().to_path_buf(),
-            settings: Vec::new(),
-        })
+        let ctx = session(&SessionOptions::new(
+            Budget::new(256 << 20, 1, 4096),
+            folder.path(),
+        ))
         .unwrap();
         let of = format!("{}Int64{}", "List(".repeat(levels), ")".repeat(levels));
         let query = format!("SELECT arrow_typeof({function}(NULL, '{of}'))");

@@ -239,12 +239,10 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
 
 /// A session of a client: its configuration, our functions and a bounded pool.
 fn session_state(session: SessionConfig, spill_dir: &Path) -> Result<SessionState> {
-    let options = SessionOptions {
-        storage: StorageOptions::default(),
-        budget: Budget::new(1 << 30, session.target_partitions(), session.batch_size()),
-        spill_dir: spill_dir.to_path_buf(),
-        settings: Vec::new(),
-    };
+    let options = SessionOptions::new(
+        Budget::new(1 << 30, session.target_partitions(), session.batch_size()),
+        spill_dir,
+    );
     engine::scheduler_state(session, &options)
 }
 
@@ -255,12 +253,7 @@ mod tests {
     #[test]
     fn a_session_knows_the_functions_of_every_other_process() {
         let spill_dir = tempfile::tempdir().unwrap();
-        let options = SessionOptions {
-            storage: StorageOptions::default(),
-            budget: Budget::new(512 << 20, 1, 8192),
-            spill_dir: spill_dir.path().to_path_buf(),
-            settings: Vec::new(),
-        };
+        let options = SessionOptions::new(Budget::new(512 << 20, 1, 8192), spill_dir.path());
         let here =
             engine::function_names(&session_state(SessionConfig::new(), spill_dir.path()).unwrap());
         assert_eq!(

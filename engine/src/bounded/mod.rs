@@ -226,12 +226,10 @@ mod tests {
     use crate::{Budget, SessionOptions, session};
 
     fn context() -> datafusion::prelude::SessionContext {
-        session(&SessionOptions {
-            storage: tables::StorageOptions::default(),
-            budget: Budget::new(256 << 20, 2, 4096),
-            spill_dir: std::env::temp_dir().join("spillway-bounded-test"),
-            settings: Vec::new(),
-        })
+        session(&SessionOptions::new(
+            Budget::new(256 << 20, 2, 4096),
+            std::env::temp_dir().join("spillway-bounded-test"),
+        ))
         .unwrap()
     }
 

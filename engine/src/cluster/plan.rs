@@ -189,19 +189,13 @@ mod tests {
     use std::path::Path;
 
     use datafusion::physical_plan::displayable;
-    use tables::StorageOptions;
 
     use super::*;
     use crate::budget::Budget;
     use crate::session::session;
 
     fn options_in(spill_dir: &Path) -> SessionOptions {
-        SessionOptions {
-            storage: StorageOptions::default(),
-            budget: Budget::new(1 << 30, 2, 8192),
-            spill_dir: spill_dir.to_path_buf(),
-            settings: Vec::new(),
-        }
+        SessionOptions::new(Budget::new(1 << 30, 2, 8192), spill_dir)
     }
 
     async fn planned(query: &str, workers: Workers, settings: &[(&str, &str)]) -> Result<String> {

@@ -84,12 +84,7 @@ mod tests {
     #[test]
     fn a_session_for_the_cluster_has_the_functions_of_every_other() {
         let spill_dir = tempfile::tempdir().unwrap();
-        let options = SessionOptions {
-            storage: StorageOptions::default(),
-            budget: Budget::new(512 << 20, 2, 8192),
-            spill_dir: spill_dir.path().to_path_buf(),
-            settings: Vec::new(),
-        };
+        let options = SessionOptions::new(Budget::new(512 << 20, 2, 8192), spill_dir.path());
         assert_eq!(
             crate::function_names(
                 &cluster_state(

@@ -78,12 +78,10 @@ mod tests {
 
     #[tokio::test]
     async fn operators_and_functions_are_known_while_a_query_is_executed() {
-        let ctx = session(&SessionOptions {
-            storage: tables::StorageOptions::default(),
-            budget: Budget::new(256 << 20, 2, 4096),
-            spill_dir: std::env::temp_dir().join("spillway-query-test"),
-            settings: Vec::new(),
-        })
+        let ctx = session(&SessionOptions::new(
+            Budget::new(256 << 20, 2, 4096),
+            std::env::temp_dir().join("spillway-query-test"),
+        ))
         .unwrap();
         let query = "SELECT array_agg(md5(CAST(i AS TEXT))) FROM generate_series(1, 9) AS t(i)";
         let frame = ctx.sql(query).await.unwrap();

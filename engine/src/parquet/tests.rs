@@ -12,12 +12,10 @@ use super::schema::{Unreadable, look};
 use crate::{Budget, SessionOptions, session};
 
 fn opened(folder: &Path) -> SessionContext {
-    session(&SessionOptions {
-        storage: tables::StorageOptions::default(),
-        budget: Budget::new(256 << 20, 2, 4096),
-        spill_dir: folder.join("spill"),
-        settings: Vec::new(),
-    })
+    session(&SessionOptions::new(
+        Budget::new(256 << 20, 2, 4096),
+        folder.join("spill"),
+    ))
     .unwrap()
 }
 

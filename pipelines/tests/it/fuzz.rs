@@ -106,12 +106,7 @@ const WORDS: [&str; 72] = [
 ];
 
 fn tables(folder: &std::path::Path) -> SessionContext {
-    let options = SessionOptions {
-        storage: tables::StorageOptions::default(),
-        budget: Budget::new(256 << 20, 1, 1024),
-        spill_dir: folder.to_path_buf(),
-        settings: Vec::new(),
-    };
+    let options = SessionOptions::new(Budget::new(256 << 20, 1, 1024), folder);
     let context = session(&options).expect("a session");
     let text = |name: &str| Field::new(name, DataType::Utf8, true);
     let Read::Extracted(landed) = Launchpad::default().read(&Declared::default()) else {

@@ -93,12 +93,7 @@ const QUERIES: &[&str] = &[
 ];
 
 fn options_in(folder: &Path) -> SessionOptions {
-    SessionOptions {
-        storage: StorageOptions::default(),
-        budget: Budget::new(1 << 30, 2, 8192),
-        spill_dir: folder.to_path_buf(),
-        settings: Vec::new(),
-    }
+    SessionOptions::new(Budget::new(1 << 30, 2, 8192), folder)
 }
 
 /// The plan as another process has it.
