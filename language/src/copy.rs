@@ -93,14 +93,6 @@ pub enum DictionaryChoice {
     Columns(Vec<Name>),
 }
 
-/// The format of an output's files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum OutputFormat {
-    /// Parquet.
-    Parquet,
-}
-
 /// An output with its parameters replaced.
 #[derive(Debug, Clone)]
 pub struct Output {
@@ -110,8 +102,6 @@ pub struct Output {
     pub query: Box<Query>,
     /// Where to.
     pub location: String,
-    /// The files' format.
-    pub format: OutputFormat,
     /// Partition columns, outermost first.
     pub partition_by: Vec<Name>,
     /// Options.
@@ -219,7 +209,6 @@ pub(super) fn resolve(
         relation: statement.relation.clone(),
         query,
         location: location?,
-        format: OutputFormat::Parquet,
         partition_by: statement.partitioned_by.clone(),
         options,
         span: statement.span,

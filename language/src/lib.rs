@@ -39,7 +39,7 @@ mod view;
 pub use assert::Assert;
 pub use bind::{Bound, bind, bind_draft};
 pub use columns::SortKey;
-pub use copy::{DictionaryChoice, OUTPUT_OPTIONS, Output, OutputFormat, OutputOptions};
+pub use copy::{DictionaryChoice, OUTPUT_OPTIONS, Output, OutputOptions};
 pub use datafusion::sql::sqlparser::tokenizer::Span;
 pub use definition::{Definition, Origin, parse};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
