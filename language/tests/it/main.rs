@@ -1,10 +1,14 @@
 //! The pipeline language, from its text to plans.
 
 mod binding;
+mod definitions;
 mod fingerprints;
 mod guide;
 mod mistakes;
+mod names;
+mod option_values;
 mod planning;
+mod rendering;
 mod robustness;
 mod searching;
 mod secrets;
@@ -65,6 +69,14 @@ fn mistakes_of(text: &str) -> String {
     read(text)
         .err()
         .map_or_else(String::new, |mistakes| mistakes.to_string())
+}
+
+/// An output, for texts whose mistakes are elsewhere.
+const OUTPUT: &str = "\nCREATE VIEW v AS SELECT 1 AS a;\nCOPY v TO 'v/' STORED AS PARQUET;";
+
+/// The mistakes of statements in front of an otherwise complete definition.
+fn mistakes_before_output(text: &str) -> String {
+    mistakes_of(&format!("{text}{OUTPUT}"))
 }
 
 fn noon() -> DateTime<Utc> {
