@@ -1,6 +1,6 @@
 //! Collections: every style of paging, and lists that move while they are read.
 
-use std::path::Path;
+use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -50,16 +50,22 @@ url = "{{url}}"
     )
 }
 
-/// Opens the tickets of a spec that is written to a folder.
-fn tickets_source(
-    folder: &Path,
-    root: &str,
-    pagination: &str,
-) -> Result<Arc<dyn Extract>, Box<dyn std::error::Error>> {
-    let path = folder.join("tickets.toml");
-    std::fs::write(&path, quick(&spec(root, pagination)))?;
-    let declared = declared("tickets", &[("spec", &path.display().to_string())]);
+fn tickets_source(root: &str, pagination: &str) -> Result<Arc<dyn Extract>, Box<dyn Error>> {
+    opened(&spec(root, pagination))
+}
+
+/// Opens the tickets of a spec.
+fn opened(spec: &str) -> Result<Arc<dyn Extract>, Box<dyn Error>> {
+    let file = tempfile::NamedTempFile::with_suffix(".toml")?;
+    std::fs::write(&file, quick(spec))?;
+    let declared = declared("tickets", &[("spec", &file.path().display().to_string())]);
     Ok(Rest.open(&declared)?)
+}
+
+/// What ends the reading of the tickets.
+async fn end_of(server: &Server, pagination: &str) -> Result<String, Box<dyn Error>> {
+    let error = read(&tickets_source(&server.root, pagination)?).await.error;
+    Ok(error.ok_or("no error")?.to_string())
 }
 
 fn slice(start: usize, size: usize) -> Vec<Value> {
@@ -154,8 +160,7 @@ async fn every_style_reads_every_row_once_and_overcomes_heavy_pages() -> Outcome
             }
         })
         .await?;
-        let folder = tempfile::tempdir()?;
-        let read = read(&tickets_source(folder.path(), &server.root, pagination)?).await;
+        let read = read(&tickets_source(&server.root, pagination)?).await;
         assert!(read.error.is_none(), "{style}: {:?}", read.error);
         let mut expected: Vec<String> = (0..TICKETS).map(|number| format!("t-{number}")).collect();
         expected.sort();
@@ -171,14 +176,8 @@ async fn a_next_link_that_leads_back_to_itself_ends_the_run_rather_than_looping(
         Reply::Json(json!({"data": {"items": slice(0, 8)}, "meta": {"next": "tickets?from=8"}}))
     })
     .await?;
-    let folder = tempfile::tempdir()?;
-    let source = tickets_source(
-        folder.path(),
-        &server.root,
-        r#"style = "next_link", next = "meta.next""#,
-    )?;
-    let error = read(&source).await.error.ok_or("no error")?;
-    assert!(error.to_string().contains("read before"), "{error}");
+    let error = end_of(&server, r#"style = "next_link", next = "meta.next""#).await?;
+    assert!(error.contains("read before"), "{error}");
     assert!(server.count() <= 3);
     Ok(())
 }
@@ -191,14 +190,8 @@ async fn next_links_that_go_in_a_circle_end_the_run_rather_than_looping() -> Out
         Reply::Json(json!({"data": {"items": slice(from, from + 8)}, "meta": {"next": next}}))
     })
     .await?;
-    let folder = tempfile::tempdir()?;
-    let source = tickets_source(
-        folder.path(),
-        &server.root,
-        r#"style = "next_link", next = "meta.next""#,
-    )?;
-    let error = read(&source).await.error.ok_or("no error")?;
-    assert!(error.to_string().contains("read before"), "{error}");
+    let error = end_of(&server, r#"style = "next_link", next = "meta.next""#).await?;
+    assert!(error.contains("read before"), "{error}");
     assert!(server.count() <= 6, "{}", server.count());
     Ok(())
 }
@@ -217,8 +210,6 @@ async fn a_unit_whose_pages_never_end_is_put_aside_and_the_others_are_read() -> 
         Reply::Json(json!({"data": {"items": notes}, "next": next}))
     })
     .await?;
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("notes.toml");
     let text = spec(&server.root, r#"style = "next_link", next = "next""#)
         .replace("[defaults]", "[defaults]\nmax_unit_bytes = 100000")
         .replace(
@@ -227,12 +218,7 @@ async fn a_unit_whose_pages_never_end_is_put_aside_and_the_others_are_read() -> 
         )
         + "[resources.note]\npath = \"/tickets/{parent.id}/notes\"\nrecords = \"data.items\"\n\
            [resources.note.record]\nkey = \"n-{parent.id}-{id}\"\ntime = \"at\"\nurl = \"{parent.url}\"\n";
-    std::fs::write(&path, quick(&text))?;
-    let source = Rest.open(&declared(
-        "tickets",
-        &[("spec", &path.display().to_string())],
-    ))?;
-    let read = read(&source).await;
+    let read = read(&opened(&text)?).await;
     assert!(read.error.is_none(), "{:?}", read.error);
     assert_eq!(read.quarantined.len(), 1, "{:?}", read.quarantined);
     let reason = &read.quarantined[0].reason;
@@ -254,17 +240,9 @@ async fn a_unit_whose_pages_never_end_is_put_aside_and_the_others_are_read() -> 
 #[tokio::test]
 async fn an_answer_without_the_list_ends_the_run_and_points_at_the_spec() -> Outcome {
     let server = Server::start(Duration::ZERO, |_| Reply::Json(json!({"data": {}}))).await?;
-    let folder = tempfile::tempdir()?;
-    let error = read(&tickets_source(
-        folder.path(),
-        &server.root,
-        r#"style = "single""#,
-    )?)
-    .await
-    .error
-    .ok_or("no error")?;
+    let error = end_of(&server, r#"style = "single""#).await?;
     assert!(
-        error.to_string().contains("no list at `data.items`") && error.to_string().contains("spec"),
+        error.contains("no list at `data.items`") && error.contains("spec"),
         "{error}"
     );
     Ok(())
@@ -273,7 +251,7 @@ async fn an_answer_without_the_list_ends_the_run_and_points_at_the_spec() -> Out
 /// Reads a list of 60 bugs in pages of 10 while `change` is made before the n-th page of it.
 async fn drifting(
     change: impl Fn(usize, &mut Tracker) + Send + Sync + 'static,
-) -> Result<(crate::support::Read, usize), Box<dyn std::error::Error>> {
+) -> Result<(crate::support::Read, usize), Box<dyn Error>> {
     let tracker = Mutex::new(Tracker::new(
         (1..=60).map(|number| (number * 100, Bug::of_ada())),
     ));
