@@ -303,43 +303,37 @@ pub(crate) const TEAM: EntryType = EntryType {
     ),
 };
 
-/// A project. Only the keys that a reader of bugs may follow.
+/// The keys that a reader of bugs may follow of what has bugs. Those of its own come behind its name for people.
+macro_rules! pillar_keys {
+    ($($own:expr),*) => {
+        &[
+            plain("active"),
+            link("bug_supervisor_link", "person"),
+            time("date_created"),
+            plain("description"),
+            plain("display_name"),
+            $($own,)*
+            plain("information_type"),
+            plain("name"),
+            plain("official_bugs"),
+            link("owner_link", "person"),
+            plain("private"),
+            plain("summary"),
+            plain("title"),
+        ]
+    };
+}
+
+/// A project.
 pub(crate) const PROJECT: EntryType = EntryType {
     name: "project",
-    keys: &[
-        plain("active"),
-        link("bug_supervisor_link", "person"),
-        time("date_created"),
-        plain("description"),
-        plain("display_name"),
-        plain("information_type"),
-        plain("name"),
-        plain("official_bugs"),
-        link("owner_link", "person"),
-        plain("private"),
-        plain("summary"),
-        plain("title"),
-    ],
+    keys: pillar_keys!(),
 };
 
-/// A distribution. Only the keys that a reader of bugs may follow.
+/// A distribution.
 pub(crate) const DISTRIBUTION: EntryType = EntryType {
     name: "distribution",
-    keys: &[
-        plain("active"),
-        link("bug_supervisor_link", "person"),
-        time("date_created"),
-        plain("description"),
-        plain("display_name"),
-        plain("domain_name"),
-        plain("information_type"),
-        plain("name"),
-        plain("official_bugs"),
-        link("owner_link", "person"),
-        plain("private"),
-        plain("summary"),
-        plain("title"),
-    ],
+    keys: pillar_keys!(plain("domain_name")),
 };
 
 /// A source package of a distribution. Only the keys that a reader of bugs may follow.

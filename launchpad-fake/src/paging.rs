@@ -138,17 +138,7 @@ impl Page<'_> {
 
     /// The collection's own query without batch parameters, sorted by key, and then `batch`.
     fn link(&self, links: &Links, batch: &[String]) -> String {
-        let mut own: Vec<&(String, String)> = self
-            .parameters
-            .pairs()
-            .iter()
-            .filter(|(name, _)| {
-                !matches!(
-                    name.as_str(),
-                    "ws.size" | "ws.start" | "ws.show" | "memo" | "direction"
-                )
-            })
-            .collect();
+        let mut own: Vec<&(String, String)> = self.parameters.own_query().collect();
         // A stable sort: the values of a repeated key keep their order.
         own.sort_by(|one, other| one.0.cmp(&other.0));
         let query: Vec<String> = own

@@ -27,6 +27,16 @@ impl Parameters {
         &self.pairs
     }
 
+    /// The pairs that do not say which page is wanted.
+    pub(crate) fn own_query(&self) -> impl Iterator<Item = &(String, String)> {
+        self.pairs.iter().filter(|(name, _)| {
+            !matches!(
+                name.as_str(),
+                "ws.size" | "ws.start" | "ws.show" | "memo" | "direction"
+            )
+        })
+    }
+
     /// The first value of `name` as it was sent.
     pub(crate) fn raw(&self, name: &str) -> Option<&str> {
         self.raw_all(name).next()

@@ -29,18 +29,7 @@ impl SearchCache {
         visible: Visible,
         run: impl FnOnce() -> Vec<u32>,
     ) -> Found {
-        let query = request
-            .parameters
-            .pairs()
-            .iter()
-            .filter(|(name, _)| {
-                !matches!(
-                    name.as_str(),
-                    "ws.size" | "ws.start" | "ws.show" | "memo" | "direction"
-                )
-            })
-            .cloned()
-            .collect();
+        let query = request.parameters.own_query().cloned().collect();
         let key = (request.raw_path.clone(), query, visible);
         if let Some((_, found)) = self.lock().iter().find(|(known, _)| *known == key) {
             return Arc::clone(found);
