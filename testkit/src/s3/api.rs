@@ -43,6 +43,8 @@ impl S3Auth for OneKey {
     }
 }
 
+type Answer<T> = S3Result<S3Response<T>>;
+
 /// `If-Match` and `If-None-Match`.
 type Conditions<'a> = (Option<&'a ETagCondition>, Option<&'a ETagCondition>);
 
@@ -109,18 +111,12 @@ impl Api {
 
 #[async_trait::async_trait]
 impl S3 for Api {
-    async fn head_bucket(
-        &self,
-        request: S3Request<HeadBucketInput>,
-    ) -> S3Result<S3Response<HeadBucketOutput>> {
+    async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> Answer<HeadBucketOutput> {
         drop(self.open(&request.input.bucket)?);
         Ok(S3Response::new(HeadBucketOutput::default()))
     }
 
-    async fn put_object(
-        &self,
-        request: S3Request<PutObjectInput>,
-    ) -> S3Result<S3Response<PutObjectOutput>> {
+    async fn put_object(&self, request: S3Request<PutObjectInput>) -> Answer<PutObjectOutput> {
         let input = request.input;
         let bytes = whole(input.body).await?;
         let headers = Headers {
@@ -140,10 +136,7 @@ impl S3 for Api {
         }))
     }
 
-    async fn get_object(
-        &self,
-        request: S3Request<GetObjectInput>,
-    ) -> S3Result<S3Response<GetObjectOutput>> {
+    async fn get_object(&self, request: S3Request<GetObjectInput>) -> Answer<GetObjectOutput> {
         let input = request.input;
         let timed = input.if_modified_since.is_some() || input.if_unmodified_since.is_some();
         let conditions = (input.if_match.as_ref(), input.if_none_match.as_ref());
@@ -170,10 +163,7 @@ impl S3 for Api {
         }))
     }
 
-    async fn head_object(
-        &self,
-        request: S3Request<HeadObjectInput>,
-    ) -> S3Result<S3Response<HeadObjectOutput>> {
+    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> Answer<HeadObjectOutput> {
         let input = request.input;
         let timed = input.if_modified_since.is_some() || input.if_unmodified_since.is_some();
         let conditions = (input.if_match.as_ref(), input.if_none_match.as_ref());
@@ -192,7 +182,7 @@ impl S3 for Api {
     async fn delete_object(
         &self,
         request: S3Request<DeleteObjectInput>,
-    ) -> S3Result<S3Response<DeleteObjectOutput>> {
+    ) -> Answer<DeleteObjectOutput> {
         let input = request.input;
         let condition = Condition {
             if_match: input.if_match,
@@ -205,7 +195,7 @@ impl S3 for Api {
     async fn delete_objects(
         &self,
         request: S3Request<DeleteObjectsInput>,
-    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+    ) -> Answer<DeleteObjectsOutput> {
         let input = request.input;
         let mut bucket = self.open(&input.bucket)?;
         let mut deleted = Vec::new();
@@ -223,10 +213,7 @@ impl S3 for Api {
         }))
     }
 
-    async fn copy_object(
-        &self,
-        request: S3Request<CopyObjectInput>,
-    ) -> S3Result<S3Response<CopyObjectOutput>> {
+    async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> Answer<CopyObjectOutput> {
         // The protocol crate does not know these two of a copy; AWS does since 2025.
         let condition = Condition {
             if_match: header(&request, "if-match")?,
@@ -254,7 +241,7 @@ impl S3 for Api {
     async fn list_objects_v2(
         &self,
         request: S3Request<ListObjectsV2Input>,
-    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+    ) -> Answer<ListObjectsV2Output> {
         let bucket = self.open(&request.input.bucket)?;
         let listed = listing::objects(&bucket, request.input, self.page)?;
         Ok(S3Response::new(listed))
@@ -263,7 +250,7 @@ impl S3 for Api {
     async fn create_multipart_upload(
         &self,
         request: S3Request<CreateMultipartUploadInput>,
-    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+    ) -> Answer<CreateMultipartUploadOutput> {
         let input = request.input;
         let headers = Headers {
             content_type: input.content_type,
@@ -278,10 +265,7 @@ impl S3 for Api {
         }))
     }
 
-    async fn upload_part(
-        &self,
-        request: S3Request<UploadPartInput>,
-    ) -> S3Result<S3Response<UploadPartOutput>> {
+    async fn upload_part(&self, request: S3Request<UploadPartInput>) -> Answer<UploadPartOutput> {
         let input = request.input;
         let bytes = whole(input.body).await?;
         let part = self.open(&input.bucket)?.put_part(
@@ -299,7 +283,7 @@ impl S3 for Api {
     async fn upload_part_copy(
         &self,
         request: S3Request<UploadPartCopyInput>,
-    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+    ) -> Answer<UploadPartCopyOutput> {
         let input = request.input;
         drop(self.open(&input.bucket)?);
         let conditions = (
@@ -329,7 +313,7 @@ impl S3 for Api {
     async fn complete_multipart_upload(
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
-    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+    ) -> Answer<CompleteMultipartUploadOutput> {
         let input = request.input;
         let condition = Condition {
             if_match: input.if_match,
@@ -360,7 +344,7 @@ impl S3 for Api {
     async fn abort_multipart_upload(
         &self,
         request: S3Request<AbortMultipartUploadInput>,
-    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+    ) -> Answer<AbortMultipartUploadOutput> {
         let input = request.input;
         self.open(&input.bucket)?
             .abort(&input.key, &input.upload_id)?;
@@ -370,16 +354,13 @@ impl S3 for Api {
     async fn list_multipart_uploads(
         &self,
         request: S3Request<ListMultipartUploadsInput>,
-    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+    ) -> Answer<ListMultipartUploadsOutput> {
         let bucket = self.open(&request.input.bucket)?;
         let listed = listing::uploads(&bucket, request.input, self.page)?;
         Ok(S3Response::new(listed))
     }
 
-    async fn list_parts(
-        &self,
-        request: S3Request<ListPartsInput>,
-    ) -> S3Result<S3Response<ListPartsOutput>> {
+    async fn list_parts(&self, request: S3Request<ListPartsInput>) -> Answer<ListPartsOutput> {
         let bucket = self.open(&request.input.bucket)?;
         let listed = listing::parts(&bucket, request.input, self.page)?;
         Ok(S3Response::new(listed))
