@@ -22,6 +22,7 @@ mod fingerprint;
 mod kind;
 mod locate;
 mod options;
+mod output_options;
 mod parameters;
 mod plan;
 pub mod regular;
@@ -39,7 +40,7 @@ mod view;
 pub use assert::Assert;
 pub use bind::{Bound, bind, bind_draft};
 pub use columns::SortKey;
-pub use copy::{DictionaryChoice, OUTPUT_OPTIONS, Output, OutputOptions};
+pub use copy::Output;
 pub use datafusion::sql::sqlparser::tokenizer::Span;
 pub use definition::{Definition, Origin, parse};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -47,6 +48,7 @@ pub use kind::SourceKind;
 pub use options::{
     MemoryLimit, Mode, OptionError, OptionInfo, PIPELINE_OPTIONS, PipelineOptions, Preset,
 };
+pub use output_options::{DictionaryChoice, OUTPUT_OPTIONS, OutputOption, OutputOptions};
 pub use parameters::{Parameter, ParameterValue, Provided, ValueOrigin};
 pub use plan::{Planned, plan, plan_assert};
 pub use secret::{NotAReference, SecretReference, is_credential, is_secret_parameter};

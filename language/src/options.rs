@@ -89,7 +89,7 @@ impl fmt::Display for MemoryLimit {
 }
 
 /// One row of the table of options.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct OptionInfo {
     /// The name, without `pipeline.`. As a variable it has capitals.
     pub name: &'static str,
@@ -101,6 +101,17 @@ pub struct OptionInfo {
     pub default: &'static str,
     /// What it does.
     pub doc: &'static str,
+    /// Reads its value.
+    read: fn(&mut PipelineOptions, Said<'_>) -> Result<(), OptionError>,
+}
+
+/// The text that is given for an option.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Said<'a> {
+    /// The option.
+    pub(super) name: &'static str,
+    /// The text.
+    pub(super) text: &'a str,
 }
 
 const MEMORY: &str = "size or percent";
@@ -114,6 +125,10 @@ pub const PIPELINE_OPTIONS: &[OptionInfo] = &[
         kind: "text",
         default: "none",
         doc: "what `list` shows",
+        read: |options, said| {
+            options.description = Some(said.text.to_owned());
+            Ok(())
+        },
     },
     OptionInfo {
         name: "memory",
@@ -121,6 +136,7 @@ pub const PIPELINE_OPTIONS: &[OptionInfo] = &[
         kind: MEMORY,
         default: "`50%` of what the process may use",
         doc: "ceiling on resident memory: `512MiB`, or a share of what the process may use: `50%`; 192 MiB at least",
+        read: |options, said| said.memory().map(|memory| options.memory = Some(memory)),
     },
     OptionInfo {
         name: "preset",
@@ -128,6 +144,16 @@ pub const PIPELINE_OPTIONS: &[OptionInfo] = &[
         kind: "low-memory, default, high-performance",
         default: "default",
         doc: "preset of the five options below",
+        read: |options, said| {
+            let presets = [
+                ("low-memory", Preset::LowMemory),
+                ("default", Preset::Default),
+                ("high-performance", Preset::HighPerformance),
+            ];
+            let preset = said.choice("low-memory, default or high-performance", &presets)?;
+            options.preset = Some(preset);
+            Ok(())
+        },
     },
     OptionInfo {
         name: "extract_chunk_size",
@@ -135,6 +161,10 @@ pub const PIPELINE_OPTIONS: &[OptionInfo] = &[
         kind: COUNT,
         default: "by preset",
         doc: "items (bugs, …) of one landed chunk",
+        read: |options, said| {
+            said.count()
+                .map(|count| options.extract_chunk_size = Some(count))
+        },
     },
     OptionInfo {
         name: "transform_batch_size",
@@ -142,6 +172,10 @@ pub const PIPELINE_OPTIONS: &[OptionInfo] = &[
         kind: COUNT,
         default: "by preset",
         doc: "rows of one batch of the query",
+        read: |options, said| {
+            said.count()
+                .map(|count| options.transform_batch_size = Some(count))
+        },
     },
     OptionInfo {
         name: "load_batch_size",
@@ -149,6 +183,10 @@ pub const PIPELINE_OPTIONS: &[OptionInfo] = &[
         kind: COUNT,
         default: "by preset",
         doc: "rows of one row group of a written file",
+        read: |options, said| {
+            said.count()
+                .map(|count| options.load_batch_size = Some(count))
+        },
     },
     OptionInfo {
         name: "max_concurrent_chunks",
@@ -156,6 +194,10 @@ pub const PIPELINE_OPTIONS: &[OptionInfo] = &[
         kind: COUNT,
         default: "by preset",
         doc: "chunks that are encoded and written at once",
+        read: |options, said| {
+            said.count()
+                .map(|count| options.max_concurrent_chunks = Some(count))
+        },
     },
     OptionInfo {
         name: "memory_threshold",
@@ -163,6 +205,10 @@ pub const PIPELINE_OPTIONS: &[OptionInfo] = &[
         kind: MEMORY,
         default: "by preset",
         doc: "resident memory above which extraction waits: `300MiB`, or a share of the ceiling: `75%`",
+        read: |options, said| {
+            said.memory()
+                .map(|memory| options.memory_threshold = Some(memory))
+        },
     },
     OptionInfo {
         name: "mode",
@@ -170,6 +216,15 @@ pub const PIPELINE_OPTIONS: &[OptionInfo] = &[
         kind: "auto, local, cluster",
         default: "auto",
         doc: "where the query runs: local, cluster, or auto, which chooses by the number of rows",
+        read: |options, said| {
+            let modes = [
+                ("auto", Mode::Auto),
+                ("local", Mode::Local),
+                ("cluster", Mode::Cluster),
+            ];
+            options.mode = Some(said.choice("auto, local or cluster", &modes)?);
+            Ok(())
+        },
     },
     OptionInfo {
         name: "threshold_rows",
@@ -177,6 +232,10 @@ pub const PIPELINE_OPTIONS: &[OptionInfo] = &[
         kind: COUNT,
         default: "1,000,000",
         doc: "rows above which `auto` goes to the cluster",
+        read: |options, said| {
+            said.count()
+                .map(|count| options.threshold_rows = Some(count))
+        },
     },
 ];
 
@@ -236,90 +295,64 @@ impl PipelineOptions {
     /// # Errors
     /// [`OptionError`] if there is no such option or it cannot have this value; nothing changes then.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), OptionError> {
-        match name {
-            "description" => self.description = Some(value.to_owned()),
-            "mode" => {
-                let modes = [
-                    ("auto", Mode::Auto),
-                    ("local", Mode::Local),
-                    ("cluster", Mode::Cluster),
-                ];
-                self.mode = Some(choice("mode", value, "auto, local or cluster", &modes)?);
-            }
-            "preset" => {
-                let presets = [
-                    ("low-memory", Preset::LowMemory),
-                    ("default", Preset::Default),
-                    ("high-performance", Preset::HighPerformance),
-                ];
-                let expected = "low-memory, default or high-performance";
-                self.preset = Some(choice("preset", value, expected, &presets)?);
-            }
-            "threshold_rows" => self.threshold_rows = Some(count("threshold_rows", value)?),
-            "extract_chunk_size" => {
-                self.extract_chunk_size = Some(count("extract_chunk_size", value)?);
-            }
-            "transform_batch_size" => {
-                self.transform_batch_size = Some(count("transform_batch_size", value)?);
-            }
-            "load_batch_size" => self.load_batch_size = Some(count("load_batch_size", value)?),
-            "max_concurrent_chunks" => {
-                self.max_concurrent_chunks = Some(count("max_concurrent_chunks", value)?);
-            }
-            "memory" => self.memory = Some(memory("memory", value)?),
-            "memory_threshold" => {
-                self.memory_threshold = Some(memory("memory_threshold", value)?);
-            }
-            _ => {
-                return Err(OptionError::Unknown {
-                    name: name.to_owned(),
-                    suggestion: nearest(name, PIPELINE_OPTIONS.iter().map(|option| option.name)),
-                });
-            }
-        }
-        Ok(())
+        let Some(option) = PIPELINE_OPTIONS.iter().find(|option| option.name == name) else {
+            return Err(OptionError::Unknown {
+                name: name.to_owned(),
+                suggestion: nearest(name, PIPELINE_OPTIONS.iter().map(|option| option.name)),
+            });
+        };
+        let said = Said {
+            name: option.name,
+            text: value,
+        };
+        (option.read)(self, said)
     }
 }
 
-/// One of several words.
-pub(super) fn choice<T: Copy>(
-    name: &'static str,
-    value: &str,
-    expected: &'static str,
-    choices: &[(&'static str, T)],
-) -> Result<T, OptionError> {
-    choices
-        .iter()
-        .find(|(word, _)| word.eq_ignore_ascii_case(value))
-        .map(|(_, chosen)| *chosen)
-        .ok_or_else(|| OptionError::Invalid {
-            name,
-            value: value.to_owned(),
+impl Said<'_> {
+    /// It is no value of the option.
+    pub(super) fn refused(
+        &self,
+        expected: &'static str,
+        suggestion: Option<&'static str>,
+    ) -> OptionError {
+        OptionError::Invalid {
+            name: self.name,
+            value: self.text.to_owned(),
             expected,
-            suggestion: nearest(value, choices.iter().map(|(word, _)| *word)),
-        })
-}
+            suggestion,
+        }
+    }
 
-/// A positive whole number; underscores may group its digits.
-pub(super) fn count(name: &'static str, value: &str) -> Result<NonZeroU64, OptionError> {
-    value
-        .replace('_', "")
-        .parse()
-        .map_err(|_| OptionError::Invalid {
-            name,
-            value: value.to_owned(),
-            expected: "a positive whole number",
-            suggestion: None,
-        })
-}
+    /// One of several words.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        expected: &'static str,
+        choices: &[(&'static str, T)],
+    ) -> Result<T, OptionError> {
+        let mut words = choices.iter();
+        words
+            .find(|(word, _)| word.eq_ignore_ascii_case(self.text))
+            .map(|(_, chosen)| *chosen)
+            .ok_or_else(|| {
+                let near = nearest(self.text, choices.iter().map(|(word, _)| *word));
+                self.refused(expected, near)
+            })
+    }
 
-fn memory(name: &'static str, value: &str) -> Result<MemoryLimit, OptionError> {
-    value.parse().map_err(|expected| OptionError::Invalid {
-        name,
-        value: value.to_owned(),
-        expected,
-        suggestion: None,
-    })
+    /// A positive whole number; underscores may group its digits.
+    pub(super) fn count(&self) -> Result<NonZeroU64, OptionError> {
+        let digits = self.text.replace('_', "");
+        digits
+            .parse()
+            .map_err(|_| self.refused("a positive whole number", None))
+    }
+
+    fn memory(&self) -> Result<MemoryLimit, OptionError> {
+        self.text
+            .parse()
+            .map_err(|expected| self.refused(expected, None))
+    }
 }
 
 /// Why DataFusion does not take a setting: what is wrong, a name that is near, what to do.

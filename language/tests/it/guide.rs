@@ -70,8 +70,11 @@ fn every_option_is_in_a_table() {
         );
         assert!(guide.contains(&row), "missing: {row}");
     }
-    for (name, kind, default) in OUTPUT_OPTIONS {
-        let row = format!("| `{name}` | {kind} | {default} |");
+    for option in OUTPUT_OPTIONS {
+        let row = format!(
+            "| `{}` | {} | {} | {} |",
+            option.name, option.values, option.default, option.doc
+        );
         assert!(guide.contains(&row), "missing: {row}");
     }
 }
