@@ -6,12 +6,12 @@ use std::fmt;
 use datafusion::error::DataFusionError;
 
 use crate::causes::causes;
-use crate::lease::LeaseHolder;
-use crate::log::Interval;
+use crate::lease::holder::LeaseHolder;
+use crate::log::interval::Interval;
 use crate::options::OptionProblem;
 use crate::schema::SchemaDifference;
 use crate::schema_policy::SchemaPolicy;
-use crate::storage::ObjectFault;
+use crate::storage::fault::ObjectFault;
 use crate::store::StoreError;
 
 /// The result of a table operation.

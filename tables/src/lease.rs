@@ -5,7 +5,7 @@
 //! deleted the control folder) cannot commit (T-4). Where the lock is one that a paused run can lose, recovery fences
 //! that run off (`recover`).
 
-mod holder;
+pub(crate) mod holder;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

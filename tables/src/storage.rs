@@ -16,7 +16,7 @@ mod bucket;
 mod classify;
 mod clients;
 mod environment;
-mod fault;
+pub(crate) mod fault;
 mod options;
 mod pending;
 mod provider;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::exit::ExitStatus;
 use super::printer::Output as Form;
 use super::report;
-use super::session::Session;
+use super::session::{Session, complain};
 use language::{Origin, search};
 use runner::error::RunError;
 use runner::memory::available_bytes;
@@ -138,7 +138,7 @@ pub(super) async fn validate(
                 count(description.outputs.len() as u64, "output"),
             )),
             Err(error) => {
-                super::complain(session.printer, &error);
+                complain(session.printer, &error);
                 status = error.kind().into();
             }
         }

@@ -10,7 +10,7 @@ use tables::{Leftovers, Recovery, Table};
 use super::exit::ExitStatus;
 use super::printer::Output;
 use super::report;
-use super::session::Session;
+use super::session::{Session, complain};
 use runner::cleanup::{Cleanup, Folder};
 use runner::error::RunError;
 use runner::quantity::{bytes, count};
@@ -40,7 +40,7 @@ pub(super) async fn clean(
             Ok(document) => documents.push(document),
             // The others are cleaned all the same; the first failure is the exit code.
             Err(error) => {
-                super::complain(session.printer, &error);
+                complain(session.printer, &error);
                 if status == ExitStatus::Success {
                     status = error.kind().into();
                 }

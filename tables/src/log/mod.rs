@@ -8,7 +8,7 @@
 
 mod commit;
 mod intent;
-mod interval;
+pub(crate) mod interval;
 mod json;
 mod newest;
 mod record;

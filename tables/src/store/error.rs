@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use crate::storage::ObjectFault;
+use crate::storage::fault::ObjectFault;
 
 /// The result of a storage call.
 pub type StoreResult<T> = Result<T, StoreError>;

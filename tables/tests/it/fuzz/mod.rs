@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use tables::{PublishMode, Table};
 
 use crate::lake::SECOND;
-use crate::support::{TestResult, by_city, chain, covered, info, run, run_with};
+use crate::support::{TestResult, by_city, chain, covered, info, run_with};
 
 /// An operation that takes so long hangs.
 const TIMEOUT: Duration = Duration::from_secs(120);
