@@ -5,6 +5,8 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinError;
@@ -12,6 +14,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// Stack of a thread: plans are built, optimised and executed by recursion.
 const STACK_BYTES: usize = 16 << 20;
+
+/// How long the end of threads is waited for.
+const END_TIMEOUT: Duration = Duration::from_secs(60);
+
+fn take(runtime: &Mutex<Option<Runtime>>) -> Option<Runtime> {
+    let mut runtime = runtime.lock().unwrap_or_else(PoisonError::into_inner);
+    runtime.take()
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -50,8 +60,22 @@ impl Compute {
 
 impl Drop for Compute {
     fn drop(&mut self) {
-        // Threads that do not yield must not hold the process back.
-        if let Some(runtime) = self.0.take() {
+        let Some(runtime) = self.0.take() else {
+            return;
+        };
+        // Threads that do not yield must not hold the caller back. Those that end are joined, by a thread of its own: glibc may
+        // touch the memory of a thread that ends just while it is detached (its bug 19951), and that ends the process.
+        let runtime = Arc::new(Mutex::new(Some(runtime)));
+        let joined = Arc::clone(&runtime);
+        let joining = std::thread::Builder::new().name("query-end".to_owned());
+        let joining = joining.spawn(move || {
+            if let Some(runtime) = take(&joined) {
+                runtime.shutdown_timeout(END_TIMEOUT);
+            }
+        });
+        if joining.is_err()
+            && let Some(runtime) = take(&runtime)
+        {
             runtime.shutdown_background();
         }
     }
