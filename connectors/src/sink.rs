@@ -24,7 +24,9 @@ use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
-use tables::{Claim, CommitInfo, Committed, MergeCounts, SchemaChange, StagedInputs, TableOptions, Totals};
+use tables::{
+    Claim, CommitInfo, Committed, MergeCounts, SchemaChange, StagedInputs, TableOptions, Totals,
+};
 
 /// What the operations of a sink and of its transactions fail with.
 pub type Result<T> = std::result::Result<T, tables::Error>;

@@ -12,6 +12,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
 use datafusion::execution::SessionState;
+use files::listing::Why;
 
 use crate::extract::Extract;
 use crate::option::{Given, OptionProblem, OptionSpec, OptionValue, hint};
@@ -109,18 +110,29 @@ pub trait InPlace: fmt::Debug + Send + Sync {
         session: &SessionState,
     ) -> Result<Arc<dyn TableProvider>, DataFusionError>;
 
-    /// Whether there is anything to read: an empty listing would read as an empty table, and publishing that could
-    /// replace a full one.
+    /// Whether the number of rows in the statistics of its table is a count, though it is given as an estimate, so that no plan
+    /// takes it for an answer.
+    fn counts_rows(&self) -> bool {
+        false
+    }
+
+    /// What there is to read, and what is not going to be: an empty listing would read as an empty table, and publishing that
+    /// could replace a full one.
     ///
     /// # Errors
     /// When it cannot be looked at.
-    async fn is_there(&self, session: &SessionState) -> Result<bool, DataFusionError>;
+    async fn survey(&self, session: &SessionState) -> Result<Survey, DataFusionError>;
+}
 
-    /// How many bytes there are.
-    ///
-    /// # Errors
-    /// As [`InPlace::is_there`].
-    async fn bytes(&self, session: &SessionState) -> Result<u64, DataFusionError>;
+/// What is under the location of a source.
+#[derive(Debug, Clone, Default)]
+pub struct Survey {
+    /// Files that are read.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that are not, each with why.
+    pub left_out: Vec<(String, Why)>,
 }
 
 /// Why a source cannot be opened. All of them are the caller's to mend.

@@ -18,12 +18,11 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use tables::{
-    Begun, Change, Commit, CommitInfo, Committed, Error, RemoteAttempt, Staged, StagedInputs, Staging, Table,
+    Begun, Change, Commit, CommitInfo, Committed, Error, RemoteAttempt, Staged, StagedInputs,
+    Staging, Table,
 };
 
-use crate::sink::{
-    Opened, Opening, Publication, Result, Sink, StagedRows, Transaction, Writers,
-};
+use crate::sink::{Opened, Opening, Publication, Result, Sink, StagedRows, Transaction, Writers};
 
 #[async_trait]
 impl Sink for Table {

@@ -17,6 +17,11 @@ use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
+/// Whether an operator reads what is outside of the plan: a leaf, or one over the list of what it reads.
+pub fn is_scan(operator: &dyn ExecutionPlan) -> bool {
+    operator.children().is_empty() || operator.downcast_ref::<files::FileScanExec>().is_some()
+}
+
 /// No piece is smaller, bytes: opening one costs about a millisecond.
 const LEAST_BYTES: i64 = 8 << 20;
 /// Pieces of one range, at most.

@@ -16,7 +16,6 @@ use crate::bounded::bound_functions;
 use crate::budget::{Budget, least_partitions};
 use crate::configuration::configured;
 use crate::functions::register_functions;
-use crate::json::LimitJsonDepth;
 use crate::memory::watch_pool;
 use crate::scans::CutScans;
 use crate::settings::set_within;
@@ -61,9 +60,8 @@ pub fn session_state(options: &SessionOptions) -> Result<SessionState> {
     if config.target_partitions() < least {
         config = config.with_target_partitions(least);
     }
-    let builder = builder(config, runtime(options)?)
-        .with_physical_optimizer_rule(Arc::new(CutScans))
-        .with_physical_optimizer_rule(Arc::new(LimitJsonDepth));
+    let builder =
+        builder(config, runtime(options)?).with_physical_optimizer_rule(Arc::new(CutScans));
     built(builder)
 }
 

@@ -21,7 +21,7 @@ use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 use engine::cluster::{JobReport, Work};
 use engine::memory::{Executing, executing, watch_pool};
-use engine::{fair_pool, limit_json_depth};
+use engine::{fair_pool, is_scan};
 
 /// So many jobs are remembered after their last task.
 const MAX_JOBS: usize = 64;
@@ -123,11 +123,11 @@ impl Operators {
 }
 
 fn leaves(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Arc<dyn ExecutionPlan>>) {
-    let children = plan.children();
-    if children.is_empty() {
+    if is_scan(plan.as_ref()) {
         found.push(Arc::clone(plan));
+        return;
     }
-    for child in children {
+    for child in plan.children() {
         leaves(child, found);
     }
 }
@@ -156,7 +156,6 @@ impl<E: ExecutionEngine> ExecutionEngine for Watched<E> {
         work_dir: &str,
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
-        let plan = limit_json_depth(plan)?;
         let mut read = Vec::new();
         leaves(&plan, &mut read);
         let executing = executing(&plan);

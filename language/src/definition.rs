@@ -143,6 +143,8 @@ pub fn parse(
         Origin::Builtin | Origin::Given => format!("{name}.sql"),
         Origin::File(path) => path.display().to_string(),
     };
+    // A byte order mark is no part of the text.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let split = split(text);
     let hidden = hidden_parts(
         &split.tokens,

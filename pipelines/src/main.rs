@@ -1,6 +1,7 @@
 //! The `pipelines` binary.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use pipelines::cli::exit::ExitStatus;
 use pipelines::cli::printer::Printer;
@@ -9,6 +10,9 @@ use runner::settings::Environment;
 // `malloc` of the whole process, by being linked (docs/decisions.md).
 use tikv_jemallocator as _;
 
+/// How long threads may take to end at the end of the process.
+const END_TIMEOUT: Duration = Duration::from_millis(200);
+
 /// Stack of a worker thread: plans are built, optimised and executed by recursion.
 const STACK_BYTES: usize = 16 << 20;
 
@@ -16,6 +20,13 @@ fn main() -> ExitCode {
     if let Err(error) = engine::require_threads(STACK_BYTES) {
         return refuse(&error);
     }
+    let shown = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // A reader of files that gives up is an error of the run, with the file's name.
+        if !files::is_guarded() {
+            shown(panic);
+        }
+    }));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)
@@ -30,8 +41,9 @@ fn main() -> ExitCode {
             .await
             .unwrap_or(ExitStatus::Error(ErrorKind::Internal))
     });
-    // Threads that still encode or fetch must not hold the process back: what counts is durable already.
-    runtime.shutdown_background();
+    // Threads that still encode or fetch must not hold the process back: what counts is durable already. Those that are idle
+    // are joined; glibc may end the process over a thread that ends while it is detached (its bug 19951).
+    runtime.shutdown_timeout(END_TIMEOUT);
     status.into()
 }
 

@@ -19,7 +19,7 @@ use language::{self, Assert, Bound, SourceText};
 /// The check stage.
 ///
 /// # Errors
-/// As [`check`], and when the run was asked to stop.
+/// [`RunError::Checks`] with a line for each that does not hold; [`RunError::Interrupted`].
 pub async fn check_all(
     run: &RunContext,
     bound: &Bound,
@@ -101,10 +101,7 @@ async fn holds(
     let plan = language::plan_assert(assert, source, ctx)
         .await
         .map_err(RunError::Definition)?;
-    let failed = |error| RunError::Engine {
-        doing: format!("the check `{}`", assert.message),
-        source: Box::new(error),
-    };
+    let failed = |error| RunError::engine(format!("the check `{}`", assert.message), error);
     let batches = ctx
         .execute_logical_plan(plan)
         .await

@@ -11,7 +11,9 @@ use datafusion::error::DataFusionError;
 pub use engine::chain;
 use engine::cluster::ClusterError;
 use engine::memory::Exceeded;
+use files::ReadError;
 use tables::ProcessError;
+use tables::causes;
 
 use super::memory::ShareRefused;
 use super::stop::StopReason;
@@ -131,6 +133,15 @@ pub enum RunError {
         /// How it failed.
         #[source]
         source: Box<DataFusionError>,
+    },
+    /// A file is not what it was declared, or found, to be.
+    #[error("{doing} failed")]
+    Read {
+        /// What was being done.
+        doing: String,
+        /// What is wrong, and where.
+        #[source]
+        source: Box<ReadError>,
     },
     /// The output table cannot be written or published.
     #[error("the output `{location}` cannot be written")]
@@ -264,6 +275,21 @@ impl RunError {
         }
     }
 
+    /// The engine failed, or what it read.
+    pub(crate) fn engine(doing: String, error: DataFusionError) -> Self {
+        let read = causes(&error).find_map(|cause| cause.downcast_ref::<ReadError>());
+        match read {
+            Some(read) => Self::Read {
+                doing,
+                source: Box::new(read.clone()),
+            },
+            None => Self::Engine {
+                doing,
+                source: Box::new(error),
+            },
+        }
+    }
+
     /// The system has no thread left for queries.
     pub(crate) fn no_threads(source: io::Error) -> Self {
         Self::Io {
@@ -377,6 +403,7 @@ impl RunError {
                 Self::Memory { .. } | Self::Share(ShareRefused::NotLeft { .. })
             )
             || matches!(self, Self::Cluster(error) if error.is_exhausted())
+            || matches!(self, Self::Read { source, .. } if source.is_of_memory)
             || self
                 .causes()
                 .filter_map(engine_error)

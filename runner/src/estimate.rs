@@ -41,10 +41,7 @@ pub async fn of_table(
 ) -> Result<Estimate, RunError> {
     looked_at(ctx, source, sources::read(registry, source)?)
         .await
-        .map_err(|error| RunError::Engine {
-            doing: format!("looking at `{}`", source.location),
-            source: Box::new(error),
-        })
+        .map_err(|error| RunError::engine(format!("looking at `{}`", source.location), error))
 }
 
 async fn looked_at(
@@ -58,11 +55,12 @@ async fn looked_at(
     let known = |value: Option<&usize>| value.map(|value| *value as u64);
     let rows = known(statistics.num_rows.get_value());
     let bytes = known(statistics.total_byte_size.get_value());
+    let counts = matches!(&read, Read::InPlace(files) if files.counts_rows());
     let counted = |from: &str| Estimate {
         table: source.name.clone(),
         rows,
         bytes,
-        exact: statistics.num_rows.is_exact().unwrap_or(false),
+        exact: counts || statistics.num_rows.is_exact().unwrap_or(false),
         from: String::from(from),
     };
     let files = match read {
@@ -70,7 +68,7 @@ async fn looked_at(
         Read::InPlace(_) if rows.is_some() => return Ok(counted("the files' own statistics")),
         Read::InPlace(files) => files,
     };
-    let bytes = files.bytes(&ctx.state()).await?;
+    let bytes = files.survey(&ctx.state()).await?.bytes;
     Ok(Estimate {
         table: source.name.clone(),
         rows: Some(bytes / BYTES_A_ROW),

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Owns the order of the stages and what is kept when one fails. What a stage does is in its own module:
-//! [`prepare`](self::prepare()), [`claim`], [`plan`], [`sources`], [`extract`], [`decide`], [`executor`], [`write`], [`check`],
+//! [`prepare`](self::prepare()), [`claim`], [`plan`], [`sources`], [`extract`], [`decide`], [`executor`], [`write`](mod@self::write), [`check`],
 //! [`commit`]. Nothing is visible to a reader of an
 //! output before `commit`; whatever stops a run before leaves its landed records for the next attempt.
 

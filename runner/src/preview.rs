@@ -12,7 +12,7 @@ use crate::estimate::{self, Estimate};
 use crate::plan::plan;
 use crate::quantity::count;
 use crate::settings::RunSettings;
-use crate::source_tables::ExtractedTables;
+use crate::source_tables::{self, ExtractedTables};
 use crate::store::RunMode;
 use crate::{Prepared, Runner, Selection, Services, output as declared, prepare, sample, sources};
 
@@ -54,6 +54,8 @@ pub struct SourcePreview {
     pub exact: bool,
     /// Where the numbers come from.
     pub estimate_from: String,
+    /// Files that are under the location and not read, with why; of files only.
+    pub left_out: Vec<String>,
 }
 
 impl SourcePreview {
@@ -67,6 +69,7 @@ impl SourcePreview {
             bytes: estimate.bytes,
             exact: estimate.exact,
             estimate_from: estimate.from.clone(),
+            left_out: Vec::new(),
         }
     }
 }
@@ -169,7 +172,9 @@ async fn preview(
                 (source.location.clone(), None, estimate)
             }
         };
-        previews.push(SourcePreview::new(source, reads, items, &estimate));
+        let mut preview = SourcePreview::new(source, reads, items, &estimate);
+        preview.left_out = source_tables::left_out_of(&ctx, source, &services.registry).await?;
+        previews.push(preview);
         estimates.push(estimate);
     }
     let mut outputs = Vec::new();

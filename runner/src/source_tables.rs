@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use connectors::Registry;
-use connectors::source::Read;
+use connectors::source::{Read, Survey};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{DataFusionError, TableReference};
@@ -19,8 +19,12 @@ use datafusion::prelude::SessionContext;
 
 use super::error::RunError;
 use super::landing;
+use super::quantity::count;
 use super::sources::{absolute, read};
 use language::Source;
+
+/// Names of files that a warning shows.
+const MOST_SHOWN: usize = 5;
 
 /// Where extracted records are read.
 #[derive(Debug)]
@@ -88,12 +92,12 @@ pub async fn register(
         };
         table
             .and_then(|table| ctx.register_table(TableReference::bare(source.name.as_str()), table))
-            .map_err(|error| RunError::Engine {
-                doing: format!(
+            .map_err(|error| {
+                let doing = format!(
                     "opening the source `{}` at `{}`",
                     source.name, source.location
-                ),
-                source: Box::new(error),
+                );
+                RunError::engine(doing, error)
             })?;
         require_plannable(ctx, &source.name).await?;
     }
@@ -120,7 +124,7 @@ async fn require_plannable(ctx: &SessionContext, table: &str) -> Result<(), RunE
 }
 
 /// Makes sure that every source that is read in place has something to read: an empty listing would read as an empty table,
-/// and publishing that could replace a full one.
+/// and publishing that could replace a full one. Gives a line for each that has files which are not read and may hold rows.
 ///
 /// # Errors
 /// [`RunError::NoFiles`] with the table and its location.
@@ -128,7 +132,8 @@ pub async fn require_files(
     ctx: &SessionContext,
     sources: &[Source],
     registry: &Registry,
-) -> Result<(), RunError> {
+) -> Result<Vec<String>, RunError> {
+    let mut told = Vec::new();
     for source in sources {
         let Read::InPlace(files) = read(registry, source)? else {
             continue;
@@ -138,13 +143,63 @@ pub async fn require_files(
             location: source.location.clone(),
             source: cause,
         };
-        match files.is_there(&ctx.state()).await {
-            Ok(true) => {}
-            Ok(false) => return Err(missing(None)),
+        match files.survey(&ctx.state()).await {
+            Ok(survey) if survey.files == 0 => return Err(missing(None)),
+            Ok(survey) => told.extend(left_out(source, &survey)),
             Err(error) => return Err(missing(Some(Box::new(error)))),
         }
     }
-    Ok(())
+    Ok(told)
+}
+
+/// Files under the location of a source that it does not read, each with why.
+///
+/// # Errors
+/// [`RunError::NoFiles`] when they cannot be looked at.
+pub async fn left_out_of(
+    ctx: &SessionContext,
+    source: &Source,
+    registry: &Registry,
+) -> Result<Vec<String>, RunError> {
+    let Read::InPlace(files) = read(registry, source)? else {
+        return Ok(Vec::new());
+    };
+    let survey = files.survey(&ctx.state()).await;
+    let survey = survey.map_err(|error| RunError::NoFiles {
+        table: source.name.clone(),
+        location: source.location.clone(),
+        source: Some(Box::new(error)),
+    })?;
+    let left_out = survey.left_out.into_iter();
+    Ok(left_out
+        .map(|(name, why)| format!("{name} ({})", why.words()))
+        .collect())
+}
+
+/// Files that a source does not read, if they may hold rows.
+fn left_out(source: &Source, survey: &Survey) -> Option<String> {
+    let left_out = survey
+        .left_out
+        .iter()
+        .filter(|(_, why)| why.may_hold_rows());
+    let names: Vec<&str> = left_out.map(|(name, _)| name.as_str()).collect();
+    let shown = names
+        .iter()
+        .take(MOST_SHOWN)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
+    let more = match names.len().saturating_sub(MOST_SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!names.is_empty()).then(|| {
+        format!(
+            "{} under {} not read, because of the suffix: {shown}{more}; to read them too, name them in the location with a pattern",
+            count(names.len() as u64, "file"),
+            source.location,
+        )
+    })
 }
 
 /// What the sources that are read in place are, for the message of a query that fails over one of them.

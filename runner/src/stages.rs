@@ -56,7 +56,10 @@ pub(super) async fn execute(
     let budget = run.settings.budget();
     let tables = ExtractedTables::in_folder(&run.registry, &run.work_dir);
     let (ctx, planned) = plan_in(run, bound, tables, &budget).await?;
-    source_tables::require_files(&ctx, &bound.sources, &run.registry).await?;
+    let told = source_tables::require_files(&ctx, &bound.sources, &run.registry).await?;
+    for warning in told {
+        run.warn(warning).await?;
+    }
     let (views, outputs) = (planned.views.len(), planned.outputs);
     let (mut opened, before) = open_all(run, bound, outputs).await?;
     run.snapshot("plan end").await?;

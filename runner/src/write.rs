@@ -271,13 +271,14 @@ impl OpenOutput {
     }
 
     fn query_failed(&self, error: DataFusionError) -> RunError {
-        let mut doing = format!("the query of the output `{}`", name(&self.output));
-        if !self.reads.is_empty() {
-            doing = format!("{doing}, which reads {},", self.reads);
-        }
-        RunError::Engine {
-            doing,
-            source: Box::new(error),
+        let doing = format!("the query of the output `{}`", name(&self.output));
+        match RunError::engine(doing, error) {
+            // What was read may be to blame, and the engine does not say what that was.
+            RunError::Engine { doing, source } if !self.reads.is_empty() => RunError::Engine {
+                doing: format!("{doing}, which reads {},", self.reads),
+                source,
+            },
+            error => error,
         }
     }
 

@@ -13,7 +13,8 @@ const HEAD: &str = "\
 
 What may stand after `STORED AS`, with its options, as the program has them; `SPILLWAY_WRITE_DOCS=1 scripts/test page`
 writes this page anew. How a source is declared: [language.md](language.md); the options of APIs in more words:
-[rest-sources.md](rest-sources.md). The options of files are DataFusion's.
+[rest-sources.md](rest-sources.md). Which files are read, and what
+becomes of their values: [files.md](files.md); the options of Parquet are DataFusion's.
 ";
 
 fn cell(text: &str) -> String {

@@ -35,7 +35,10 @@ impl PhysicalExtensionCodec for OperatorCodec {
         _: &TaskContext,
         _: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        decode_operator(buf, inputs.to_vec(), &self.storage)
+        match files::is_operator(buf) {
+            true => files::decode_operator(buf, inputs),
+            false => decode_operator(buf, inputs.to_vec(), &self.storage),
+        }
     }
 
     fn try_encode(
@@ -44,7 +47,11 @@ impl PhysicalExtensionCodec for OperatorCodec {
         buf: &mut Vec<u8>,
         _: &dyn PhysicalProtoConverterExtension,
     ) -> Result<()> {
-        let encoded = encode_operator(node.as_ref())?.ok_or_else(|| {
+        let encoded = match files::encode_operator(node.as_ref())? {
+            None => encode_operator(node.as_ref())?,
+            encoded => encoded,
+        };
+        let encoded = encoded.ok_or_else(|| {
             internal_datafusion_err!("{} is not an operator of ours", node.name())
         })?;
         buf.extend(encoded);

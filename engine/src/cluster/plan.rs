@@ -7,8 +7,6 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::not_impl_err;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::datasource::physical_plan::FileScanConfig;
-use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::context::SessionState;
 use datafusion::functions_table::generate_series::GenericSeriesState;
@@ -112,12 +110,6 @@ fn checked(plan: ClusterPlan) -> Result<ClusterPlan> {
              NULL does not matter, or run with --mode local"
         );
     }
-    if any(plan.physical.as_ref(), &is_compressed) {
-        return not_impl_err!(
-            "executors are not told that a file is compressed, and would read its bytes as text: run with --mode local, or \
-             store the files as Parquet"
-        );
-    }
     if any(plan.physical.as_ref(), &|node| {
         node.downcast_ref::<RecursiveQueryExec>().is_some()
     }) {
@@ -126,14 +118,6 @@ fn checked(plan: ClusterPlan) -> Result<ClusterPlan> {
         );
     }
     Ok(plan)
-}
-
-/// Whether an operator reads files behind a compression, other than the formats' own. DataFusion 55 leaves it out of a plan
-/// that is sent.
-fn is_compressed(node: &dyn ExecutionPlan) -> bool {
-    let source = node.downcast_ref::<DataSourceExec>();
-    let scan = source.and_then(|source| source.data_source().downcast_ref::<FileScanConfig>());
-    scan.is_some_and(|scan| scan.file_compression_type.is_compressed())
 }
 
 /// Whether a window function of the query is more than its call: its filter, and that it ignores NULL unless it is an
@@ -246,27 +230,6 @@ mod tests {
             let refused = planned(&within, workers, &[]).await.unwrap_err();
             assert!(refused.to_string().contains("FILTER"), "{refused}");
         }
-
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("t.csv.gz");
-        let text = std::fs::File::create(&file).unwrap();
-        let mut text = flate2::write::GzEncoder::new(text, flate2::Compression::fast());
-        std::io::Write::write_all(&mut text, b"a,b\n1,2\n").unwrap();
-        text.finish().unwrap();
-        let here = options_in(folder.path());
-        let ctx = session(&here).unwrap();
-        ctx.sql(&format!(
-            "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '{}' OPTIONS ('format.has_header' true, 'format.compression' 'gzip')",
-            file.display()
-        ))
-        .await
-        .unwrap();
-        let query = ctx.sql("SELECT a FROM t").await.unwrap();
-        let query = query.into_unoptimized_plan();
-        let refused = cluster_plan(&here, &workers, workers.join_strategy(), &query)
-            .await
-            .unwrap_err();
-        assert!(refused.to_string().contains("compressed"), "{refused}");
     }
 
     #[tokio::test]

@@ -69,6 +69,9 @@ fn text(session: &Session, preview: &Preview) {
             parts.join(", ")
         };
         printer.data(format_args!("    {size}  (from {})", source.estimate_from));
+        if !source.left_out.is_empty() {
+            printer.data(format_args!("    not read: {}", source.left_out.join(", ")));
+        }
     }
     printer.data("\nsteps");
     for step in &preview.steps {

@@ -231,7 +231,7 @@ impl Attempt<'_> {
 
     pub(super) fn succeeded(&self, output: &str) {
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((joins, job)) = written.clone() else {
+        let Some((joins, job)) = *written else {
             return;
         };
         let account = Account {

@@ -11,7 +11,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
 use engine::memory::executing;
-use engine::{JoinStrategy, SessionOptions, standstill};
+use engine::{JoinStrategy, SessionOptions, is_scan, standstill};
 
 use super::attempt::{Again, Failed, Planned, Target};
 use crate::context::RunContext;
@@ -20,14 +20,14 @@ use crate::error::RunError;
 /// See the module.
 #[derive(Debug)]
 pub struct Local {
-    state: SessionState,
+    state: Box<SessionState>,
     options: SessionOptions,
 }
 
 /// One attempt.
 #[derive(Debug)]
 pub struct Attempt {
-    state: SessionState,
+    state: Box<SessionState>,
     joins: JoinStrategy,
 }
 
@@ -35,7 +35,7 @@ impl Local {
     /// In the session in which the queries were made, which has these options.
     pub fn new(ctx: &SessionContext, options: SessionOptions) -> Self {
         Self {
-            state: ctx.state(),
+            state: Box::new(ctx.state()),
             options,
         }
     }
@@ -58,7 +58,7 @@ impl Local {
             source: Box::new(error),
         })?;
         Ok(Attempt {
-            state: ctx.state(),
+            state: Box::new(ctx.state()),
             joins,
         })
     }
@@ -86,7 +86,7 @@ impl Attempt {
         run.query(async move {
             let physical = state.create_physical_plan(&query).await?;
             Ok(Planned {
-                state,
+                state: *state,
                 physical,
                 joins,
             })
@@ -121,15 +121,14 @@ impl Attempt {
     }
 }
 
-/// Rows that came out of the leaves of an executed plan.
+/// Rows that came out of the scans of an executed plan.
 pub(super) fn scanned_rows(plan: &dyn ExecutionPlan) -> u64 {
-    let children = plan.children();
-    if children.is_empty() {
+    if is_scan(plan) {
         let metrics = plan.metrics();
         let rows = metrics.and_then(|metrics| metrics.output_rows());
         return rows.unwrap_or(0) as u64;
     }
-    children
+    plan.children()
         .into_iter()
         .map(|child| scanned_rows(child.as_ref()))
         .sum()

@@ -38,7 +38,7 @@ pub enum Attempt<'a> {
     /// In this process.
     Local(local::Attempt),
     /// On the cluster.
-    Cluster(cluster::Attempt<'a>),
+    Cluster(Box<cluster::Attempt<'a>>),
 }
 
 impl Executor {
@@ -49,7 +49,9 @@ impl Executor {
     pub async fn attempt(&self, number: u32, relieved: bool) -> Result<Attempt<'_>, RunError> {
         Ok(match self {
             Self::Local(local) => Attempt::Local(local.attempt(relieved)?),
-            Self::Cluster(cluster) => Attempt::Cluster(cluster.attempt(number, relieved).await?),
+            Self::Cluster(cluster) => {
+                Attempt::Cluster(Box::new(cluster.attempt(number, relieved).await?))
+            }
         })
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::environment::EnvironmentVariables;
 use super::bucket::Bucket;
+use super::environment::EnvironmentVariables;
 use super::provider::Provider;
 use super::traffic::BucketTraffic;
 use crate::store::{StoreError, StoreResult};

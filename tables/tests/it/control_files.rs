@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::support::{
-    Event, TestResult, assert_at_rest, by_city, chain, control, files_below, info, interval, rows_below, run, run_with, table_at,
+    Event, TestResult, assert_at_rest, by_city, chain, control, files_below, info, interval,
+    rows_below, run, run_with, table_at,
 };
 
 const ROWS: [Event; 3] = [

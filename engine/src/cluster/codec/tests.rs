@@ -1,18 +1,24 @@
 //! Plans as executors have them: encoded and decoded, each gives the rows and the columns that it gave before. What it shows
 //! is not compared: hints to a scan are lost without harm, and what is lost with harm is not always shown.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::Schema;
 use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::catalog::TableProvider;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
 use datafusion_proto::physical_plan::{AsExecutionPlan, DefaultPhysicalProtoConverter};
 use datafusion_proto::protobuf::PhysicalPlanNode;
+use files::listing::{Wanted, list};
+use files::{
+    Bytes, Csv, Declared, DeclaredParquet, FilesTable, Format, Json, ParquetTable, SAMPLE_BYTES,
+};
 use tables::{SortKey, Table, TableOptions};
 
 use super::super::plan::cluster_plan;
@@ -122,6 +128,45 @@ async fn difference(ctx: &SessionContext, plan: Arc<dyn ExecutionPlan>) -> Resul
     Ok((!same).then(|| format!("{schemas:?}\n{wanted:#?}\n{found:#?}")))
 }
 
+/// The files under a folder, as sources have them.
+async fn table(ctx: &SessionContext, format: &str, location: &str) -> Arc<dyn TableProvider> {
+    let text = match format {
+        "CSV" => Some(Format::Csv(Csv::default())),
+        "JSON" => Some(Format::Json(Json::default())),
+        _ => None,
+    };
+    let wanted = Wanted {
+        location,
+        suffixes: text.as_ref().map_or(&["parquet"], Format::suffixes),
+        partition_by: &[],
+    };
+    let stores = |url: &url::Url| ctx.runtime_env().object_store_registry.get_store(url);
+    let files = list(wanted, &stores).await.unwrap().files;
+    let Some(format) = text else {
+        let declared = DeclaredParquet {
+            location: location.to_owned(),
+            columns: None,
+            partition_by: Vec::new(),
+            options: ctx.state().default_table_options().parquet,
+        };
+        let table = ParquetTable::open(declared, files, &ctx.state()).await;
+        return Arc::new(table.unwrap());
+    };
+    let declared = Declared {
+        location: location.to_owned(),
+        columns: None,
+        partition_by: Vec::new(),
+        format,
+        bytes: Bytes::default(),
+        sample_bytes: SAMPLE_BYTES,
+    };
+    Arc::new(
+        FilesTable::open(declared, files, BTreeMap::new())
+            .await
+            .unwrap(),
+    )
+}
+
 #[tokio::test]
 async fn what_queries_hold_arrives_whole() {
     let folder = tempfile::tempdir().unwrap();
@@ -132,12 +177,10 @@ async fn what_queries_hold_arrives_whole() {
         let ctx = session(&options).unwrap();
         let path = folder.path().join(format!("{format}/"));
         let path = path.display();
-        for statement in [
-            format!("COPY ({ROWS}) TO '{path}' STORED AS {format}"),
-            format!("CREATE EXTERNAL TABLE t STORED AS {format} LOCATION '{path}'"),
-        ] {
-            ctx.sql(&statement).await.unwrap().collect().await.unwrap();
-        }
+        let copy = format!("COPY ({ROWS}) TO '{path}' STORED AS {format}");
+        ctx.sql(&copy).await.unwrap().collect().await.unwrap();
+        let table = table(&ctx, format, &path.to_string()).await;
+        ctx.register_table("t", table).unwrap();
         for query in QUERIES {
             for joins in [JoinStrategy::Hash, JoinStrategy::SortMerge] {
                 let found = async {

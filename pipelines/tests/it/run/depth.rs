@@ -27,9 +27,10 @@ fn deep_json_in_a_text_column_is_an_error(#[case] text: String) -> anyhow::Resul
     let workspace = workspace()?;
     workspace.write("notes.json", &text)?;
     workspace.write("notes.sql", NOTES)?;
-    workspace
-        .run(["run", "./notes.sql"])?
-        .expect(1, &["notes.json nests more than 128 levels deep"]);
+    workspace.run(["run", "./notes.sql"])?.expect(
+        1,
+        &["notes.json, line 1: values nest more than 128 levels deep"],
+    );
     assert!(!workspace.path().join("out").join("data").exists());
     // Without a declared schema it is the schema that cannot be found.
     let inferred = NOTES.replace(" (id BIGINT, note TEXT)", "");
@@ -44,7 +45,9 @@ fn deep_json_in_a_text_column_ends_no_executor() -> anyhow::Result<()> {
     let Some((cluster, workspace)) = on_cluster(1)? else {
         return Ok(());
     };
-    workspace.write("notes.json", &json("[", "]"))?;
+    // Behind more than is looked at before the query is sent.
+    let shallow = "{\"id\":0,\"note\":\"flat\"}\n".repeat(400_000);
+    workspace.write("notes.json", &format!("{shallow}{}", json("[", "]")))?;
     let folder = workspace.path().display();
     let text = NOTES
         .replace("'notes.json'", &format!("'{folder}/notes.json'"))
@@ -52,7 +55,7 @@ fn deep_json_in_a_text_column_ends_no_executor() -> anyhow::Result<()> {
     workspace.write("notes.sql", &text)?;
     let outcome = workspace.run(["run", "./notes.sql", "--mode", "cluster"])?;
     assert_eq!(outcome.code, Some(1), "{}{}", outcome.all(), cluster.said());
-    outcome.expect(1, &["nests more than 128 levels deep"]);
+    outcome.expect(1, &["line 400001: values nest more than 128 levels deep"]);
     // The executor is there for the next one.
     workspace.write(
         "one.sql",

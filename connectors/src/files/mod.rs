@@ -1,0 +1,252 @@
+//! Files of several formats under a path or URL, read in place.
+//!
+//! Owns how a declaration becomes a table of files, and which options there are. Finding and reading them is
+//! `files`', except that DataFusion reads Parquet, and checks its options.
+
+mod options;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::TableProvider;
+use datafusion::common::DataFusionError;
+use datafusion::common::config::{ConfigFileType, TableOptions};
+use datafusion::execution::SessionState;
+use datafusion::object_store::ObjectStore;
+use files::listing::{Listing, Place, Wanted, list};
+use files::{DeclaredParquet, FilesTable, Format, ParquetTable};
+use url::Url;
+
+use self::options::{of_arrow, of_csv, of_json, plain};
+use crate::extract::Extract;
+use crate::option::{OptionProblem, OptionSpec, Parser};
+use crate::source::{Declared, InPlace, OpenError, Read, SourceFactory, Survey};
+
+/// Files of one format.
+#[derive(Debug, Clone, Copy)]
+pub struct Files {
+    kind: &'static str,
+    summary: &'static str,
+}
+
+impl Files {
+    /// The formats that there are.
+    pub fn all() -> [Self; 4] {
+        [
+            ("PARQUET", "Parquet files"),
+            ("CSV", "files of delimiter-separated values"),
+            (
+                "JSON",
+                "files of JSON objects: on lines, one after the other, or in one array",
+            ),
+            ("ARROW", "Arrow IPC files"),
+        ]
+        .map(|(kind, summary)| Self { kind, summary })
+    }
+}
+
+impl SourceFactory for Files {
+    fn kind(&self) -> &str {
+        self.kind
+    }
+
+    fn summary(&self) -> &str {
+        self.summary
+    }
+
+    fn options(&self) -> Vec<OptionSpec> {
+        match self.kind {
+            "CSV" => options::csv(),
+            "JSON" => options::json(),
+            "PARQUET" => of_the_engine(),
+            _ => options::arrow(),
+        }
+    }
+
+    fn is_partitioned(&self) -> bool {
+        true
+    }
+
+    fn read(&self, declared: &Declared) -> Read {
+        Read::InPlace(Arc::new(Folder {
+            format: self.kind,
+            declared: declared.clone(),
+        }))
+    }
+
+    /// The engine checks those of Parquet when the table is made.
+    fn check(&self, declared: &Declared) -> Vec<OptionProblem> {
+        match self.kind {
+            "CSV" => options::check(&options::csv(), declared, |plain| of_csv(plain).map(drop)),
+            "JSON" => options::check(&options::json(), declared, |plain| of_json(plain).map(drop)),
+            "PARQUET" => Vec::new(),
+            _ => options::check(&options::arrow(), declared, |plain| {
+                of_arrow(plain).map(drop)
+            }),
+        }
+    }
+
+    fn open(&self, _declared: &Declared) -> Result<Arc<dyn Extract>, OpenError> {
+        Err(OpenError::InPlace {
+            kind: self.kind.to_owned(),
+        })
+    }
+}
+
+/// DataFusion's own options, without those of its writer.
+fn of_the_engine() -> Vec<OptionSpec> {
+    let mut options = TableOptions::new();
+    options.set_config_format(ConfigFileType::PARQUET);
+    let entries = options.entries().into_iter();
+    entries
+        .filter(|entry| !entry.description.starts_with("(writing)"))
+        .map(|entry| OptionSpec {
+            name: entry.key,
+            parser: Parser::Text,
+            required: false,
+            secret: false,
+            default: entry.value,
+            doc: entry.description.to_owned(),
+        })
+        .collect()
+}
+
+/// The files under one location.
+#[derive(Debug)]
+struct Folder {
+    format: &'static str,
+    declared: Declared,
+}
+
+/// Suffixes of the files of a format.
+fn suffixes(format: &str) -> &'static [&'static str] {
+    match format {
+        "CSV" => Format::Csv(files::Csv::default()).suffixes(),
+        "JSON" => Format::Json(files::Json::default()).suffixes(),
+        "PARQUET" => &["parquet", "parq", "pq"],
+        _ => Format::Arrow.suffixes(),
+    }
+}
+
+impl Folder {
+    async fn list(&self, session: &SessionState) -> Result<Listing, DataFusionError> {
+        let store = |url: &Url| session.runtime_env().object_store_registry.get_store(url);
+        let wanted = Wanted {
+            location: &self.declared.location,
+            suffixes: suffixes(self.format),
+            partition_by: &self.declared.partitioned_by,
+        };
+        Ok(list(wanted, &store).await?)
+    }
+
+    /// A table of a format that is read record by record.
+    async fn of_records(
+        &self,
+        session: &SessionState,
+        format: Format,
+        bytes: files::Bytes,
+        sample_bytes: u64,
+    ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+        let listing = self.list(session).await?;
+        let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
+        for file in &listing.files {
+            if let Place::Stored { store, .. } = &file.place
+                && !stores.contains_key(store)
+            {
+                let url = Url::parse(store)
+                    .map_err(|error| DataFusionError::External(Box::new(error)))?;
+                let found = session
+                    .runtime_env()
+                    .object_store_registry
+                    .get_store(&url)?;
+                stores.insert(store.clone(), found);
+            }
+        }
+        let declared = files::Declared {
+            location: self.declared.location.clone(),
+            columns: self.declared.columns.clone(),
+            partition_by: self.declared.partitioned_by.clone(),
+            format,
+            bytes,
+            sample_bytes,
+        };
+        let table = FilesTable::open(declared, listing.files, stores).await?;
+        Ok(Arc::new(table))
+    }
+
+    /// A table of Parquet files.
+    async fn parquet(
+        &self,
+        session: &SessionState,
+    ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+        let mut options = session.default_table_options();
+        options.set_config_format(ConfigFileType::PARQUET);
+        for (name, value) in plain(&self.declared) {
+            options.set(&format!("format.{name}"), &value)?;
+        }
+        let declared = DeclaredParquet {
+            location: self.declared.location.clone(),
+            columns: self.declared.columns.clone(),
+            partition_by: self.declared.partitioned_by.clone(),
+            options: options.parquet,
+        };
+        let listing = self.list(session).await?;
+        let table = ParquetTable::open(declared, listing.files, session).await?;
+        Ok(Arc::new(table))
+    }
+}
+
+#[async_trait]
+impl InPlace for Folder {
+    async fn table(
+        &self,
+        session: &SessionState,
+    ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+        let refused = |problem: OptionProblem| DataFusionError::Plan(problem.to_string());
+        match self.format {
+            "CSV" => {
+                let said = of_csv(&plain(&self.declared)).map_err(refused)?;
+                self.of_records(
+                    session,
+                    Format::Csv(said.format),
+                    said.bytes,
+                    said.sample_bytes,
+                )
+                .await
+            }
+            "JSON" => {
+                let said = of_json(&plain(&self.declared)).map_err(refused)?;
+                self.of_records(
+                    session,
+                    Format::Json(said.format),
+                    said.bytes,
+                    said.sample_bytes,
+                )
+                .await
+            }
+            "PARQUET" => self.parquet(session).await,
+            _ => {
+                let bytes = of_arrow(&plain(&self.declared)).map_err(refused)?;
+                self.of_records(session, Format::Arrow, bytes, 0).await
+            }
+        }
+    }
+
+    fn counts_rows(&self) -> bool {
+        self.format == "PARQUET"
+    }
+
+    async fn survey(&self, session: &SessionState) -> Result<Survey, DataFusionError> {
+        let listing = self.list(session).await?;
+        Ok(Survey {
+            files: listing.files.len() as u64,
+            bytes: listing.files.iter().map(|file| file.size).sum(),
+            left_out: listing
+                .left_out
+                .into_iter()
+                .map(|file| (file.name, file.why))
+                .collect(),
+        })
+    }
+}

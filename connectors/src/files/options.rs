@@ -1,0 +1,325 @@
+//! The options of text formats. Owns their table, and the way from what is said to what a scan is told.
+
+use std::collections::BTreeMap;
+
+use bytesize::ByteSize;
+use files::json::Layout;
+use files::{Bytes, Compression, Csv, Json, SAMPLE_BYTES};
+
+use crate::option::{self, Given, OptionProblem, OptionSpec, OptionValue, Parser};
+use crate::source::Declared;
+
+/// What is said of files of a format.
+#[derive(Debug)]
+pub(super) struct Said<T> {
+    pub(super) format: T,
+    pub(super) bytes: Bytes,
+    pub(super) sample_bytes: u64,
+}
+
+fn spec(name: &str, parser: Parser, default: Option<&str>, doc: &str) -> OptionSpec {
+    OptionSpec {
+        name: name.to_owned(),
+        parser,
+        required: false,
+        secret: false,
+        default: default.map(str::to_owned),
+        doc: doc.to_owned(),
+    }
+}
+
+/// The options of Arrow.
+pub(super) fn arrow() -> Vec<OptionSpec> {
+    let mut options = of_text();
+    options.truncate(1);
+    options
+}
+
+/// What is said of the bytes of Arrow files.
+pub(super) fn of_arrow(plain: &Plain) -> Result<Bytes, OptionProblem> {
+    of_bytes(plain).map(|(bytes, _)| bytes)
+}
+
+/// The options that all text formats have; the first one those of rows have too.
+fn of_text() -> Vec<OptionSpec> {
+    let compressions = ["gzip", "zstd", "bzip2", "xz", "uncompressed"];
+    vec![
+        spec(
+            "compression",
+            Parser::Choice(compressions.map(str::to_owned).to_vec()),
+            Some("as the bytes of each file say"),
+            "what files are compressed with",
+        ),
+        spec(
+            "encoding",
+            Parser::Word,
+            Some("utf-8, or as a byte order mark says"),
+            "how files are encoded: a label such as `windows-1252`, `utf-16le`, `shift_jis`",
+        ),
+        spec(
+            "sample_size",
+            Parser::Word,
+            Some("8MiB"),
+            "how much is looked at to find columns and types",
+        ),
+    ]
+}
+
+/// The options of CSV.
+pub(super) fn csv() -> Vec<OptionSpec> {
+    let mut options = vec![
+        spec(
+            "delimiter",
+            Parser::Text,
+            Some("`,`; a tab in files called `.tsv` or `.tab`, `|` in `.psv`"),
+            "what is between fields: one character, or `\\t`",
+        ),
+        spec(
+            "quote",
+            Parser::Text,
+            Some("\""),
+            "what is around a field with delimiters in it; empty for nothing",
+        ),
+        spec(
+            "escape",
+            Parser::Text,
+            None,
+            "what is before a quote within quotes, if that is not a second quote",
+        ),
+        spec(
+            "comment",
+            Parser::Text,
+            None,
+            "what begins a line that is no record",
+        ),
+        spec(
+            "has_header",
+            Parser::Flag,
+            Some("true"),
+            "whether the first record names the columns",
+        ),
+        spec(
+            "skip_rows",
+            Parser::Count(u64::MAX),
+            Some("0"),
+            "lines before the first record",
+        ),
+        spec(
+            "null",
+            Parser::Text,
+            None,
+            "words that mean NULL, besides an empty field: `NA, -`",
+        ),
+        spec(
+            "newlines_in_values",
+            Parser::Flag,
+            Some("true"),
+            "whether fields in quotes may have line ends in them",
+        ),
+        spec(
+            "by_position",
+            Parser::Flag,
+            Some("false"),
+            "whether declared columns are fields by their place, not by name",
+        ),
+    ];
+    options.extend(of_text());
+    options
+}
+
+/// The options of JSON.
+pub(super) fn json() -> Vec<OptionSpec> {
+    let mut options = vec![
+        spec(
+            "layout",
+            Parser::Choice(["lines", "documents", "array"].map(str::to_owned).to_vec()),
+            Some("as each file begins"),
+            "objects on a line each, one after the other on any lines, or as the items of one array",
+        ),
+        spec(
+            "newline_delimited",
+            Parser::Flag,
+            None,
+            "`true` for layout `lines`, `false` for what the file is otherwise",
+        ),
+    ];
+    options.extend(of_text());
+    options
+}
+
+/// The values that are known, by the names of options without `format.` in front.
+pub(super) fn plain(declared: &Declared) -> BTreeMap<String, String> {
+    let options = declared.options.iter();
+    options
+        .filter_map(|(name, value)| match value {
+            Some(OptionValue::Plain(value)) => Some((short(name).to_owned(), value.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn short(name: &str) -> &str {
+    name.strip_prefix("format.").unwrap_or(name)
+}
+
+/// Everything wrong with what is said, by the name under which it is.
+pub(super) fn check(
+    options: &[OptionSpec],
+    declared: &Declared,
+    read: impl Fn(&BTreeMap<String, String>) -> Result<(), OptionProblem>,
+) -> Vec<OptionProblem> {
+    let given: Given = declared
+        .options
+        .iter()
+        .map(|(name, value)| (short(name).to_owned(), value.clone()))
+        .collect();
+    let mut problems = option::check(options, &given);
+    if problems.is_empty() {
+        problems.extend(read(&plain(declared)).err());
+    }
+    for problem in &mut problems {
+        let written = declared
+            .options
+            .keys()
+            .find(|name| short(name) == problem.option);
+        if let Some(written) = written {
+            problem.option.clone_from(written);
+        }
+        match problem.option.as_str().trim_start_matches("format.") {
+            "null_regex" | "null_value" | "nullstr" => problem.suggestion = Some("null".to_owned()),
+            "schema_infer_max_rec" => problem.suggestion = Some("sample_size".to_owned()),
+            "header" => problem.suggestion = Some("has_header".to_owned()),
+            _ => {}
+        }
+    }
+    problems
+}
+
+type Plain = BTreeMap<String, String>;
+
+fn flag(plain: &Plain, name: &str, default: bool) -> bool {
+    plain
+        .get(name)
+        .map_or(default, |value| value.trim() == "true")
+}
+
+/// One character of ASCII; `None` for an empty text.
+fn character(plain: &Plain, name: &str) -> Result<Option<Option<u8>>, OptionProblem> {
+    let Some(text) = plain.get(name) else {
+        return Ok(None);
+    };
+    match text.as_bytes() {
+        [] => Ok(Some(None)),
+        b"\\t" => Ok(Some(Some(b'\t'))),
+        [byte] if !matches!(byte, b'\n' | b'\r') => Ok(Some(Some(*byte))),
+        _ => Err(OptionProblem::new(
+            name,
+            format!("`{text}` is not one character of ASCII"),
+            None,
+        )),
+    }
+}
+
+fn of_bytes(plain: &Plain) -> Result<(Bytes, u64), OptionProblem> {
+    let compression = plain.get("compression").map(|word| {
+        let known = Compression::NAMES.iter().find(|(name, _)| name == word);
+        known.map(|(_, compression)| *compression)
+    });
+    if let Some(label) = plain.get("encoding")
+        && files::encoding(label).is_none()
+    {
+        return Err(OptionProblem::new(
+            "encoding",
+            format!("`{label}` is no encoding"),
+            None,
+        ));
+    }
+    let sample_bytes = match plain.get("sample_size") {
+        None => SAMPLE_BYTES,
+        Some(text) => {
+            let size = text.trim().parse::<ByteSize>();
+            size.map(|size| size.as_u64()).map_err(|_| {
+                OptionProblem::new(
+                    "sample_size",
+                    format!("`{text}` is no size such as `64MiB`"),
+                    None,
+                )
+            })?
+        }
+    };
+    let bytes = Bytes {
+        compression,
+        encoding: plain.get("encoding").cloned(),
+        ..Bytes::default()
+    };
+    Ok((bytes, sample_bytes))
+}
+
+/// What is said of CSV.
+pub(super) fn of_csv(plain: &Plain) -> Result<Said<Csv>, OptionProblem> {
+    let (bytes, sample_bytes) = of_bytes(plain)?;
+    let mut csv = Csv {
+        by_position: flag(plain, "by_position", false),
+        ..Csv::default()
+    };
+    csv.delimiter = match character(plain, "delimiter")? {
+        Some(None) => return Err(OptionProblem::new("delimiter", "is empty", None)),
+        said => said.flatten(),
+    };
+    let dialect = &mut csv.dialect;
+    if let Some(quote) = character(plain, "quote")? {
+        dialect.quote = quote;
+    }
+    dialect.escape = character(plain, "escape")?
+        .flatten()
+        .filter(|escape| Some(*escape) != dialect.quote);
+    dialect.comment = character(plain, "comment")?.flatten();
+    dialect.header = flag(plain, "has_header", true);
+    dialect.newlines = flag(plain, "newlines_in_values", true);
+    dialect.skip_rows = plain
+        .get("skip_rows")
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0);
+    if let Some(words) = plain.get("null") {
+        dialect
+            .null
+            .extend(words.split(',').map(|word| word.trim().to_owned()));
+    }
+    let special = [
+        Some(csv.delimiter.unwrap_or(b',')),
+        dialect.quote,
+        dialect.comment,
+    ];
+    for (index, one) in special.iter().enumerate() {
+        if one.is_some() && special[..index].contains(one) {
+            let name = ["delimiter", "quote", "comment"][index];
+            return Err(OptionProblem::new(
+                name,
+                "is the same character as another option",
+                None,
+            ));
+        }
+    }
+    Ok(Said {
+        format: csv,
+        bytes,
+        sample_bytes,
+    })
+}
+
+/// What is said of JSON.
+pub(super) fn of_json(plain: &Plain) -> Result<Said<Json>, OptionProblem> {
+    let (bytes, sample_bytes) = of_bytes(plain)?;
+    let layout = match plain.get("layout").map(String::as_str) {
+        Some("lines") => Some(Layout::Lines),
+        Some("documents") => Some(Layout::Documents),
+        Some("array") => Some(Layout::Array),
+        _ if flag(plain, "newline_delimited", false) => Some(Layout::Lines),
+        _ => None,
+    };
+    Ok(Said {
+        format: Json { layout },
+        bytes,
+        sample_bytes,
+    })
+}

@@ -1,0 +1,107 @@
+//! The formats, and what of them can be said. Owns the suffixes of their files and what a scan is told of them.
+
+use encoding_rs::Encoding;
+use serde::{Deserialize, Serialize};
+
+use super::bytes::{self, Compression};
+use super::csv::Dialect;
+use super::json::Layout;
+
+/// How the records of files are written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Format {
+    /// Delimiter-separated values.
+    Csv(Csv),
+    /// JSON.
+    Json(Json),
+    /// Arrow IPC, files and streams.
+    Arrow,
+}
+
+/// What is said of delimiter-separated values.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Csv {
+    /// How values are told apart.
+    pub dialect: Dialect,
+    /// The delimiter, if it is said; else it is of the file's suffix.
+    pub delimiter: Option<u8>,
+    /// Whether fields are columns by their place and not by the names in the header.
+    pub by_position: bool,
+}
+
+/// What is said of JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Json {
+    /// How documents are told apart; `None` to see it in each file.
+    pub layout: Option<Layout>,
+}
+
+/// What is said of the bytes of files, whatever is in them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bytes {
+    /// What they are compressed with, `Some(None)` for nothing; `None` to see it in each file.
+    pub compression: Option<Option<Compression>>,
+    /// How they are encoded, by a label of the WHATWG; `None` for UTF-8, or what a byte order mark says.
+    pub encoding: Option<String>,
+    /// About so many bytes of text are read, and decoded, at once.
+    pub part_bytes: usize,
+}
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Self {
+            compression: None,
+            encoding: None,
+            part_bytes: 1 << 20,
+        }
+    }
+}
+
+impl Bytes {
+    /// The declared encoding.
+    pub fn encoding(&self) -> Option<&'static Encoding> {
+        self.encoding.as_deref().and_then(bytes::encoding)
+    }
+}
+
+impl Format {
+    /// Suffixes of its files.
+    pub fn suffixes(&self) -> &'static [&'static str] {
+        match self {
+            Self::Csv(_) => &["csv", "tsv", "tab", "psv", "dsv"],
+            Self::Json(_) => &["json", "jsonl", "ndjson", "geojson"],
+            Self::Arrow => &["arrow", "arrows", "ipc", "feather"],
+        }
+    }
+
+    /// Its name in a definition.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Csv(_) => "CSV",
+            Self::Json(_) => "JSON",
+            Self::Arrow => "ARROW",
+        }
+    }
+}
+
+impl Csv {
+    /// The dialect of a file of that name.
+    pub fn dialect_of(&self, name: &str) -> Dialect {
+        let lower = name.to_ascii_lowercase();
+        let has = |suffix: &str| {
+            lower
+                .rsplit('/')
+                .next()
+                .is_some_and(|name| name.split('.').skip(1).any(|part| part == suffix))
+        };
+        let by_suffix = match () {
+            () if has("tsv") || has("tab") => b'\t',
+            () if has("psv") => b'|',
+            () => b',',
+        };
+        Dialect {
+            delimiter: self.delimiter.unwrap_or(by_suffix),
+            ..self.dialect.clone()
+        }
+    }
+}

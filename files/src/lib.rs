@@ -1,0 +1,46 @@
+//! Files as sources: what is in them is what comes out, or the run ends at the place where that cannot be.
+//!
+//! ```text
+//! listing ─► sample ─► table ─► scan ─► feed: open ─► bytes ─► split ─► queue ─► decode: csv, json ─► values
+//! which       columns           plan     decompress, UTF-8     whole records      rows, exactly
+//! ```
+//!
+//! Owns the readers of text formats: [`csv`] and [`json`]. Of Parquet, [`ParquetTable`] decides what is
+//! read, and DataFusion reads it. Which options a definition has is the
+//! connectors', how far a run may go with bad rows the runner's.
+
+mod arrow;
+mod bytes;
+mod columns;
+pub mod csv;
+mod decode;
+mod error;
+mod feed;
+mod format;
+mod guard;
+pub mod json;
+pub mod listing;
+mod misfit;
+mod number;
+mod open;
+mod parquet;
+mod partitions;
+mod sample;
+mod scan;
+mod split;
+mod sql_type;
+mod table;
+mod time;
+mod types;
+mod unite;
+mod value;
+
+pub use bytes::{Compression, encoding};
+pub use error::{Problem, ReadError};
+pub use format::{Bytes, Csv, Format, Json};
+pub use guard::is_guarded;
+pub use parquet::{DeclaredParquet, ParquetTable};
+pub use sample::SAMPLE_BYTES;
+pub use scan::{FileScanExec, decode_operator, encode_operator, is_operator};
+pub use sql_type::sql_type;
+pub use table::{Declared, FilesTable};

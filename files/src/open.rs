@@ -1,0 +1,468 @@
+//! Opening a file: from where it is to whole records of text. Runs on threads that may wait.
+//!
+//! Owns the beginning of a file (skipped lines, its header) and the one loop that cuts a file into parts of whole records.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::Schema;
+use datafusion::object_store::path::Path;
+use datafusion::object_store::{GetOptions, GetRange, ObjectStore};
+use futures::TryStreamExt;
+use memchr::memchr_iter;
+use tokio::runtime::Handle;
+use tokio_util::io::{StreamReader, SyncIoBridge};
+
+use super::bytes::Text;
+use super::csv::split::CsvSplit;
+use super::csv::{self, Dialect, header};
+use super::error::{Problem, ReadError};
+use super::format::{Bytes, Csv, Format};
+use super::json::Layout;
+use super::json::split::{LineSplit, StructureSplit, detect};
+use super::listing::{File, Place};
+use super::split::{Part, Split};
+
+/// A part of a file: whole records.
+#[derive(Debug)]
+pub(crate) struct Block {
+    /// The file.
+    pub shape: Arc<Shape>,
+    /// The records.
+    pub(crate) content: Content,
+    /// The number of their first line, from 1.
+    pub line: u64,
+    /// Which part of the file this is.
+    pub part: Part,
+}
+
+/// What is in a part of a file.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// Records as text; not checked to be UTF-8.
+    Text(Vec<u8>),
+    /// Rows, as the file has them.
+    Rows(RecordBatch),
+}
+
+/// What is known of a file once it is open.
+#[derive(Debug, Clone)]
+pub(crate) struct Shape {
+    /// The file.
+    pub file: File,
+    /// How its records are written.
+    pub records: Written,
+}
+
+/// How the records of a file are written.
+#[derive(Debug, Clone)]
+pub(crate) enum Written {
+    /// As delimiter-separated values.
+    Csv {
+        /// How they are told apart.
+        dialect: Dialect,
+        /// The names of the fields.
+        names: Vec<String>,
+    },
+    /// As JSON.
+    Json(Layout),
+    /// As rows.
+    Rows,
+}
+
+/// A file at the beginning of its first record.
+pub(crate) struct OpenFile {
+    /// What is known of it.
+    pub shape: Arc<Shape>,
+    text: Text,
+    split: Box<dyn Split>,
+    buffer: Vec<u8>,
+    more: bool,
+    line: u64,
+    first: bool,
+    /// A record may have so many bytes.
+    most: usize,
+    /// So many bytes are read at once.
+    part_bytes: usize,
+}
+
+impl std::fmt::Debug for OpenFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenFile")
+            .field("shape", &self.shape)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The bytes of a file from `from` on. `store` is that of a file that is not on this machine.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub(crate) fn bytes_of(
+    file: &File,
+    store: Option<&Arc<dyn ObjectStore>>,
+    from: u64,
+) -> io::Result<Box<dyn Read + Send>> {
+    match (&file.place, store) {
+        (Place::Local(path), _) => {
+            let mut opened = std::fs::File::open(path)?;
+            if from > 0 {
+                io::Seek::seek(&mut opened, io::SeekFrom::Start(from))?;
+            }
+            Ok(Box::new(opened))
+        }
+        (Place::Stored { key, .. }, Some(store)) => {
+            let runtime = Handle::current();
+            let key = Path::parse(key).map_err(io::Error::other)?;
+            let options = GetOptions {
+                range: (from > 0).then_some(GetRange::Offset(from)),
+                ..Default::default()
+            };
+            let got = runtime
+                .block_on(store.get_opts(&key, options))
+                .map_err(io::Error::from)?;
+            let stream = got.into_stream().map_err(io::Error::from);
+            let reader = StreamReader::new(stream);
+            Ok(Box::new(SyncIoBridge::new_with_handle(reader, runtime)))
+        }
+        (Place::Stored { .. }, None) => Err(io::Error::other(
+            "it is in an object store that is not open",
+        )),
+    }
+}
+
+impl OpenFile {
+    /// Opens a file and reads its beginning. A record has `most` bytes at most.
+    ///
+    /// # Errors
+    /// With the file's name, when it cannot be read, or its beginning is not of the format.
+    pub(crate) fn open(
+        file: &File,
+        store: Option<&Arc<dyn ObjectStore>>,
+        format: &Format,
+        bytes: &Bytes,
+        most: usize,
+    ) -> Result<Self, ReadError> {
+        let raw = bytes_of(file, store, 0).map_err(|error| unreadable(file, &error))?;
+        let text = Text::open(raw, bytes.compression, bytes.encoding());
+        let text = text.map_err(|error| unreadable(file, &error))?;
+        let mut open = Self {
+            shape: Arc::new(Shape {
+                file: file.clone(),
+                records: Written::Json(Layout::Lines),
+            }),
+            text,
+            split: Box::new(LineSplit),
+            buffer: Vec::new(),
+            more: true,
+            line: 1,
+            first: true,
+            most,
+            part_bytes: bytes.part_bytes.max(1),
+        };
+        open.fill(usize::try_from(file.size).map_or(open.part_bytes, |size| {
+            size.saturating_add(1).min(open.part_bytes)
+        }))?;
+        let records = match format {
+            Format::Csv(csv) => open.begin_csv(csv)?,
+            Format::Json(json) => open.begin_json(json.layout)?,
+            Format::Arrow => Written::Rows,
+        };
+        open.shape = Arc::new(Shape {
+            file: file.clone(),
+            records,
+        });
+        Ok(open)
+    }
+
+    fn fill(&mut self, most: usize) -> Result<(), ReadError> {
+        if self.more {
+            let read = self.text.read(&mut self.buffer, most);
+            self.more = read.map_err(|error| unreadable(&self.shape.file, &error))?;
+        }
+        Ok(())
+    }
+
+    /// The error of a problem in what is read now.
+    fn error(&self, problem: Problem) -> ReadError {
+        located(
+            &self.shape.file.name,
+            self.line,
+            &self.buffer,
+            b'\n',
+            problem,
+        )
+    }
+
+    fn drop_beginning(&mut self, bytes: usize, terminator: u8) {
+        self.line += memchr_iter(terminator, &self.buffer[..bytes]).count() as u64;
+        self.buffer.drain(..bytes);
+    }
+
+    fn begin_csv(&mut self, csv: &Csv) -> Result<Written, ReadError> {
+        let mut dialect = csv.dialect_of(&self.shape.file.name);
+        let has = |byte: u8| memchr::memchr(byte, &self.buffer).is_some();
+        dialect.old_mac = has(b'\r') && !has(b'\n');
+        let terminator = dialect.terminator();
+        for _ in 0..dialect.skip_rows {
+            let end = loop {
+                match memchr::memchr(terminator, &self.buffer) {
+                    Some(end) => break end + 1,
+                    None if self.more => self.fill(self.part_bytes)?,
+                    None => break self.buffer.len(),
+                }
+            };
+            self.drop_beginning(end, terminator);
+        }
+        let (record, end) = loop {
+            match first_record(&dialect, &self.buffer, !self.more) {
+                Some(found) => break found,
+                None if self.more && self.buffer.len() <= self.most => {
+                    self.fill(self.part_bytes)?
+                }
+                None if self.more => return Err(self.too_long()),
+                // Only comments and empty lines, or a quote that is not closed.
+                None => break (0, self.buffer.len()),
+            }
+        };
+        let text = std::str::from_utf8(&self.buffer[record..end]);
+        let text = text.map_err(|error| self.error(not_utf8(record + error.valid_up_to())))?;
+        let names = header::names(&dialect, text).map_err(|mut problem| {
+            problem.at += record;
+            self.error(problem)
+        })?;
+        let names = match dialect.header {
+            true => {
+                self.drop_beginning(end, terminator);
+                names
+            }
+            false => header::numbered(names.len()),
+        };
+        self.split = Box::new(CsvSplit::new(dialect.clone()));
+        Ok(Written::Csv { dialect, names })
+    }
+
+    fn begin_json(&mut self, declared: Option<Layout>) -> Result<Written, ReadError> {
+        let layout = loop {
+            let text = String::from_utf8_lossy(&self.buffer);
+            match declared.map(Some).unwrap_or_else(|| detect(&text)) {
+                Some(layout) => break layout,
+                None if self.more => self.fill(self.part_bytes)?,
+                None => break Layout::Lines,
+            }
+        };
+        self.split = match layout {
+            Layout::Lines => Box::new(LineSplit),
+            Layout::Documents => Box::new(StructureSplit::documents()),
+            Layout::Array => Box::new(StructureSplit::items()),
+        };
+        Ok(Written::Json(layout))
+    }
+
+    /// Whether all of it was given.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.buffer.is_empty() && !self.more
+    }
+
+    /// Whether its bytes are its text.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.text.compression.is_none() && self.text.encoding == encoding_rs::UTF_8
+    }
+
+    /// The next part; `None` at the end.
+    ///
+    /// # Errors
+    /// With the place, when the file cannot be read, or a record does not end, or has more bytes than it may have.
+    pub(crate) fn next_block(&mut self) -> Result<Option<Block>, ReadError> {
+        loop {
+            if self.buffer.is_empty() && !self.more {
+                return Ok(None);
+            }
+            let end = self.split.split(&self.buffer, !self.more);
+            let end = end.map_err(|problem| self.error(problem))?;
+            if end > 0 {
+                return Ok(Some(self.take(end)));
+            }
+            if !self.more {
+                return Ok(None);
+            }
+            if self.buffer.len() > self.most {
+                return Err(self.too_long());
+            }
+            // A long record is read in steps that grow with it.
+            self.fill(self.part_bytes.max(self.buffer.len() / 2))?;
+        }
+    }
+
+    fn take(&mut self, end: usize) -> Block {
+        let mut rest = Vec::with_capacity(self.part_bytes + self.buffer.len() - end + 64);
+        rest.extend_from_slice(&self.buffer[end..]);
+        self.buffer.truncate(end);
+        let text = std::mem::replace(&mut self.buffer, rest);
+        let line = self.line;
+        self.line += memchr_iter(self.terminator(), &text).count() as u64;
+        Block {
+            shape: Arc::clone(&self.shape),
+            content: Content::Text(text),
+            line,
+            part: Part {
+                first: std::mem::replace(&mut self.first, false),
+                last: !self.more && self.buffer.is_empty(),
+            },
+        }
+    }
+
+    fn terminator(&self) -> u8 {
+        self.shape.records.terminator()
+    }
+
+    fn too_long(&self) -> ReadError {
+        let most = self.most >> 20;
+        let mut error = ReadError::of_file(
+            &self.shape.file.name,
+            format!("a record is longer than {most} MiB, which is the most that one may have in the memory of this run"),
+        )
+        .of_memory();
+        error.line = Some(self.line);
+        error
+    }
+}
+
+impl Written {
+    /// What ends a line.
+    pub(crate) fn terminator(&self) -> u8 {
+        match self {
+            Self::Csv { dialect, .. } => dialect.terminator(),
+            Self::Json(_) | Self::Rows => b'\n',
+        }
+    }
+}
+
+impl Block {
+    /// The records; none if they are rows.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match &self.content {
+            Content::Text(text) => text,
+            Content::Rows(_) => &[],
+        }
+    }
+
+    /// The error of a problem in it.
+    pub(crate) fn error(&self, problem: Problem) -> ReadError {
+        let terminator = self.shape.records.terminator();
+        located(
+            &self.shape.file.name,
+            self.line,
+            self.bytes(),
+            terminator,
+            problem,
+        )
+    }
+
+    /// The records as text.
+    ///
+    /// # Errors
+    /// With the line that has bytes which are no UTF-8.
+    pub(crate) fn text(&self) -> Result<&str, ReadError> {
+        std::str::from_utf8(self.bytes()).map_err(|error| self.error(not_utf8(error.valid_up_to())))
+    }
+}
+
+fn located(file: &str, line: u64, text: &[u8], terminator: u8, problem: Problem) -> ReadError {
+    let before = &text[..problem.at.min(text.len())];
+    ReadError {
+        file: file.to_owned(),
+        line: Some(line + memchr_iter(terminator, before).count() as u64),
+        column: problem.column,
+        problem: problem.problem,
+        help: problem.help,
+        is_of_memory: false,
+    }
+}
+
+fn not_utf8(at: usize) -> Problem {
+    Problem::new(at, "the bytes are no UTF-8")
+        .with_help("say how the file is encoded, as in `encoding 'windows-1252'`")
+}
+
+fn unreadable(file: &File, error: &io::Error) -> ReadError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => ReadError::of_file(
+            &file.name,
+            "the file is cut short: what it is compressed with does not end",
+        ),
+        _ => ReadError::of_file(&file.name, format!("cannot be read: {error}")),
+    }
+}
+
+/// Where the first record begins and ends, behind comments and empty lines; `None` if its end is not there yet.
+fn first_record(dialect: &Dialect, text: &[u8], at_end: bool) -> Option<(usize, usize)> {
+    let terminator = dialect.terminator();
+    let mut start = 0;
+    loop {
+        let rest = &text[start..];
+        let line = memchr::memchr(terminator, rest).map(|at| start + at + 1);
+        let content = &rest[..line.map_or(rest.len(), |end| end - start)];
+        let is_skipped = content.trim_ascii().is_empty()
+            || dialect.comment.is_some() && content.first().copied() == dialect.comment;
+        if !is_skipped {
+            break;
+        }
+        start = line?;
+    }
+    // A line more and more, until the quotes in them are closed.
+    let mut end = start;
+    loop {
+        let next = memchr::memchr(terminator, &text[end..]).map(|at| end + at + 1);
+        end = match next {
+            Some(next) => next,
+            None if at_end => text.len(),
+            None => return None,
+        };
+        let whole =
+            std::str::from_utf8(&text[start..end]).map_or(true, |text| is_whole(dialect, text));
+        if whole || end == text.len() {
+            return (whole || at_end).then_some((start, end));
+        }
+    }
+}
+
+/// Whether the record ends with the text.
+fn is_whole(dialect: &Dialect, text: &str) -> bool {
+    let mut records = csv::Records::new(dialect, text);
+    loop {
+        match records.field() {
+            Ok((_, true)) => return true,
+            Ok((_, false)) => {}
+            Err(problem) => return !problem.problem.contains("not closed"),
+        }
+    }
+}
+
+/// For every field of a file, the column of `schema` that it is.
+///
+/// # Errors
+/// When names and columns do not go together.
+pub(crate) fn fields(
+    shape: &Shape,
+    names: &[String],
+    schema: &Schema,
+    by_position: bool,
+) -> Result<Vec<Option<usize>>, ReadError> {
+    if by_position {
+        if names.len() != schema.fields().len() {
+            return Err(ReadError::of_file(
+                &shape.file.name,
+                format!(
+                    "it has {} columns, and {} are declared",
+                    names.len(),
+                    schema.fields().len()
+                ),
+            ));
+        }
+        return Ok((0..names.len()).map(Some).collect());
+    }
+    header::fields(names, schema)
+        .map_err(|problem| ReadError::of_file(&shape.file.name, problem.problem))
+}

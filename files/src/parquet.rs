@@ -1,0 +1,268 @@
+//! Parquet files as a table. Owns its columns, which files and how many rows there are, and what a scan is told; the reading
+//! of pages is DataFusion's.
+//!
+//! Statistics of files are not handed on, except the number of rows and bytes, as an estimate: DataFusion takes a column
+//! whose least and greatest value are one for a constant, and answers counts from them. What a file says is then looked up
+//! only to skip row groups.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::DateTime;
+use datafusion::arrow::datatypes::{FieldRef, Fields, Schema, SchemaRef, TimeUnit};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::config::TableParquetOptions;
+use datafusion::common::stats::Precision;
+use datafusion::common::{ScalarValue, Statistics};
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::object_store::ObjectMeta;
+use datafusion::object_store::path::Path;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use futures::{StreamExt, TryStreamExt};
+
+use super::decode::partition_value;
+use super::error::ReadError;
+use super::feed::gave_up;
+use super::guard::{GaveUp, guarded_async};
+use super::listing::{File, Place};
+use super::partitions::Partitions;
+use super::unite::{check_declared, check_missing, check_schema, united};
+
+/// Footers that are read at once.
+const CONCURRENT: usize = 16;
+
+/// What is declared of a table of Parquet files.
+#[derive(Debug, Clone)]
+pub struct DeclaredParquet {
+    /// The location, for people.
+    pub location: String,
+    /// The columns, partition columns included; `None` to take those of the files.
+    pub columns: Option<SchemaRef>,
+    /// The partition columns.
+    pub partition_by: Vec<String>,
+    /// What the reader is told.
+    pub options: TableParquetOptions,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct ParquetTable {
+    files: Vec<ParquetFile>,
+    store: ObjectStoreUrl,
+    in_files: SchemaRef,
+    partitions: Partitions,
+    schema: SchemaRef,
+    options: TableParquetOptions,
+}
+
+#[derive(Debug, Clone)]
+struct ParquetFile {
+    file: File,
+    meta: ObjectMeta,
+    rows: usize,
+}
+
+impl ParquetTable {
+    /// The table of these files, whose footers are read.
+    ///
+    /// # Errors
+    /// [`ReadError`] when a footer cannot be read or contradicts itself, when columns of one name do not go together, or
+    /// are not what is declared.
+    pub async fn open(
+        declared: DeclaredParquet,
+        files: Vec<File>,
+        session: &dyn Session,
+    ) -> Result<Self> {
+        let mut options = declared.options;
+        // Nanoseconds reach from 1677 to 2262, and files with such times say any year.
+        options
+            .global
+            .coerce_int96
+            .get_or_insert_with(|| "us".to_owned());
+        let store = store_of(files.first())?;
+        let reader = session.runtime_env().object_store(&store)?;
+        let cache = session
+            .runtime_env()
+            .cache_manager
+            .get_file_metadata_cache();
+        let read = futures::stream::iter(files.into_iter().map(|file| {
+            let (reader, cache) = (Arc::clone(&reader), Arc::clone(&cache));
+            async move {
+                let meta = meta_of(&file)?;
+                let of_file = |error: DataFusionError| unreadable(&file, &error);
+                let footer = DFParquetMetadata::new(reader.as_ref(), &meta)
+                    .with_coerce_int96(Some(TimeUnit::Microsecond))
+                    .with_file_metadata_cache(Some(cache));
+                let read = async {
+                    let metadata = footer.fetch_metadata().await?;
+                    Ok((metadata, footer.fetch_schema().await?))
+                };
+                let read = guarded_async(read).await.map_err(|GaveUp| gave_up(&file))?;
+                let (metadata, schema) = read.map_err(of_file)?;
+                let rows: i64 = metadata
+                    .row_groups()
+                    .iter()
+                    .map(|group| group.num_rows())
+                    .sum();
+                let said = metadata.file_metadata().num_rows();
+                if rows != said {
+                    return Err(ReadError::of_file(
+                        &file.name,
+                        format!("its footer says {said} rows, and its row groups have {rows}"),
+                    ));
+                }
+                check_schema(&file.name, &schema)?;
+                let rows = usize::try_from(rows).unwrap_or(0);
+                Ok((ParquetFile { file, meta, rows }, schema))
+            }
+        }));
+        let read: Vec<(ParquetFile, Schema)> = read.buffered(CONCURRENT).try_collect().await?;
+        let partitions = Partitions::new(&declared.partition_by, declared.columns.as_deref());
+        let schemas = read
+            .iter()
+            .map(|(file, schema)| (file.file.name.as_str(), schema));
+        let in_files = match &declared.columns {
+            Some(columns) => {
+                let of_files = partitions.without(columns);
+                for (file, schema) in schemas.clone() {
+                    check_declared(file, schema, &of_files)?;
+                }
+                check_missing(&declared.location, &schemas, &of_files)?;
+                of_files
+            }
+            None => partitions.without(&united(schemas)?),
+        };
+        let schema = partitions.behind(&in_files);
+        Ok(Self {
+            files: read.into_iter().map(|(file, _)| file).collect(),
+            store,
+            in_files: Arc::new(in_files),
+            partitions,
+            schema,
+            options,
+        })
+    }
+}
+
+/// The store of the files, which are all in one.
+fn store_of(file: Option<&File>) -> Result<ObjectStoreUrl> {
+    match file.map(|file| &file.place) {
+        Some(Place::Stored { store, .. }) => ObjectStoreUrl::parse(store),
+        _ => Ok(ObjectStoreUrl::local_filesystem()),
+    }
+}
+
+fn meta_of(file: &File) -> Result<ObjectMeta, ReadError> {
+    let location = match &file.place {
+        Place::Local(path) => Path::from_absolute_path(path),
+        Place::Stored { key, .. } => Path::parse(key),
+    };
+    Ok(ObjectMeta {
+        location: location.map_err(|error| ReadError::of_file(&file.name, error.to_string()))?,
+        last_modified: DateTime::from_timestamp_nanos(file.modified),
+        size: file.size,
+        e_tag: None,
+        version: None,
+    })
+}
+
+fn unreadable(file: &File, error: &DataFusionError) -> ReadError {
+    let cause = error.find_root().to_string();
+    let line = cause.lines().next().unwrap_or_default();
+    ReadError::of_file(&file.name, format!("it is no whole Parquet file: {line}"))
+}
+
+#[async_trait]
+impl TableProvider for ParquetTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(self
+            .partitions
+            .supports(filters, &TableProviderFilterPushDown::Inexact))
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let needed =
+            self.partitions
+                .needed(state, filters, &self.files.iter().map(|file| &file.file))?;
+        let files = self
+            .files
+            .iter()
+            .zip(needed)
+            .filter(|(_, needed)| *needed)
+            .map(|(file, _)| file);
+        let partitioned: Result<Vec<PartitionedFile>> =
+            files.map(|file| self.partitioned(file)).collect();
+        let partitioned = partitioned?;
+        if partitioned.is_empty() {
+            let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+            let schema = self.schema.project(projection.unwrap_or(&all))?;
+            return Ok(Arc::new(EmptyExec::new(Arc::new(schema))));
+        }
+        let rows: usize = self.files.iter().map(|file| file.rows).sum();
+        let bytes: usize = partitioned
+            .iter()
+            .map(|file| usize::try_from(file.object_meta.size).unwrap_or(usize::MAX))
+            .sum();
+        let groups = FileGroup::new(partitioned).split_files(state.config().target_partitions());
+        let columns: Vec<FieldRef> = self.partitions.fields().iter().cloned().collect();
+        let table_schema = TableSchema::builder(Arc::clone(&self.in_files))
+            .with_table_partition_cols(columns)
+            .build();
+        let source =
+            ParquetSource::new(table_schema).with_table_parquet_options(self.options.clone());
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        statistics.num_rows = Precision::Inexact(rows);
+        statistics.total_byte_size = Precision::Inexact(bytes);
+        let config = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        ParquetFormat::new()
+            .with_options(self.options.clone())
+            .create_physical_plan(state, config)
+            .await
+    }
+}
+
+impl ParquetTable {
+    fn partitioned(&self, file: &ParquetFile) -> Result<PartitionedFile> {
+        let fields: &Fields = self.partitions.fields();
+        let values: Result<Vec<ScalarValue>> = fields
+            .iter()
+            .enumerate()
+            .map(|(index, field)| {
+                let value = file.file.partition.get(index).and_then(Option::as_deref);
+                ScalarValue::try_from_array(&partition_value(field, value, &file.file.name)?, 0)
+            })
+            .collect();
+        Ok(PartitionedFile::new_from_meta(file.meta.clone()).with_partition_values(values?))
+    }
+}

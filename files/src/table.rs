@@ -1,0 +1,289 @@
+//! Files as a table. Owns its columns (those of files, then those of partitions), which files a query needs, and how they
+//! are dealt to the partitions of its plan.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::object_store::ObjectStore;
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::arrow::open_rows;
+use super::decode::Wanted;
+use super::error::ReadError;
+use super::format::{Bytes, Format};
+use super::guard::{GaveUp, guarded};
+use super::listing::{File, Place};
+use super::partitions::Partitions;
+use super::sample::{self, Sample};
+use super::scan::{FileScanExec, Scan};
+use super::unite::{check_declared, check_missing, united};
+
+/// A file of this size is worth a partition of its own, bytes.
+const WORTH_A_PARTITION: u64 = 256 << 10;
+
+/// A message of a file that is looked at may have so many bytes.
+const MOST_LOOKED_AT: usize = 1 << 30;
+
+/// What is declared of a table of files.
+#[derive(Debug, Clone)]
+pub struct Declared {
+    /// The location, for people.
+    pub location: String,
+    /// The columns, partition columns included; `None` to find them in the data.
+    pub columns: Option<SchemaRef>,
+    /// The partition columns.
+    pub partition_by: Vec<String>,
+    /// How records are written.
+    pub format: Format,
+    /// What is said of the bytes.
+    pub bytes: Bytes,
+    /// Bytes to look at.
+    pub sample_bytes: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct FilesTable {
+    location: String,
+    files: Vec<File>,
+    bytes: Bytes,
+    format: Format,
+    in_files: SchemaRef,
+    inferred: bool,
+    partitions: Partitions,
+    schema: SchemaRef,
+}
+
+impl FilesTable {
+    /// The table of these files, which are looked at first.
+    ///
+    /// # Errors
+    /// [`ReadError`] when they cannot be read as declared, or lack a declared column.
+    pub async fn open(
+        declared: Declared,
+        files: Vec<File>,
+        stores: BTreeMap<String, Arc<dyn ObjectStore>>,
+    ) -> Result<Self> {
+        let partitions = Partitions::new(&declared.partition_by, declared.columns.as_deref());
+        let looking = Looking {
+            declared: declared.clone(),
+            files: files.clone(),
+            stores,
+            partitions: partitions.clone(),
+        };
+        let looked = tokio::task::spawn_blocking(move || guarded(|| looking.columns())).await;
+        let looked = looked.unwrap_or(Err(GaveUp));
+        let (in_files, inferred) = looked.map_err(|GaveUp| {
+            ReadError::of_file(
+                &declared.location,
+                "a reader gave up: a file is damaged, or of a kind that is not known",
+            )
+        })??;
+        let schema = partitions.behind(&in_files);
+        Ok(Self {
+            location: declared.location,
+            files,
+            bytes: declared.bytes,
+            format: declared.format,
+            in_files: Arc::new(in_files),
+            inferred,
+            partitions,
+            schema,
+        })
+    }
+}
+
+/// A look at files, on a thread that may wait.
+struct Looking {
+    declared: Declared,
+    files: Vec<File>,
+    stores: BTreeMap<String, Arc<dyn ObjectStore>>,
+    partitions: Partitions,
+}
+
+impl Looking {
+    /// The columns that files have, and whether their types were found in the data.
+    fn columns(&self) -> Result<(Schema, bool)> {
+        match self.declared.format {
+            Format::Arrow => self.said(),
+            _ => self.seen(),
+        }
+    }
+
+    fn store(&self, file: &File) -> Option<Arc<dyn ObjectStore>> {
+        match &file.place {
+            Place::Stored { store, .. } => self.stores.get(store).cloned(),
+            Place::Local(_) => None,
+        }
+    }
+
+    /// Of files that say what columns they have.
+    fn said(&self) -> Result<(Schema, bool)> {
+        let schemas: std::result::Result<Vec<(&str, SchemaRef)>, ReadError> = self
+            .files
+            .iter()
+            .map(|file| {
+                let store = self.store(file);
+                let open = open_rows(file, store.as_ref(), &self.declared.bytes, MOST_LOOKED_AT)?;
+                Ok((file.name.as_str(), open.schema()))
+            })
+            .collect();
+        let schemas = schemas?;
+        for (file, schema) in &schemas {
+            let names = schema.fields().iter().map(|field| field.name().as_str());
+            self.partitions.check_names(file, names)?;
+        }
+        let schemas = schemas
+            .iter()
+            .map(|(file, schema)| (*file, schema.as_ref()));
+        let Some(columns) = &self.declared.columns else {
+            return Ok((self.partitions.without(&united(schemas)?), false));
+        };
+        let of_files = self.partitions.without(columns);
+        for (file, schema) in schemas.clone() {
+            check_declared(file, schema, &of_files)?;
+        }
+        check_missing(&self.declared.location, &schemas, &of_files)?;
+        Ok((of_files, false))
+    }
+
+    /// Of files whose records have to be looked at.
+    fn seen(&self) -> Result<(Schema, bool)> {
+        let Declared {
+            format,
+            bytes,
+            sample_bytes,
+            ..
+        } = &self.declared;
+        let store = |file: &File| self.store(file);
+        let sample = sample::look(&self.files, &store, format, bytes, *sample_bytes)?;
+        self.partitions
+            .check_names(&self.declared.location, sample.names())?;
+        let Some(columns) = &self.declared.columns else {
+            return Ok((self.partitions.without(&Schema::new(sample.fields())), true));
+        };
+        let of_files = self.partitions.without(columns);
+        check_columns(&self.declared, &of_files, &sample, self.files.is_empty())?;
+        Ok((of_files, false))
+    }
+}
+
+/// Every declared column is in some file, as far as that was looked at.
+fn check_columns(
+    declared: &Declared,
+    of_files: &Schema,
+    sample: &Sample,
+    nothing: bool,
+) -> Result<()> {
+    let by_position =
+        matches!(&declared.format, Format::Csv(csv) if csv.by_position || !csv.dialect.header);
+    // Keys of JSON may come late; that a header lacks a column is known.
+    let is_known = sample.whole || matches!(declared.format, Format::Csv(_));
+    if nothing
+        || by_position
+        || !is_known
+        || sample.records == 0 && matches!(declared.format, Format::Json(_))
+    {
+        return Ok(());
+    }
+    let any_case = matches!(declared.format, Format::Csv(_));
+    let Some(missing) = sample::missing(of_files, sample, any_case) else {
+        return Ok(());
+    };
+    let names: Vec<String> = sample
+        .names()
+        .take(20)
+        .map(|name| format!("`{}`", super::error::shown(name)))
+        .collect();
+    let problem = ReadError::of_file(
+        &declared.location,
+        format!(
+            "no file has the column `{}`; there are {}",
+            missing.name(),
+            names.join(", ")
+        ),
+    );
+    Err(DataFusionError::from(match declared.format {
+        Format::Csv(_) => problem.with_help(
+            "if the first line has no names, say `has_header 'false'`; if columns are meant by their place, `by_position 'true'`",
+        ),
+        _ => problem.with_help("columns are the keys of the objects"),
+    }))
+}
+
+/// Deals files to `partitions` so that each has about as many bytes.
+fn deal(mut files: Vec<File>, partitions: usize) -> Vec<Vec<File>> {
+    let mut dealt: Vec<(u64, Vec<File>)> = vec![(0, Vec::new()); partitions.max(1)];
+    files.sort_by(|one, other| {
+        other
+            .size
+            .cmp(&one.size)
+            .then_with(|| one.name.cmp(&other.name))
+    });
+    for file in files {
+        if let Some(least) = dealt.iter_mut().min_by_key(|(bytes, _)| *bytes) {
+            least.0 += file.size;
+            least.1.push(file);
+        }
+    }
+    dealt.into_iter().map(|(_, files)| files).collect()
+}
+
+#[async_trait]
+impl TableProvider for FilesTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(self
+            .partitions
+            .supports(filters, &TableProviderFilterPushDown::Unsupported))
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let needed = self.partitions.needed(state, filters, &self.files.iter())?;
+        let files = self.files.iter().zip(needed);
+        let files = files.filter(|(_, needed)| *needed);
+        let files: Vec<File> = files.map(|(file, _)| file.clone()).collect();
+        let bytes: u64 = files.iter().map(|file| file.size).sum();
+        let most = usize::try_from(bytes / WORTH_A_PARTITION)
+            .unwrap_or(usize::MAX)
+            .max(1);
+        let partitions = state.config().target_partitions().min(most);
+        let all = || (0..self.schema.fields().len()).collect();
+        let scan = Scan {
+            location: self.location.clone(),
+            bytes: self.bytes.clone(),
+            wanted: Wanted {
+                format: self.format.clone(),
+                in_files: Arc::clone(&self.in_files),
+                inferred: self.inferred,
+                partition_by: self.partitions.fields().clone(),
+                projection: projection.cloned().unwrap_or_else(all),
+            },
+            shared: Some(files.clone()),
+            limit,
+        };
+        let exec = FileScanExec::new(scan, &deal(files, partitions))?;
+        Ok(Arc::new(exec))
+    }
+}

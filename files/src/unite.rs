@@ -1,0 +1,140 @@
+//! The columns of several files that say what they have. Owns their union by name, and the comparison with what is declared.
+
+use datafusion::arrow::datatypes::{Field, Schema};
+
+use super::error::{ReadError, shown};
+use super::sql_type::sql_type;
+use super::types::{holds, impossible, together};
+
+/// Columns that a message lists.
+const LISTED: usize = 20;
+
+/// What a table cannot have: two columns of one name, and types that there are not.
+pub(crate) fn check_schema(file: &str, schema: &Schema) -> Result<(), ReadError> {
+    for (index, field) in schema.fields().iter().enumerate() {
+        if schema.fields()[..index]
+            .iter()
+            .any(|known| known.name() == field.name())
+        {
+            return Err(ReadError::of_file(
+                file,
+                format!("two of its columns are called `{}`", shown(field.name())),
+            ));
+        }
+        if let Some(problem) = impossible(field.data_type()) {
+            return Err(ReadError {
+                column: Some(field.name().clone()),
+                ..ReadError::of_file(file, problem)
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The columns of all files, by name.
+pub(crate) fn united<'a>(
+    schemas: impl Iterator<Item = (&'a str, &'a Schema)>,
+) -> Result<Schema, ReadError> {
+    let mut fields: Vec<(Field, &str)> = Vec::new();
+    for (file, schema) in schemas {
+        for field in schema.fields() {
+            let Some((known, first)) = fields
+                .iter_mut()
+                .find(|(known, _)| known.name() == field.name())
+            else {
+                fields.push((field.as_ref().clone().with_nullable(true), file));
+                continue;
+            };
+            let data_type =
+                together(known.data_type(), field.data_type()).ok_or_else(|| ReadError {
+                    column: Some(field.name().clone()),
+                    ..ReadError::of_file(
+                        file,
+                        format!(
+                            "it is {} here and {} in {first}, and no type has room for both",
+                            sql_type(field.data_type()),
+                            sql_type(known.data_type()),
+                        ),
+                    )
+                    .with_help("read them as two tables, and convert one of them in the query")
+                })?;
+            known.set_data_type(data_type);
+        }
+    }
+    Ok(Schema::new(
+        fields
+            .into_iter()
+            .map(|(field, _)| field)
+            .collect::<Vec<_>>(),
+    ))
+}
+
+/// Every declared column holds what the file has under its name.
+pub(crate) fn check_declared(
+    file: &str,
+    schema: &Schema,
+    declared: &Schema,
+) -> Result<(), ReadError> {
+    for field in declared.fields() {
+        let Ok(found) = schema.field_with_name(field.name()) else {
+            continue;
+        };
+        if !holds(field.data_type(), found.data_type()) {
+            let (is, wanted) = (sql_type(found.data_type()), sql_type(field.data_type()));
+            return Err(ReadError {
+                column: Some(field.name().clone()),
+                ..ReadError::of_file(file, format!("it is {is} there and declared as {wanted}, which does not hold all of its values"))
+                    .with_help(format!("declare it as {is}, and convert it in the query"))
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Every declared column is in some file.
+pub(crate) fn check_missing<'a>(
+    location: &str,
+    schemas: &(impl Iterator<Item = (&'a str, &'a Schema)> + Clone),
+    declared: &Schema,
+) -> Result<(), ReadError> {
+    if schemas.clone().next().is_none() {
+        return Ok(());
+    }
+    for field in declared.fields() {
+        if schemas
+            .clone()
+            .any(|(_, schema)| schema.field_with_name(field.name()).is_ok())
+        {
+            continue;
+        }
+        let mut names: Vec<&str> = Vec::new();
+        for (_, schema) in schemas.clone() {
+            for field in schema.fields() {
+                if !names.contains(&field.name().as_str()) {
+                    names.push(field.name());
+                }
+            }
+        }
+        let near = names
+            .iter()
+            .find(|name| name.eq_ignore_ascii_case(field.name()));
+        let list: Vec<String> = names
+            .iter()
+            .take(LISTED)
+            .map(|name| format!("`{}`", shown(name)))
+            .collect();
+        let error = ReadError::of_file(
+            location,
+            format!(
+                "no file has the column `{}`; there are {}",
+                field.name(),
+                list.join(", ")
+            ),
+        );
+        return Err(match near {
+            Some(near) => error.with_help(format!("write it as it is there: \"{near}\"")),
+            None => error,
+        });
+    }
+    Ok(())
+}

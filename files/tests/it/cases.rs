@@ -1,0 +1,225 @@
+//! Reading files in every way in which a plan may: by one stream and by several, in parts of any size, by operators that were
+//! sent. The rows have to be the same.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use files::listing::{Wanted, list};
+use files::{Bytes, Csv, Declared, FilesTable, Format, Json, ReadError, SAMPLE_BYTES};
+
+/// Files and what is said of them.
+pub(crate) struct Case {
+    folder: tempfile::TempDir,
+    format: Format,
+    columns: Option<SchemaRef>,
+    partition_by: Vec<String>,
+    bytes: Bytes,
+    sample_bytes: u64,
+}
+
+/// Sizes of parts: from the least to more than all of a file.
+const PARTS: [usize; 4] = [1, 7, 100, 1 << 20];
+
+impl Case {
+    fn of(format: Format, files: &[(&str, &[u8])]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        Self {
+            folder,
+            format,
+            columns: None,
+            partition_by: Vec::new(),
+            bytes: Bytes::default(),
+            sample_bytes: SAMPLE_BYTES,
+        }
+    }
+
+    pub(crate) fn csv(files: &[(&str, &[u8])]) -> Self {
+        Self::of(Format::Csv(Csv::default()), files)
+    }
+
+    pub(crate) fn json(files: &[(&str, &[u8])]) -> Self {
+        Self::of(Format::Json(Json::default()), files)
+    }
+
+    pub(crate) fn arrow(files: &[(&str, &[u8])]) -> Self {
+        Self::of(Format::Arrow, files)
+    }
+
+    pub(crate) fn with_csv(mut self, csv: Csv) -> Self {
+        self.format = Format::Csv(csv);
+        self
+    }
+
+    pub(crate) fn columns(mut self, columns: &[(&str, DataType)]) -> Self {
+        let fields: Vec<Field> = columns
+            .iter()
+            .map(|(name, data_type)| Field::new(*name, data_type.clone(), true))
+            .collect();
+        self.columns = Some(Arc::new(Schema::new(fields)));
+        self
+    }
+
+    pub(crate) fn partition_by(mut self, columns: &[&str]) -> Self {
+        self.partition_by = columns.iter().map(|&name| name.to_owned()).collect();
+        self
+    }
+
+    pub(crate) fn encoding(mut self, label: &str) -> Self {
+        self.bytes.encoding = Some(label.to_owned());
+        self
+    }
+
+    /// Looks at so little that types are not found.
+    pub(crate) fn sample(mut self, bytes: u64) -> Self {
+        self.sample_bytes = bytes;
+        self
+    }
+
+    async fn table(&self, part_bytes: usize) -> Result<FilesTable> {
+        let location = self.folder.path().display().to_string();
+        let wanted = Wanted {
+            location: &location,
+            suffixes: self.format.suffixes(),
+            partition_by: &self.partition_by,
+        };
+        let listing = list(wanted, &|url| {
+            Err(DataFusionError::Internal(format!("no store for {url}")))
+        });
+        let declared = Declared {
+            location: location.clone(),
+            columns: self.columns.clone(),
+            partition_by: self.partition_by.clone(),
+            format: self.format.clone(),
+            bytes: Bytes {
+                part_bytes,
+                ..self.bytes.clone()
+            },
+            sample_bytes: self.sample_bytes,
+        };
+        FilesTable::open(declared, listing.await?.files, BTreeMap::new()).await
+    }
+
+    async fn rows(
+        &self,
+        part_bytes: usize,
+        partitions: usize,
+        sent: bool,
+        query: &str,
+    ) -> Result<Vec<RecordBatch>> {
+        let config = SessionConfig::new()
+            .with_target_partitions(partitions)
+            .with_batch_size(3);
+        let ctx = SessionContext::new_with_config(config);
+        ctx.register_table("t", Arc::new(self.table(part_bytes).await?))?;
+        let plan = ctx.sql(query).await?.create_physical_plan().await?;
+        let plan = match sent {
+            true => as_sent(plan)?,
+            false => plan,
+        };
+        collect(plan, ctx.task_ctx()).await
+    }
+
+    /// The rows of a query over `t`, sorted as texts, whichever way they are read; or the message.
+    pub(crate) fn read(&self, query: &str) -> Result<Vec<String>, String> {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let mut known: Option<Result<Vec<String>, String>> = None;
+        for part_bytes in PARTS {
+            for (partitions, sent) in [(1, false), (2, false), (8, false), (2, true)] {
+                let rows = runtime.block_on(self.rows(part_bytes, partitions, sent, query));
+                let rows = match rows {
+                    Ok(batches) => Ok(lines(&batches)),
+                    Err(error) => Err(self.message(&error)),
+                };
+                match &known {
+                    None => known = Some(rows),
+                    Some(known) => assert_eq!(
+                        *known, rows,
+                        "in parts of {part_bytes} bytes by {partitions} streams, sent: {sent}"
+                    ),
+                }
+            }
+        }
+        known.unwrap()
+    }
+
+    /// All rows and columns, read in one way; whatever the error.
+    pub(crate) fn all_once(&self) -> Result<Vec<RecordBatch>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(self.rows(1 << 20, 1, false, "SELECT * FROM t"))
+    }
+
+    /// All rows and columns.
+    pub(crate) fn all(&self) -> Result<Vec<String>, String> {
+        self.read("SELECT * FROM t")
+    }
+
+    /// The types of the columns.
+    pub(crate) fn types(&self) -> Vec<(String, DataType)> {
+        use datafusion::catalog::TableProvider;
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let table = runtime.block_on(self.table(1 << 20)).unwrap();
+        let schema = table.schema();
+        let fields = schema.fields().iter();
+        fields
+            .map(|field| (field.name().clone(), field.data_type().clone()))
+            .collect()
+    }
+
+    fn message(&self, error: &DataFusionError) -> String {
+        let read = tables::causes(error).find_map(|cause| cause.downcast_ref::<ReadError>());
+        let message = read
+            .unwrap_or_else(|| panic!("no error of reading: {error}"))
+            .to_string();
+        message.replace(&format!("{}/", self.folder.path().display()), "")
+    }
+}
+
+/// The plan with its scans as executors get them.
+fn as_sent(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    plan.transform_up(|node| {
+        Ok(match files::encode_operator(node.as_ref())? {
+            Some(bytes) => {
+                let inputs: Vec<_> = node.children().into_iter().cloned().collect();
+                Transformed::yes(files::decode_operator(&bytes, &inputs)?)
+            }
+            None => Transformed::no(node),
+        })
+    })
+    .data()
+}
+
+/// Each row as a line, with `|` between values and nothing for NULL in angle brackets.
+fn lines(batches: &[RecordBatch]) -> Vec<String> {
+    let options = FormatOptions::new().with_null("<null>");
+    let mut lines = Vec::new();
+    for batch in batches {
+        let columns: Vec<ArrayFormatter<'_>> = batch
+            .columns()
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap())
+            .collect();
+        for row in 0..batch.num_rows() {
+            let values: Vec<String> = columns
+                .iter()
+                .map(|column| column.value(row).to_string())
+                .collect();
+            lines.push(values.join("|"));
+        }
+    }
+    lines.sort();
+    lines
+}

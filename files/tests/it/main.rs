@@ -1,0 +1,13 @@
+//! Files read as tables, each input with what is right.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "helpers of tests fail by panicking, and the engine's sessions are above this crate"
+)]
+
+mod cases;
+mod csv;
+mod hostile;
+mod json;
