@@ -61,10 +61,18 @@ struct TableTransaction {
     /// Columns of the query, as it gives them.
     schema: SchemaRef,
     partition_by: Vec<String>,
-    /// The attempt under way and who works on it, if executors do.
-    executors: Option<(RemoteAttempt, Writers)>,
+    /// The attempt under way, if executors work on it.
+    executors: Option<Executors>,
     staged: Option<Staged>,
     change: Option<Change>,
+}
+
+/// An attempt of executors.
+#[derive(Debug)]
+struct Executors {
+    attempt: RemoteAttempt,
+    processes: usize,
+    streams: usize,
 }
 
 impl TableTransaction {
@@ -111,30 +119,34 @@ impl Transaction for TableTransaction {
         self.staged = None;
         self.executors = match writers {
             Writers::Here => None,
-            Writers::Executors { attempt, .. } => {
-                Some((self.staging.begin_remote(attempt).await?, writers))
-            }
+            Writers::Executors {
+                attempt,
+                processes,
+                streams,
+            } => Some(Executors {
+                attempt: self.staging.begin_remote(attempt).await?,
+                processes,
+                streams,
+            }),
         };
         Ok(())
     }
 
     fn write_plan(&self, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         match &self.executors {
-            Some((
-                attempt,
-                Writers::Executors {
-                    processes, streams, ..
-                },
-            )) => self
-                .staging
-                .remote_plan(attempt, input, *processes, *streams),
-            _ => self.staging.write_plan(input),
+            Some(executors) => self.staging.remote_plan(
+                &executors.attempt,
+                input,
+                executors.processes,
+                executors.streams,
+            ),
+            None => self.staging.write_plan(input),
         }
     }
 
     fn staged(&mut self, written: &[RecordBatch]) -> Result<StagedRows> {
         let staged = match &self.executors {
-            Some((attempt, _)) => self.staging.staged_remotely(attempt, written)?,
+            Some(executors) => self.staging.staged_remotely(&executors.attempt, written)?,
             None => self.staging.staged(written)?,
         };
         let rows = StagedRows {

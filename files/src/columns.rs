@@ -13,7 +13,7 @@ const ROWS: usize = 1_024;
 
 /// See the module.
 #[derive(Debug, Clone)]
-pub struct Columns {
+pub(crate) struct Columns {
     schema: SchemaRef,
     /// Whether the types were found in the data.
     inferred: bool,
@@ -21,22 +21,22 @@ pub struct Columns {
 
 impl Columns {
     /// Of these types, which were found in the data or declared.
-    pub fn new(schema: SchemaRef, inferred: bool) -> Self {
+    pub(crate) fn new(schema: SchemaRef, inferred: bool) -> Self {
         Self { schema, inferred }
     }
 
     /// Their names and types.
-    pub fn schema(&self) -> &SchemaRef {
+    pub(crate) fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
     /// Whether the types were found in the data.
-    pub fn is_inferred(&self) -> bool {
+    pub(crate) fn is_inferred(&self) -> bool {
         self.inferred
     }
 
     /// An empty column, if its type can be read from text.
-    pub fn values(&self, column: usize) -> Option<Values> {
+    pub(crate) fn values(&self, column: usize) -> Option<Values> {
         let values = Values::new(self.schema.field(column).data_type(), ROWS)?;
         Some(match self.inferred {
             true => values.inferred(),
@@ -45,7 +45,7 @@ impl Columns {
     }
 
     /// A text is no value of the column.
-    pub fn misfit(&self, at: usize, column: usize, text: &str, misfit: Misfit) -> Problem {
+    pub(crate) fn misfit(&self, at: usize, column: usize, text: &str, misfit: Misfit) -> Problem {
         let field = self.schema.field(column);
         misfit_of(
             at,

@@ -6,16 +6,21 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{Field, Fields, Schema, SchemaRef};
+use datafusion::common::internal_err;
 use datafusion::error::{DataFusionError, Result};
 
 use super::columns::{Columns, misfit_of};
 use super::csv::decode::CsvDecoder;
-use super::error::{Problem, ReadError};
+use super::csv::header;
+use super::error::{ReadError, listed};
+use super::feed::Piece;
 use super::format::Format;
 use super::json::decode::JsonDecoder;
-use super::open::{Block, Content, Shape, Written, fields};
-use super::split::Part;
+use super::open::{Shape, Written};
 use super::value::Values;
+
+/// What to do about a file whose header has other names than those that are wanted.
+pub(crate) const HEADER_HELP: &str = "if the first line has no names, say `has_header 'false'`; if columns are meant by their place, `by_position 'true'`";
 
 /// What is read of files.
 #[derive(Debug, Clone)]
@@ -99,23 +104,29 @@ impl Decoder {
     /// With the place in the file.
     pub(crate) fn decode(
         &mut self,
-        block: &Block,
+        piece: &Piece<String>,
         at: usize,
     ) -> Result<Option<(RecordBatch, usize)>> {
-        let of_file = match self.open.take() {
-            Some((shape, of_file)) if Arc::ptr_eq(&shape, &block.shape) => of_file,
-            _ => self.of_file(&block.shape)?,
+        let shape = match piece {
+            Piece::Text(block) => &block.shape,
+            Piece::Rows(shape, _) => shape,
         };
-        let (_, of_file) = self.open.insert((Arc::clone(&block.shape), of_file));
-        let decoded = match (&mut of_file.decoder, &block.content) {
-            (OfFormat::Rows(decoder), Content::Rows(rows)) => {
+        let of_file = match self.open.take() {
+            Some((known, of_file)) if Arc::ptr_eq(&known, shape) => of_file,
+            _ => self.of_file(shape)?,
+        };
+        let (_, of_file) = self.open.insert((Arc::clone(shape), of_file));
+        let decoded = match (&mut of_file.decoder, piece) {
+            (OfFormat::Rows(decoder), Piece::Rows(_, rows)) => {
                 decoder.decode(rows, at, self.batch_rows)?
             }
-            (decoder, _) => {
-                let text = block.text()?;
-                let decoded = decoder.decode(text, block.part, at, self.batch_rows);
-                decoded.map_err(|problem| block.error(problem))?
-            }
+            (OfFormat::Csv(decoder), Piece::Text(block)) => decoder
+                .decode(&block.text, at, self.batch_rows)
+                .map_err(|problem| block.error(problem))?,
+            (OfFormat::Json(decoder), Piece::Text(block)) => decoder
+                .decode(&block.text, block.part, at, self.batch_rows)
+                .map_err(|problem| block.error(problem))?,
+            _ => return internal_err!("a file of another format"),
         };
         let Some((rows, end)) = decoded else {
             return Ok(None);
@@ -149,9 +160,7 @@ impl Decoder {
                 file: shape.file.name.clone(),
             }),
             (Written::Csv { .. }, _) => {
-                return Err(DataFusionError::Internal(String::from(
-                    "a file of another format",
-                )));
+                return internal_err!("a file of another format");
             }
         };
         Ok(OfFile {
@@ -192,63 +201,25 @@ pub(crate) fn partition_value(field: &Field, value: Option<&str>, file: &str) ->
         None => values.append_null(),
         Some(text) => values.append(text).map_err(|misfit| {
             let problem = misfit_of(0, field.name(), field.data_type(), false, text, misfit);
-            ReadError {
-                line: None,
-                ..of_problem(file, problem)
-            }
+            ReadError::of_problem(file, None, problem)
         })?,
     }
     Ok(values.finish()?)
 }
 
-fn of_problem(file: &str, problem: Problem) -> ReadError {
-    ReadError {
-        file: file.to_owned(),
-        line: None,
-        column: problem.column,
-        problem: problem.problem,
-        help: problem.help,
-        is_of_memory: false,
-    }
-}
-
 /// The message about a file that has none of the columns.
 fn no_column(shape: &Shape, names: &[String], schema: &Schema) -> ReadError {
-    let list = |names: Vec<&str>| {
-        names
-            .iter()
-            .take(20)
-            .map(|name| format!("`{}`", super::error::shown(name)))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let wanted = schema
-        .fields()
-        .iter()
-        .map(|field| field.name().as_str())
-        .collect();
-    let has = names.iter().map(String::as_str).collect();
+    let wanted = schema.fields().iter().map(|field| field.name().as_str());
+    let has = names.iter().map(String::as_str);
     ReadError::of_file(
         &shape.file.name,
-        format!("it has the columns {}, and none of {}", list(has), list(wanted)),
+        format!(
+            "it has the columns {}, and none of {}",
+            listed(has),
+            listed(wanted)
+        ),
     )
-    .with_help("if the first line has no names, say `has_header 'false'`; if columns are meant by their place, `by_position 'true'`")
-}
-
-impl OfFormat {
-    fn decode(
-        &mut self,
-        text: &str,
-        part: Part,
-        at: usize,
-        most: usize,
-    ) -> std::result::Result<Option<(RecordBatch, usize)>, Problem> {
-        match self {
-            Self::Csv(decoder) => decoder.decode(text, at, most),
-            Self::Json(decoder) => decoder.decode(text, part, at, most),
-            Self::Rows(_) => Err(Problem::new(at, "rows are no text")),
-        }
-    }
+    .with_help(HEADER_HELP)
 }
 
 /// Takes the columns of rows that are there already, by their names.
@@ -325,4 +296,31 @@ fn with_partition(
         columns,
         &options,
     )?)
+}
+
+/// For every field of a file, the column of `schema` that it is.
+///
+/// # Errors
+/// When names and columns do not go together.
+fn fields(
+    shape: &Shape,
+    names: &[String],
+    schema: &Schema,
+    by_position: bool,
+) -> Result<Vec<Option<usize>>, ReadError> {
+    if by_position {
+        if names.len() != schema.fields().len() {
+            return Err(ReadError::of_file(
+                &shape.file.name,
+                format!(
+                    "it has {} columns, and {} are declared",
+                    names.len(),
+                    schema.fields().len()
+                ),
+            ));
+        }
+        return Ok((0..names.len()).map(Some).collect());
+    }
+    header::fields(names, schema)
+        .map_err(|problem| ReadError::of_file(&shape.file.name, problem.problem))
 }

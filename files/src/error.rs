@@ -76,6 +76,18 @@ impl ReadError {
         }
     }
 
+    /// A problem in a file, on that line if it has lines.
+    pub(crate) fn of_problem(file: &str, line: Option<u64>, problem: Problem) -> Self {
+        Self {
+            file: file.to_owned(),
+            line,
+            column: problem.column,
+            problem: problem.problem,
+            help: problem.help,
+            is_of_memory: false,
+        }
+    }
+
     /// With what to do about it.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
@@ -121,6 +133,16 @@ impl From<ReadError> for DataFusionError {
     fn from(error: ReadError) -> Self {
         Self::External(Box::new(error))
     }
+}
+
+/// Columns that a message lists.
+const LISTED: usize = 20;
+
+/// Names of columns as a message lists them.
+pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names = names.into_iter().take(LISTED);
+    let names: Vec<String> = names.map(|name| format!("`{}`", shown(name))).collect();
+    names.join(", ")
 }
 
 /// A value as a message shows it: its beginning, with nothing in it that a terminal would obey.

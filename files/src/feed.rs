@@ -6,9 +6,10 @@
 //!          (threads that may wait, a file each)                  bounded   (as many as the plan has partitions)
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
 use datafusion::object_store::ObjectStore;
@@ -18,9 +19,9 @@ use super::arrow::open_rows;
 use super::error::ReadError;
 use super::format::{Bytes, Format};
 use super::guard::{GaveUp, guarded};
-use super::listing::{File, Place};
-use super::open::{Block, Content, OpenFile, Shape, Written};
-use super::split::Part;
+use super::listing::File;
+use super::open::{Block, OpenFile, Shape, Written};
+use super::stores::Stores;
 
 /// A record may have this share of the memory that queries have.
 const RECORD_SHARE: usize = 8;
@@ -30,15 +31,24 @@ const RECORD_BYTES: (usize, usize) = (1 << 20, 1 << 30);
 /// The parts of files, for all streams that decode them.
 #[derive(Debug, Clone)]
 pub(crate) struct Feed {
-    blocks: Receiver<Result<Block, ReadError>>,
+    pieces: Receiver<Result<Piece<Vec<u8>>, ReadError>>,
     /// For the parts that are under way.
     _reservation: Arc<MemoryReservation>,
+}
+
+/// A part of a file on its way to who decodes it.
+#[derive(Debug)]
+pub(crate) enum Piece<T> {
+    /// Records.
+    Text(Block<T>),
+    /// Rows, as the file has them.
+    Rows(Arc<Shape>, RecordBatch),
 }
 
 /// What readers work on.
 struct Work {
     files: Mutex<VecDeque<File>>,
-    stores: BTreeMap<String, Arc<dyn ObjectStore>>,
+    stores: Stores,
     format: Format,
     bytes: Bytes,
     most: usize,
@@ -51,31 +61,6 @@ pub(crate) fn most_bytes(context: &TaskContext) -> usize {
         _ => RECORD_BYTES.1,
     };
     share.clamp(RECORD_BYTES.0, RECORD_BYTES.1)
-}
-
-/// The stores of files.
-///
-/// # Errors
-/// When one is not known to the session.
-pub(crate) fn stores_of(
-    files: &[File],
-    context: &TaskContext,
-) -> datafusion::error::Result<BTreeMap<String, Arc<dyn ObjectStore>>> {
-    let mut stores = BTreeMap::new();
-    for file in files {
-        if let Place::Stored { store, .. } = &file.place
-            && !stores.contains_key(store)
-        {
-            let url = url::Url::parse(store)
-                .map_err(|error| datafusion::error::DataFusionError::External(Box::new(error)))?;
-            let found = context
-                .runtime_env()
-                .object_store_registry
-                .get_store(&url)?;
-            stores.insert(store.clone(), found);
-        }
-    }
-    Ok(stores)
 }
 
 /// The error of a file whose reader gave up.
@@ -101,9 +86,10 @@ impl Feed {
         let readers = streams.min(files.len()).max(1);
         let reservation = MemoryConsumer::new("FileScan").register(context.memory_pool());
         reservation.try_grow((2 * readers + streams) * bytes.part_bytes)?;
-        let (sender, blocks) = flume::bounded(streams);
+        let (sender, pieces) = flume::bounded(streams);
+        let registry = &context.runtime_env().object_store_registry;
         let work = Arc::new(Work {
-            stores: stores_of(&files, context)?,
+            stores: Stores::of(&files, registry.as_ref())?,
             files: Mutex::new(files.into()),
             format,
             bytes,
@@ -111,11 +97,11 @@ impl Feed {
         });
         for _ in 0..readers {
             let (work, sender) = (Arc::clone(&work), sender.clone());
-            // Ends when all streams are gone: then nobody takes a part.
+            // Ends when the plan and its streams are gone: then nobody takes a part.
             tokio::task::spawn_blocking(move || work.read(&sender));
         }
         Ok(Self {
-            blocks,
+            pieces,
             _reservation: Arc::new(reservation),
         })
     }
@@ -124,13 +110,18 @@ impl Feed {
     ///
     /// # Errors
     /// What a reader met.
-    pub(crate) async fn next(&self) -> Option<Result<Block, ReadError>> {
-        self.blocks.recv_async().await.ok()
+    pub(crate) async fn next(&self) -> Result<Option<Piece<String>>, ReadError> {
+        // Looked at by who decodes it, so that all of them do: there may be one reader.
+        Ok(match self.pieces.recv_async().await.ok().transpose()? {
+            None => None,
+            Some(Piece::Text(block)) => Some(Piece::Text(block.checked()?)),
+            Some(Piece::Rows(shape, rows)) => Some(Piece::Rows(shape, rows)),
+        })
     }
 }
 
 impl Work {
-    fn read(&self, sender: &Sender<Result<Block, ReadError>>) {
+    fn read(&self, sender: &Sender<Result<Piece<Vec<u8>>, ReadError>>) {
         while let Some(file) = self.next() {
             let read = || self.read_file(&file, sender);
             let outcome = guarded(read).unwrap_or_else(|GaveUp| Err(gave_up(&file)));
@@ -145,18 +136,15 @@ impl Work {
     fn read_file(
         &self,
         file: &File,
-        sender: &Sender<Result<Block, ReadError>>,
+        sender: &Sender<Result<Piece<Vec<u8>>, ReadError>>,
     ) -> Result<(), ReadError> {
-        let store = match &file.place {
-            Place::Stored { store, .. } => self.stores.get(store),
-            Place::Local(_) => None,
-        };
+        let store = self.stores.get(file);
         if self.format == Format::Arrow {
             return self.read_rows(file, store, sender);
         }
         let mut open = OpenFile::open(file, store, &self.format, &self.bytes, self.most)?;
         while let Some(block) = open.next_block()? {
-            if sender.send(Ok(block)).is_err() {
+            if sender.send(Ok(Piece::Text(block))).is_err() {
                 self.lock().clear();
                 return Ok(());
             }
@@ -168,30 +156,18 @@ impl Work {
         &self,
         file: &File,
         store: Option<&Arc<dyn ObjectStore>>,
-        sender: &Sender<Result<Block, ReadError>>,
+        sender: &Sender<Result<Piece<Vec<u8>>, ReadError>>,
     ) -> Result<(), ReadError> {
         let mut open = open_rows(file, store, &self.bytes, self.most)?;
         let shape = Arc::new(Shape {
             file: file.clone(),
             records: Written::Rows,
         });
-        let (mut line, part) = (
-            0,
-            Part {
-                first: false,
-                last: false,
-            },
-        );
         while let Some(rows) = open.next_rows()? {
-            let count = rows.num_rows() as u64;
-            let block = Block {
-                shape: Arc::clone(&shape),
-                content: Content::Rows(rows),
-                line,
-                part,
-            };
-            line += count;
-            if sender.send(Ok(block)).is_err() {
+            if sender
+                .send(Ok(Piece::Rows(Arc::clone(&shape), rows)))
+                .is_err()
+            {
                 self.lock().clear();
                 return Ok(());
             }

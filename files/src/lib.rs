@@ -10,6 +10,7 @@
 //! connectors', how far a run may go with bad rows the runner's.
 
 mod arrow;
+mod by_name;
 mod bytes;
 mod columns;
 pub mod csv;
@@ -29,6 +30,7 @@ mod sample;
 mod scan;
 mod split;
 mod sql_type;
+mod stores;
 mod table;
 mod time;
 mod types;
@@ -43,4 +45,5 @@ pub use parquet::{DeclaredParquet, ParquetTable};
 pub use sample::SAMPLE_BYTES;
 pub use scan::{FileScanExec, decode_operator, encode_operator, is_operator};
 pub use sql_type::sql_type;
+pub use stores::Stores;
 pub use table::{Declared, FilesTable};

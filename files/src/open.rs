@@ -5,8 +5,6 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::Schema;
 use datafusion::object_store::path::Path;
 use datafusion::object_store::{GetOptions, GetRange, ObjectStore};
 use futures::TryStreamExt;
@@ -16,7 +14,7 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use super::bytes::Text;
 use super::csv::split::CsvSplit;
-use super::csv::{self, Dialect, header};
+use super::csv::{Dialect, header};
 use super::error::{Problem, ReadError};
 use super::format::{Bytes, Csv, Format};
 use super::json::Layout;
@@ -24,26 +22,17 @@ use super::json::split::{LineSplit, StructureSplit, detect};
 use super::listing::{File, Place};
 use super::split::{Part, Split};
 
-/// A part of a file: whole records.
+/// A part of a file: whole records, as bytes or as text.
 #[derive(Debug)]
-pub(crate) struct Block {
+pub(crate) struct Block<T = Vec<u8>> {
     /// The file.
     pub shape: Arc<Shape>,
     /// The records.
-    pub(crate) content: Content,
+    pub text: T,
     /// The number of their first line, from 1.
     pub line: u64,
     /// Which part of the file this is.
     pub part: Part,
-}
-
-/// What is in a part of a file.
-#[derive(Debug)]
-pub(crate) enum Content {
-    /// Records as text; not checked to be UTF-8.
-    Text(Vec<u8>),
-    /// Rows, as the file has them.
-    Rows(RecordBatch),
 }
 
 /// What is known of a file once it is open.
@@ -304,7 +293,7 @@ impl OpenFile {
         self.line += memchr_iter(self.terminator(), &text).count() as u64;
         Block {
             shape: Arc::clone(&self.shape),
-            content: Content::Text(text),
+            text,
             line,
             part: Part {
                 first: std::mem::replace(&mut self.first, false),
@@ -340,45 +329,47 @@ impl Written {
 }
 
 impl Block {
-    /// The records; none if they are rows.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match &self.content {
-            Content::Text(text) => text,
-            Content::Rows(_) => &[],
-        }
-    }
-
-    /// The error of a problem in it.
-    pub(crate) fn error(&self, problem: Problem) -> ReadError {
-        let terminator = self.shape.records.terminator();
-        located(
-            &self.shape.file.name,
-            self.line,
-            self.bytes(),
-            terminator,
-            problem,
-        )
-    }
-
     /// The records as text.
     ///
     /// # Errors
     /// With the line that has bytes which are no UTF-8.
-    pub(crate) fn text(&self) -> Result<&str, ReadError> {
-        std::str::from_utf8(self.bytes()).map_err(|error| self.error(not_utf8(error.valid_up_to())))
+    pub(crate) fn checked(self) -> Result<Block<String>, ReadError> {
+        let Self {
+            shape,
+            text,
+            line,
+            part,
+        } = self;
+        match String::from_utf8(text) {
+            Ok(text) => Ok(Block {
+                shape,
+                text,
+                line,
+                part,
+            }),
+            Err(error) => {
+                let problem = not_utf8(error.utf8_error().valid_up_to());
+                let terminator = shape.records.terminator();
+                let file = &shape.file.name;
+                Err(located(file, line, error.as_bytes(), terminator, problem))
+            }
+        }
+    }
+}
+
+impl Block<String> {
+    /// The error of a problem in it.
+    pub(crate) fn error(&self, problem: Problem) -> ReadError {
+        let terminator = self.shape.records.terminator();
+        let file = &self.shape.file.name;
+        located(file, self.line, self.text.as_bytes(), terminator, problem)
     }
 }
 
 fn located(file: &str, line: u64, text: &[u8], terminator: u8, problem: Problem) -> ReadError {
     let before = &text[..problem.at.min(text.len())];
-    ReadError {
-        file: file.to_owned(),
-        line: Some(line + memchr_iter(terminator, before).count() as u64),
-        column: problem.column,
-        problem: problem.problem,
-        help: problem.help,
-        is_of_memory: false,
-    }
+    let line = line + memchr_iter(terminator, before).count() as u64;
+    ReadError::of_problem(file, Some(line), problem)
 }
 
 fn not_utf8(at: usize) -> Problem {
@@ -411,58 +402,18 @@ fn first_record(dialect: &Dialect, text: &[u8], at_end: bool) -> Option<(usize, 
         }
         start = line?;
     }
-    // A line more and more, until the quotes in them are closed.
-    let mut end = start;
+    // A line more and more, until the record ends with one.
+    let (mut split, mut end) = (CsvSplit::new(dialect.clone()), start);
     loop {
-        let next = memchr::memchr(terminator, &text[end..]).map(|at| end + at + 1);
-        end = match next {
-            Some(next) => next,
-            None if at_end => text.len(),
-            None => return None,
+        end = match memchr::memchr(terminator, &text[end..]) {
+            Some(at) => end + at + 1,
+            None => return at_end.then_some((start, text.len())),
         };
-        let whole =
-            std::str::from_utf8(&text[start..end]).map_or(true, |text| is_whole(dialect, text));
-        if whole || end == text.len() {
-            return (whole || at_end).then_some((start, end));
+        if split
+            .split(&text[start..end], false)
+            .is_ok_and(|end| end > 0)
+        {
+            return Some((start, end));
         }
     }
-}
-
-/// Whether the record ends with the text.
-fn is_whole(dialect: &Dialect, text: &str) -> bool {
-    let mut records = csv::Records::new(dialect, text);
-    loop {
-        match records.field() {
-            Ok((_, true)) => return true,
-            Ok((_, false)) => {}
-            Err(problem) => return !problem.problem.contains("not closed"),
-        }
-    }
-}
-
-/// For every field of a file, the column of `schema` that it is.
-///
-/// # Errors
-/// When names and columns do not go together.
-pub(crate) fn fields(
-    shape: &Shape,
-    names: &[String],
-    schema: &Schema,
-    by_position: bool,
-) -> Result<Vec<Option<usize>>, ReadError> {
-    if by_position {
-        if names.len() != schema.fields().len() {
-            return Err(ReadError::of_file(
-                &shape.file.name,
-                format!(
-                    "it has {} columns, and {} are declared",
-                    names.len(),
-                    schema.fields().len()
-                ),
-            ));
-        }
-        return Ok((0..names.len()).map(Some).collect());
-    }
-    header::fields(names, schema)
-        .map_err(|problem| ReadError::of_file(&shape.file.name, problem.problem))
 }

@@ -35,7 +35,7 @@ use super::feed::gave_up;
 use super::guard::{GaveUp, guarded_async};
 use super::listing::{File, Place};
 use super::partitions::Partitions;
-use super::unite::{check_declared, check_missing, check_schema, united};
+use super::unite::{self, check_schema};
 
 /// Footers that are read at once.
 const CONCURRENT: usize = 16;
@@ -130,17 +130,8 @@ impl ParquetTable {
         let schemas = read
             .iter()
             .map(|(file, schema)| (file.file.name.as_str(), schema));
-        let in_files = match &declared.columns {
-            Some(columns) => {
-                let of_files = partitions.without(columns);
-                for (file, schema) in schemas.clone() {
-                    check_declared(file, schema, &of_files)?;
-                }
-                check_missing(&declared.location, &schemas, &of_files)?;
-                of_files
-            }
-            None => partitions.without(&united(schemas)?),
-        };
+        let columns = declared.columns.as_deref();
+        let in_files = unite::columns(&declared.location, columns, &partitions, &schemas)?;
         let schema = partitions.behind(&in_files);
         Ok(Self {
             files: read.into_iter().map(|(file, _)| file).collect(),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{Field, Fields, Schema};
 use datafusion::object_store::ObjectStore;
 
+use super::by_name::ByName;
 use super::csv::guess::Guess as TextGuess;
 use super::csv::{Dialect, Records};
 use super::error::{Problem, ReadError};
@@ -19,6 +20,7 @@ use super::json::guess::Guess as JsonGuess;
 use super::json::lexer::Lexer;
 use super::listing::File;
 use super::open::{Block, OpenFile, Written, bytes_of};
+use super::stores::Stores;
 
 /// Bytes that are looked at, if nothing else is said.
 pub const SAMPLE_BYTES: u64 = 8 << 20;
@@ -33,17 +35,11 @@ const WINDOWS: u64 = 8;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sample {
     /// Columns in the order in which they came, each with what it may be.
-    columns: Vec<Seen>,
+    columns: ByName<Guess>,
     /// Whether all records of all files were looked at.
     pub whole: bool,
     /// Records.
     pub records: u64,
-}
-
-#[derive(Debug, Clone)]
-struct Seen {
-    name: String,
-    guess: Guess,
 }
 
 #[derive(Debug, Clone)]
@@ -57,30 +53,29 @@ impl Sample {
     pub(crate) fn fields(&self) -> Fields {
         self.columns
             .iter()
-            .map(|seen| {
-                let data_type = match &seen.guess {
+            .map(|(name, guess)| {
+                let data_type = match guess {
                     Guess::Text(guess) => guess.data_type(),
                     Guess::Json(guess) => guess.data_type(),
                 };
-                Field::new(&seen.name, data_type, true)
+                Field::new(name, data_type, true)
             })
             .collect()
     }
 
     /// The names of the columns.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.columns.iter().map(|seen| seen.name.as_str())
+        self.columns.iter().map(|(name, _)| name)
     }
 
-    fn add(&mut self, name: &str, guess: Guess) {
-        let Some(seen) = self.columns.iter_mut().find(|seen| seen.name == name) else {
-            self.columns.push(Seen {
-                name: name.to_owned(),
-                guess,
-            });
-            return;
+    /// What was seen of a column, which is probably at that position.
+    fn add(&mut self, name: &str, expected: usize, guess: Guess) {
+        let nothing = || match guess {
+            Guess::Text(_) => Guess::Text(TextGuess::default()),
+            Guess::Json(_) => Guess::Json(JsonGuess::default()),
         };
-        match (&mut seen.guess, guess) {
+        let position = self.columns.position(name, expected, nothing);
+        match (self.columns.at(position), guess) {
             (Guess::Text(known), Guess::Text(guess)) => *known = std::mem::take(known).and(&guess),
             (Guess::Json(known), Guess::Json(guess)) => *known = std::mem::take(known).and(guess),
             _ => {}
@@ -91,19 +86,19 @@ impl Sample {
     fn and(&mut self, other: Self) {
         self.whole &= other.whole;
         self.records += other.records;
-        for seen in other.columns {
-            self.add(&seen.name, seen.guess);
+        for (index, (name, guess)) in other.columns.into_items().into_iter().enumerate() {
+            self.add(&name, index, guess);
         }
     }
 }
 
-/// Looks at files. Waits for them: to be called where that does no harm. `store` finds the store of a file.
+/// Looks at files. Waits for them: to be called where that does no harm.
 ///
 /// # Errors
 /// With the place of what cannot be read as the format.
 pub(crate) fn look(
     files: &[File],
-    store: &dyn Fn(&File) -> Option<Arc<dyn ObjectStore>>,
+    stores: &Stores,
     format: &Format,
     bytes: &Bytes,
     sample_bytes: u64,
@@ -116,10 +111,9 @@ pub(crate) fn look(
         ..Sample::default()
     };
     for file in looked_at {
-        let store = store(file);
         let looker = Looker {
             file,
-            store: store.as_ref(),
+            store: stores.get(file),
             format,
             bytes,
         };
@@ -150,8 +144,8 @@ impl Looker<'_> {
             ..Sample::default()
         };
         if let Written::Csv { names, .. } = &open.shape.records {
-            for name in names {
-                sample.add(name, Guess::Text(TextGuess::default()));
+            for (index, name) in names.iter().enumerate() {
+                sample.add(name, index, Guess::Text(TextGuess::default()));
             }
         }
         let mut looked = 0;
@@ -163,12 +157,9 @@ impl Looker<'_> {
             let Some(block) = open.next_block()? else {
                 break;
             };
-            looked += block.bytes().len() as u64;
-            let of_block = self.look_at(
-                &block,
-                beginning.saturating_sub(looked - block.bytes().len() as u64),
-            )?;
-            sample.and(of_block);
+            let block = block.checked()?;
+            sample.and(look_at(&block, beginning - looked)?);
+            looked += block.text.len() as u64;
         }
         if !sample.whole && open.is_plain() {
             let shape = Arc::clone(&open.shape);
@@ -187,18 +178,6 @@ impl Looker<'_> {
         Ok(sample)
     }
 
-    /// A block's beginning of about so many bytes.
-    fn look_at(&self, block: &Block, most: u64) -> Result<Sample, ReadError> {
-        let text = block.text()?;
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let seen = match &block.shape.records {
-            Written::Csv { dialect, names } => of_csv(dialect, names, text, most),
-            Written::Json(layout) => of_json(*layout, text, block.part.first, most),
-            Written::Rows => Ok(Sample::default()),
-        };
-        seen.map_err(|problem| block.error(problem))
-    }
-
     /// The lines of a place in the middle; nothing if they are no records, because the place is within quotes.
     fn window(&self, records: &Written, from: u64, bytes: u64) -> Option<Sample> {
         let read = bytes_of(self.file, self.store, from).ok()?;
@@ -214,6 +193,17 @@ impl Looker<'_> {
             Written::Json(_) | Written::Rows => None,
         }
     }
+}
+
+/// A block's beginning of about so many bytes.
+fn look_at(block: &Block<String>, most: u64) -> Result<Sample, ReadError> {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let seen = match &block.shape.records {
+        Written::Csv { dialect, names } => of_csv(dialect, names, &block.text, most),
+        Written::Json(layout) => of_json(*layout, &block.text, block.part.first, most),
+        Written::Rows => Ok(Sample::default()),
+    };
+    seen.map_err(|problem| block.error(problem))
 }
 
 fn of_csv(dialect: &Dialect, names: &[String], text: &str, most: usize) -> Result<Sample, Problem> {
@@ -246,15 +236,15 @@ fn of_csv(dialect: &Dialect, names: &[String], text: &str, most: usize) -> Resul
         records: count,
         ..Sample::default()
     };
-    for (name, guess) in names.iter().zip(guesses) {
-        sample.add(name, Guess::Text(guess));
+    for (index, (name, guess)) in names.iter().zip(guesses).enumerate() {
+        sample.add(name, index, Guess::Text(guess));
     }
     Ok(sample)
 }
 
 fn of_json(layout: Layout, text: &str, first: bool, most: usize) -> Result<Sample, Problem> {
     let mut lexer = Lexer::new(text, 0);
-    let mut guess = JsonGuess::Object(Vec::new());
+    let mut guess = JsonGuess::Object(ByName::default());
     let mut count = 0;
     if layout == Layout::Array && first {
         lexer.open(b'[')?;
@@ -278,8 +268,8 @@ fn of_json(layout: Layout, text: &str, first: bool, most: usize) -> Result<Sampl
         ..Sample::default()
     };
     if let JsonGuess::Object(keys) = guess {
-        for (name, guess) in keys {
-            sample.add(&name, Guess::Json(guess));
+        for (index, (name, guess)) in keys.into_items().into_iter().enumerate() {
+            sample.add(&name, index, Guess::Json(guess));
         }
     }
     Ok(sample)

@@ -28,7 +28,7 @@ use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use super::decode::{Decoder, Wanted};
-use super::feed::Feed;
+use super::feed::{Feed, Piece};
 use super::format::{Bytes, Format};
 use super::listing::File;
 
@@ -49,7 +49,7 @@ pub(crate) struct Scan {
 
 /// See the module.
 pub struct FileScanExec {
-    scan: Scan,
+    scan: Arc<Scan>,
     /// The files of each partition, a row each.
     lists: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
@@ -84,11 +84,11 @@ impl FileScanExec {
             })
             .collect();
         let lists = MemorySourceConfig::try_new_exec(&lists?, schema, None)?;
-        Ok(Self::over(scan, lists))
+        Ok(Self::over(Arc::new(scan), lists))
     }
 
     /// Reads what the scan says, of the files in these lists.
-    fn over(scan: Scan, lists: Arc<dyn ExecutionPlan>) -> Self {
+    fn over(scan: Arc<Scan>, lists: Arc<dyn ExecutionPlan>) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(scan.wanted.schema()),
             Partitioning::UnknownPartitioning(lists.output_partitioning().partition_count()),
@@ -196,7 +196,10 @@ impl ExecutionPlan for FileScanExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match children.as_slice() {
-            [lists] => Ok(Arc::new(Self::over(self.scan.clone(), Arc::clone(lists)))),
+            [lists] => Ok(Arc::new(Self::over(
+                Arc::clone(&self.scan),
+                Arc::clone(lists),
+            ))),
             _ => internal_err!("a scan of files has one input"),
         }
     }
@@ -204,7 +207,7 @@ impl ExecutionPlan for FileScanExec {
     /// For another execution: a feed is read once.
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(Arc::new(Self::over(
-            self.scan.clone(),
+            Arc::clone(&self.scan),
             Arc::clone(&self.lists),
         )))
     }
@@ -216,13 +219,13 @@ impl ExecutionPlan for FileScanExec {
     ) -> Result<SendableRecordBatchStream> {
         let state = Reading {
             source: self.feed(partition, &context)?,
-            scan: self.scan.clone(),
+            scan: Arc::clone(&self.scan),
             context: Arc::clone(&context),
             decoder: Decoder::new(
                 self.scan.wanted.clone(),
                 context.session_config().batch_size(),
             ),
-            block: None,
+            piece: None,
             left: self.scan.limit,
             metrics: BaselineMetrics::new(&self.metrics, partition),
         };
@@ -237,9 +240,12 @@ impl ExecutionPlan for FileScanExec {
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
         let scan = Scan {
             limit,
-            ..self.scan.clone()
+            ..self.scan.as_ref().clone()
         };
-        Some(Arc::new(Self::over(scan, Arc::clone(&self.lists))))
+        Some(Arc::new(Self::over(
+            Arc::new(scan),
+            Arc::clone(&self.lists),
+        )))
     }
 
     fn fetch(&self) -> Option<usize> {
@@ -250,11 +256,11 @@ impl ExecutionPlan for FileScanExec {
 /// A stream at work.
 struct Reading {
     source: Source,
-    scan: Scan,
+    scan: Arc<Scan>,
     context: Arc<TaskContext>,
     decoder: Decoder,
     /// The part at hand, and how far it is decoded.
-    block: Option<(super::open::Block, usize)>,
+    piece: Option<(Piece<String>, usize)>,
     left: Option<usize>,
     metrics: BaselineMetrics,
 }
@@ -277,10 +283,10 @@ impl Reading {
             if self.left == Some(0) {
                 return Ok(None);
             }
-            let Some((block, at)) = self.block.take() else {
+            let Some((piece, at)) = self.piece.take() else {
                 match &self.source {
-                    Source::Fed(feed) => match feed.next().await {
-                        Some(block) => self.block = Some((block?, 0)),
+                    Source::Fed(feed) => match feed.next().await? {
+                        Some(piece) => self.piece = Some((piece, 0)),
                         None => return Ok(None),
                     },
                     Source::Listed(_) => self = self.read_list().await?,
@@ -288,12 +294,12 @@ impl Reading {
                 continue;
             };
             let timer = self.metrics.elapsed_compute().timer();
-            let decoded = self.decoder.decode(&block, at)?;
+            let decoded = self.decoder.decode(&piece, at)?;
             timer.done();
             let Some((mut rows, end)) = decoded else {
                 continue;
             };
-            self.block = Some((block, end));
+            self.piece = Some((piece, end));
             if let Some(left) = &mut self.left {
                 rows = rows.slice(0, rows.num_rows().min(*left));
                 *left -= rows.num_rows();
@@ -391,5 +397,8 @@ pub fn decode_operator(
         shared: None,
         limit: sent.limit,
     };
-    Ok(Arc::new(FileScanExec::over(scan, Arc::clone(lists))))
+    Ok(Arc::new(FileScanExec::over(
+        Arc::new(scan),
+        Arc::clone(lists),
+    )))
 }

@@ -14,7 +14,7 @@ pub(crate) trait Split: Send {
 
 /// Which part of its file a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub(crate) struct Part {
     /// Nothing is before it.
     pub first: bool,
     /// Nothing is behind it.

@@ -1,7 +1,6 @@
 //! Files as a table. Owns its columns (those of files, then those of partitions), which files a query needs, and how they
 //! are dealt to the partitions of its plan.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,19 +8,19 @@ use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::object_store::ObjectStore;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::arrow::open_rows;
-use super::decode::Wanted;
+use super::decode::{HEADER_HELP, Wanted};
 use super::error::ReadError;
 use super::format::{Bytes, Format};
 use super::guard::{GaveUp, guarded};
-use super::listing::{File, Place};
+use super::listing::File;
 use super::partitions::Partitions;
 use super::sample::{self, Sample};
 use super::scan::{FileScanExec, Scan};
-use super::unite::{check_declared, check_missing, united};
+use super::stores::Stores;
+use super::unite::{self, no_file_has};
 
 /// A file of this size is worth a partition of its own, bytes.
 const WORTH_A_PARTITION: u64 = 256 << 10;
@@ -64,11 +63,7 @@ impl FilesTable {
     ///
     /// # Errors
     /// [`ReadError`] when they cannot be read as declared, or lack a declared column.
-    pub async fn open(
-        declared: Declared,
-        files: Vec<File>,
-        stores: BTreeMap<String, Arc<dyn ObjectStore>>,
-    ) -> Result<Self> {
+    pub async fn open(declared: Declared, files: Vec<File>, stores: Stores) -> Result<Self> {
         let partitions = Partitions::new(&declared.partition_by, declared.columns.as_deref());
         let looking = Looking {
             declared: declared.clone(),
@@ -102,7 +97,7 @@ impl FilesTable {
 struct Looking {
     declared: Declared,
     files: Vec<File>,
-    stores: BTreeMap<String, Arc<dyn ObjectStore>>,
+    stores: Stores,
     partitions: Partitions,
 }
 
@@ -115,41 +110,25 @@ impl Looking {
         }
     }
 
-    fn store(&self, file: &File) -> Option<Arc<dyn ObjectStore>> {
-        match &file.place {
-            Place::Stored { store, .. } => self.stores.get(store).cloned(),
-            Place::Local(_) => None,
-        }
-    }
-
     /// Of files that say what columns they have.
     fn said(&self) -> Result<(Schema, bool)> {
         let schemas: std::result::Result<Vec<(&str, SchemaRef)>, ReadError> = self
             .files
             .iter()
             .map(|file| {
-                let store = self.store(file);
-                let open = open_rows(file, store.as_ref(), &self.declared.bytes, MOST_LOOKED_AT)?;
+                let store = self.stores.get(file);
+                let open = open_rows(file, store, &self.declared.bytes, MOST_LOOKED_AT)?;
                 Ok((file.name.as_str(), open.schema()))
             })
             .collect();
         let schemas = schemas?;
-        for (file, schema) in &schemas {
-            let names = schema.fields().iter().map(|field| field.name().as_str());
-            self.partitions.check_names(file, names)?;
-        }
         let schemas = schemas
             .iter()
             .map(|(file, schema)| (*file, schema.as_ref()));
-        let Some(columns) = &self.declared.columns else {
-            return Ok((self.partitions.without(&united(schemas)?), false));
-        };
-        let of_files = self.partitions.without(columns);
-        for (file, schema) in schemas.clone() {
-            check_declared(file, schema, &of_files)?;
-        }
-        check_missing(&self.declared.location, &schemas, &of_files)?;
-        Ok((of_files, false))
+        let columns = self.declared.columns.as_deref();
+        let location = &self.declared.location;
+        let columns = unite::columns(location, columns, &self.partitions, &schemas)?;
+        Ok((columns, false))
     }
 
     /// Of files whose records have to be looked at.
@@ -160,8 +139,7 @@ impl Looking {
             sample_bytes,
             ..
         } = &self.declared;
-        let store = |file: &File| self.store(file);
-        let sample = sample::look(&self.files, &store, format, bytes, *sample_bytes)?;
+        let sample = sample::look(&self.files, &self.stores, format, bytes, *sample_bytes)?;
         self.partitions
             .check_names(&self.declared.location, sample.names())?;
         let Some(columns) = &self.declared.columns else {
@@ -195,23 +173,9 @@ fn check_columns(
     let Some(missing) = sample::missing(of_files, sample, any_case) else {
         return Ok(());
     };
-    let names: Vec<String> = sample
-        .names()
-        .take(20)
-        .map(|name| format!("`{}`", super::error::shown(name)))
-        .collect();
-    let problem = ReadError::of_file(
-        &declared.location,
-        format!(
-            "no file has the column `{}`; there are {}",
-            missing.name(),
-            names.join(", ")
-        ),
-    );
+    let problem = no_file_has(&declared.location, missing.name(), sample.names());
     Err(DataFusionError::from(match declared.format {
-        Format::Csv(_) => problem.with_help(
-            "if the first line has no names, say `has_header 'false'`; if columns are meant by their place, `by_position 'true'`",
-        ),
+        Format::Csv(_) => problem.with_help(HEADER_HELP),
         _ => problem.with_help("columns are the keys of the objects"),
     }))
 }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Fields};
+use tables::widens;
 
 /// Whether every value of `from` is a value of `to`, digit by digit, or the reading of it is an error.
 pub(crate) fn holds(to: &DataType, from: &DataType) -> bool {
     use DataType::{
-        Binary, BinaryView, Date32, Date64, Decimal128, Dictionary, FixedSizeBinary, Float16,
-        Float32, Float64, LargeBinary, LargeList, LargeUtf8, List, Null, Struct, Timestamp, Utf8,
-        Utf8View,
+        Binary, BinaryView, Date32, Date64, Decimal128, Dictionary, FixedSizeBinary, Float32,
+        Float64, LargeBinary, LargeList, LargeUtf8, List, Null, Struct, Timestamp, Utf8, Utf8View,
     };
-    if to == from {
+    if widens(from, to) {
         return true;
     }
     match (from, to) {
@@ -22,7 +22,6 @@ pub(crate) fn holds(to: &DataType, from: &DataType) -> bool {
             Binary | LargeBinary | BinaryView | FixedSizeBinary(_),
             Binary | LargeBinary | BinaryView,
         ) => true,
-        (Float16, Float32 | Float64) | (Float32, Float64) => true,
         (Date32, Date64) => true,
         // A time that is too far for the finer unit is an error when it is read.
         (Timestamp(from, one), Timestamp(to, other)) => {
@@ -37,14 +36,6 @@ pub(crate) fn holds(to: &DataType, from: &DataType) -> bool {
         }
         (from, Float64) if from.is_integer() => from.primitive_width() <= Some(4),
         (from, Float32) if from.is_integer() => from.primitive_width() <= Some(2),
-        (from, to) if from.is_integer() && to.is_integer() => {
-            let (from_width, to_width) = (from.primitive_width(), to.primitive_width());
-            match (from.is_signed_integer(), to.is_signed_integer()) {
-                (true, true) | (false, false) => from_width <= to_width,
-                (false, true) => from_width < to_width,
-                (true, false) => false,
-            }
-        }
         (List(from) | LargeList(from), List(to) | LargeList(to)) => {
             holds(to.data_type(), from.data_type())
         }

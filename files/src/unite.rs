@@ -1,21 +1,19 @@
 //! The columns of several files that say what they have. Owns their union by name, and the comparison with what is declared.
 
+use std::collections::HashSet;
+
 use datafusion::arrow::datatypes::{Field, Schema};
 
-use super::error::{ReadError, shown};
+use super::error::{ReadError, listed, shown};
+use super::partitions::Partitions;
 use super::sql_type::sql_type;
 use super::types::{holds, impossible, together};
 
-/// Columns that a message lists.
-const LISTED: usize = 20;
-
 /// What a table cannot have: two columns of one name, and types that there are not.
 pub(crate) fn check_schema(file: &str, schema: &Schema) -> Result<(), ReadError> {
-    for (index, field) in schema.fields().iter().enumerate() {
-        if schema.fields()[..index]
-            .iter()
-            .any(|known| known.name() == field.name())
-        {
+    let mut names = HashSet::new();
+    for field in schema.fields() {
+        if !names.insert(field.name()) {
             return Err(ReadError::of_file(
                 file,
                 format!("two of its columns are called `{}`", shown(field.name())),
@@ -31,10 +29,46 @@ pub(crate) fn check_schema(file: &str, schema: &Schema) -> Result<(), ReadError>
     Ok(())
 }
 
-/// The columns of all files, by name.
-pub(crate) fn united<'a>(
-    schemas: impl Iterator<Item = (&'a str, &'a Schema)>,
+/// The columns of a table whose files say what they have: those that are declared, which every file has to hold, or else those of
+/// all files together.
+///
+/// # Errors
+/// When columns of one name do not go together, or files do not have what is declared, or have a column that is in the names of
+/// their folders too.
+pub(crate) fn columns<'a>(
+    location: &str,
+    declared: Option<&Schema>,
+    partitions: &Partitions,
+    schemas: &(impl Iterator<Item = (&'a str, &'a Schema)> + Clone),
 ) -> Result<Schema, ReadError> {
+    for (file, schema) in schemas.clone() {
+        let names = schema.fields().iter().map(|field| field.name().as_str());
+        partitions.check_names(file, names)?;
+    }
+    let Some(declared) = declared else {
+        return Ok(partitions.without(&united(schemas.clone())?));
+    };
+    let of_files = partitions.without(declared);
+    for (file, schema) in schemas.clone() {
+        check_declared(file, schema, &of_files)?;
+    }
+    check_missing(location, schemas, &of_files)?;
+    Ok(of_files)
+}
+
+/// The error of a declared column that no file has, and what there is instead.
+pub(crate) fn no_file_has<'a>(
+    location: &str,
+    column: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> ReadError {
+    let there_are = listed(names);
+    let problem = format!("no file has the column `{column}`; there are {there_are}");
+    ReadError::of_file(location, problem)
+}
+
+/// The columns of all files, by name.
+fn united<'a>(schemas: impl Iterator<Item = (&'a str, &'a Schema)>) -> Result<Schema, ReadError> {
     let mut fields: Vec<(Field, &str)> = Vec::new();
     for (file, schema) in schemas {
         for field in schema.fields() {
@@ -70,11 +104,7 @@ pub(crate) fn united<'a>(
 }
 
 /// Every declared column holds what the file has under its name.
-pub(crate) fn check_declared(
-    file: &str,
-    schema: &Schema,
-    declared: &Schema,
-) -> Result<(), ReadError> {
+fn check_declared(file: &str, schema: &Schema, declared: &Schema) -> Result<(), ReadError> {
     for field in declared.fields() {
         let Ok(found) = schema.field_with_name(field.name()) else {
             continue;
@@ -92,7 +122,7 @@ pub(crate) fn check_declared(
 }
 
 /// Every declared column is in some file.
-pub(crate) fn check_missing<'a>(
+fn check_missing<'a>(
     location: &str,
     schemas: &(impl Iterator<Item = (&'a str, &'a Schema)> + Clone),
     declared: &Schema,
@@ -118,19 +148,7 @@ pub(crate) fn check_missing<'a>(
         let near = names
             .iter()
             .find(|name| name.eq_ignore_ascii_case(field.name()));
-        let list: Vec<String> = names
-            .iter()
-            .take(LISTED)
-            .map(|name| format!("`{}`", shown(name)))
-            .collect();
-        let error = ReadError::of_file(
-            location,
-            format!(
-                "no file has the column `{}`; there are {}",
-                field.name(),
-                list.join(", ")
-            ),
-        );
+        let error = no_file_has(location, field.name(), names.iter().copied());
         return Err(match near {
             Some(near) => error.with_help(format!("write it as it is there: \"{near}\"")),
             None => error,

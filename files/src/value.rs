@@ -32,7 +32,7 @@ use super::time::{self, Instant};
 
 /// The values of a column while it grows.
 #[derive(Debug)]
-pub enum Values {
+pub(crate) enum Values {
     /// Nothing but NULL.
     Null(NullBuilder),
     /// Texts.
@@ -79,7 +79,7 @@ pub enum Values {
 
 /// Times of a day, by unit.
 #[derive(Debug)]
-pub enum TimeValues {
+pub(crate) enum TimeValues {
     /// Seconds.
     Second(PrimitiveBuilder<Time32SecondType>),
     /// Milliseconds.
@@ -92,7 +92,7 @@ pub enum TimeValues {
 
 /// Instants, by unit.
 #[derive(Debug)]
-pub enum TimestampValues {
+pub(crate) enum TimestampValues {
     /// Seconds.
     Second(PrimitiveBuilder<TimestampSecondType>),
     /// Milliseconds.
@@ -140,7 +140,7 @@ macro_rules! each_builder {
 
 impl Values {
     /// A column of that type, for so many rows; `None` if no text is read as it.
-    pub fn new(data_type: &DataType, rows: usize) -> Option<Self> {
+    pub(crate) fn new(data_type: &DataType, rows: usize) -> Option<Self> {
         fn primitive<T: ArrowPrimitiveType>(
             data_type: &DataType,
             rows: usize,
@@ -198,7 +198,7 @@ impl Values {
     /// As of a type that nobody asked for: a number that is not kept digit by digit is refused then, where it would become
     /// its nearest neighbour otherwise.
     #[must_use]
-    pub fn inferred(self) -> Self {
+    pub(crate) fn inferred(self) -> Self {
         match self {
             Self::Float64(builder, _) => Self::Float64(builder, true),
             values => values,
@@ -206,12 +206,12 @@ impl Values {
     }
 
     /// Whether every text is a value.
-    pub fn is_text(&self) -> bool {
+    pub(crate) fn is_text(&self) -> bool {
         matches!(self, Self::Text(_) | Self::LargeText(_) | Self::TextView(_))
     }
 
     /// Whether a number may be a value.
-    pub fn is_number(&self) -> bool {
+    pub(crate) fn is_number(&self) -> bool {
         matches!(
             self,
             Self::Int8(_)
@@ -230,7 +230,7 @@ impl Values {
     }
 
     /// One more NULL.
-    pub fn append_null(&mut self) {
+    pub(crate) fn append_null(&mut self) {
         each_builder!(self, builder => builder.append_null());
     }
 
@@ -238,7 +238,7 @@ impl Values {
     ///
     /// # Errors
     /// [`Misfit`]; the column is as before.
-    pub fn append(&mut self, text: &str) -> Result<(), Misfit> {
+    pub(crate) fn append(&mut self, text: &str) -> Result<(), Misfit> {
         match self {
             Self::Text(builder) => builder.append_value(text),
             Self::LargeText(builder) => builder.append_value(text),
@@ -279,22 +279,11 @@ impl Values {
         Ok(())
     }
 
-    /// Rows so far.
-    pub fn len(&self) -> usize {
-        use datafusion::arrow::array::ArrayBuilder;
-        each_builder!(self, builder => builder.len())
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The column, which begins anew.
     ///
     /// # Errors
     /// When a value has more digits than the type; values are checked before, so that is a fault of this program.
-    pub fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+    pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         Ok(match self {
             Self::Decimal128(builder, precision, scale) => Arc::new(
                 builder

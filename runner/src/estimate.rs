@@ -9,6 +9,7 @@ use datafusion::prelude::SessionContext;
 use serde::Serialize;
 
 use super::error::RunError;
+use super::source_tables::Surveys;
 use super::sources;
 use language::Source;
 
@@ -30,7 +31,7 @@ pub struct Estimate {
     pub from: String,
 }
 
-/// What a source gives that is read in place, or has landed, as `ctx` has it.
+/// What a source gives that is read in place, or has landed, as `ctx` has it. `surveys` say what is under locations.
 ///
 /// # Errors
 /// [`RunError::Engine`] when its files cannot be looked at.
@@ -38,8 +39,10 @@ pub async fn of_table(
     ctx: &SessionContext,
     source: &Source,
     registry: &Registry,
+    surveys: &Surveys,
 ) -> Result<Estimate, RunError> {
-    looked_at(ctx, source, sources::read(registry, source)?)
+    let bytes = surveys.get(&source.name).map_or(0, |survey| survey.bytes);
+    looked_at(ctx, source, sources::read(registry, source)?, bytes)
         .await
         .map_err(|error| RunError::engine(format!("looking at `{}`", source.location), error))
 }
@@ -48,6 +51,7 @@ async fn looked_at(
     ctx: &SessionContext,
     source: &Source,
     read: Read,
+    size: u64,
 ) -> Result<Estimate, DataFusionError> {
     let frame = ctx.table(source.name.as_str()).await?;
     let physical = frame.create_physical_plan().await?;
@@ -63,17 +67,15 @@ async fn looked_at(
         exact: counts || statistics.num_rows.is_exact().unwrap_or(false),
         from: String::from(from),
     };
-    let files = match read {
-        Read::Extracted(_) => return Ok(counted("what was extracted")),
-        Read::InPlace(_) if rows.is_some() => return Ok(counted("the files' own statistics")),
-        Read::InPlace(files) => files,
-    };
-    let bytes = files.survey(&ctx.state()).await?.bytes;
-    Ok(Estimate {
-        table: source.name.clone(),
-        rows: Some(bytes / BYTES_A_ROW),
-        bytes: Some(bytes),
-        exact: false,
-        from: format!("the size of the files, at {BYTES_A_ROW} bytes a row"),
+    Ok(match read {
+        Read::Extracted(_) => counted("what was extracted"),
+        Read::InPlace(_) if rows.is_some() => counted("the files' own statistics"),
+        Read::InPlace(_) => Estimate {
+            table: source.name.clone(),
+            rows: Some(size / BYTES_A_ROW),
+            bytes: Some(size),
+            exact: false,
+            from: format!("the size of the files, at {BYTES_A_ROW} bytes a row"),
+        },
     })
 }

@@ -142,6 +142,7 @@ async fn preview(
         &services.environment,
         sample,
     )?;
+    let surveys = source_tables::surveys(&ctx, &bound.sources, &services.registry).await?;
     let (mut previews, mut estimates) = (Vec::new(), Vec::new());
     for source in &bound.sources {
         let found = extracted
@@ -168,12 +169,17 @@ async fn preview(
                 (found.extract.describe(), estimate.items, rows)
             }
             None => {
-                let estimate = estimate::of_table(&ctx, source, &services.registry).await?;
+                let estimate =
+                    estimate::of_table(&ctx, source, &services.registry, &surveys).await?;
                 (source.location.clone(), None, estimate)
             }
         };
         let mut preview = SourcePreview::new(source, reads, items, &estimate);
-        preview.left_out = source_tables::left_out_of(&ctx, source, &services.registry).await?;
+        let left_out = surveys.get(&source.name).into_iter();
+        preview.left_out = left_out
+            .flat_map(|survey| &survey.left_out)
+            .map(|(name, why)| format!("{name} ({})", why.words()))
+            .collect();
         previews.push(preview);
         estimates.push(estimate);
     }

@@ -123,57 +123,52 @@ async fn require_plannable(ctx: &SessionContext, table: &str) -> Result<(), RunE
     })
 }
 
+/// What is under the locations of sources that are read in place, by table.
+pub type Surveys = BTreeMap<String, Survey>;
+
+/// Looks at the location of every source that is read in place.
+///
+/// # Errors
+/// [`RunError::NoFiles`] with the table whose location cannot be looked at.
+pub async fn surveys(
+    ctx: &SessionContext,
+    sources: &[Source],
+    registry: &Registry,
+) -> Result<Surveys, RunError> {
+    let mut surveys = Surveys::new();
+    for source in sources {
+        if let Read::InPlace(files) = read(registry, source)? {
+            let survey = files.survey(&ctx.state()).await;
+            let survey = survey.map_err(|error| no_files(source, Some(Box::new(error))))?;
+            surveys.insert(source.name.clone(), survey);
+        }
+    }
+    Ok(surveys)
+}
+
+fn no_files(source: &Source, cause: Option<Box<DataFusionError>>) -> RunError {
+    RunError::NoFiles {
+        table: source.name.clone(),
+        location: source.location.clone(),
+        source: cause,
+    }
+}
+
 /// Makes sure that every source that is read in place has something to read: an empty listing would read as an empty table,
 /// and publishing that could replace a full one. Gives a line for each that has files which are not read and may hold rows.
 ///
 /// # Errors
 /// [`RunError::NoFiles`] with the table and its location.
-pub async fn require_files(
-    ctx: &SessionContext,
-    sources: &[Source],
-    registry: &Registry,
-) -> Result<Vec<String>, RunError> {
+pub fn require_files(sources: &[Source], surveys: &Surveys) -> Result<Vec<String>, RunError> {
     let mut told = Vec::new();
     for source in sources {
-        let Read::InPlace(files) = read(registry, source)? else {
-            continue;
-        };
-        let missing = |cause| RunError::NoFiles {
-            table: source.name.clone(),
-            location: source.location.clone(),
-            source: cause,
-        };
-        match files.survey(&ctx.state()).await {
-            Ok(survey) if survey.files == 0 => return Err(missing(None)),
-            Ok(survey) => told.extend(left_out(source, &survey)),
-            Err(error) => return Err(missing(Some(Box::new(error)))),
+        match surveys.get(&source.name) {
+            Some(survey) if survey.files == 0 => return Err(no_files(source, None)),
+            Some(survey) => told.extend(left_out(source, survey)),
+            None => {}
         }
     }
     Ok(told)
-}
-
-/// Files under the location of a source that it does not read, each with why.
-///
-/// # Errors
-/// [`RunError::NoFiles`] when they cannot be looked at.
-pub async fn left_out_of(
-    ctx: &SessionContext,
-    source: &Source,
-    registry: &Registry,
-) -> Result<Vec<String>, RunError> {
-    let Read::InPlace(files) = read(registry, source)? else {
-        return Ok(Vec::new());
-    };
-    let survey = files.survey(&ctx.state()).await;
-    let survey = survey.map_err(|error| RunError::NoFiles {
-        table: source.name.clone(),
-        location: source.location.clone(),
-        source: Some(Box::new(error)),
-    })?;
-    let left_out = survey.left_out.into_iter();
-    Ok(left_out
-        .map(|(name, why)| format!("{name} ({})", why.words()))
-        .collect())
 }
 
 /// Files that a source does not read, if they may hold rows.

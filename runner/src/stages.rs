@@ -27,7 +27,7 @@ use super::output::{self, table_failed};
 use super::plan::plan_in;
 use super::prepare::Prepared;
 use super::quantity::{bytes, count, thousands};
-use super::source_tables::{self, ExtractedTables};
+use super::source_tables::{self, ExtractedTables, Surveys};
 use super::sources::Extracted;
 use super::staged_inputs::stage_inputs;
 use super::transaction::{Positions, claim};
@@ -56,8 +56,8 @@ pub(super) async fn execute(
     let budget = run.settings.budget();
     let tables = ExtractedTables::in_folder(&run.registry, &run.work_dir);
     let (ctx, planned) = plan_in(run, bound, tables, &budget).await?;
-    let told = source_tables::require_files(&ctx, &bound.sources, &run.registry).await?;
-    for warning in told {
+    let surveys = source_tables::surveys(&ctx, &bound.sources, &run.registry).await?;
+    for warning in source_tables::require_files(&bound.sources, &surveys)? {
         run.warn(warning).await?;
     }
     let (views, outputs) = (planned.views.len(), planned.outputs);
@@ -82,7 +82,7 @@ pub(super) async fn execute(
     if let Err(error) = extract_all(run, extracted, counts).await {
         return Err(give_back(only_outputs(opened), error).await);
     }
-    let executor = match executor(run, bound, &ctx, &budget).await {
+    let executor = match executor(run, bound, &ctx, &budget, &surveys).await {
         Ok(executor) => executor,
         Err(error) => return Err(give_back(only_outputs(opened), error).await),
     };
@@ -294,10 +294,11 @@ async fn executor(
     bound: &Bound,
     ctx: &SessionContext,
     budget: &Budget,
+    surveys: &Surveys,
 ) -> Result<Executor, RunError> {
     let mut estimates = Vec::new();
     for source in &bound.sources {
-        estimates.push(estimate::of_table(ctx, source, &run.registry).await?);
+        estimates.push(estimate::of_table(ctx, source, &run.registry, surveys).await?);
     }
     let (mode, decision) = decide(&run.settings, &estimates);
     run.tell(&RunEvent::Decided {

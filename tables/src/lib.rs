@@ -73,7 +73,7 @@ pub use options::{
 pub use process::{ProcessError, ProcessTable};
 pub use recover::Recovery;
 pub use retention::{DateUnit, Retention};
-pub use schema::{SchemaDifference, TableSchema};
+pub use schema::{SchemaDifference, TableSchema, widens};
 pub use schema_policy::{SchemaChange, SchemaPolicy};
 pub use staging::{CommitInfo, RemoteAttempt, Staged, StagedInputs, Staging};
 pub use storage::{EnvironmentVariables, Provider, StorageOptions, StorageTraffic};

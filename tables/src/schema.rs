@@ -234,7 +234,7 @@ fn normalize_map(entries: &FieldRef, sorted: bool) -> Result<DataType, String> {
 }
 
 /// Whether every value of `from` is a value of `to`, so that the rows can be cast without loss.
-pub(crate) fn widens(from: &DataType, to: &DataType) -> bool {
+pub fn widens(from: &DataType, to: &DataType) -> bool {
     use DataType::{Decimal128, Float16, Float32, Float64};
     if from == to {
         return true;

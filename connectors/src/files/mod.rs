@@ -5,7 +5,6 @@
 
 mod options;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,9 +12,8 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
 use datafusion::common::config::{ConfigFileType, TableOptions};
 use datafusion::execution::SessionState;
-use datafusion::object_store::ObjectStore;
-use files::listing::{Listing, Place, Wanted, list};
-use files::{DeclaredParquet, FilesTable, Format, ParquetTable};
+use files::listing::{Listing, Wanted, list};
+use files::{DeclaredParquet, FilesTable, Format, ParquetTable, Stores};
 use url::Url;
 
 use self::options::{of_arrow, of_csv, of_json, plain};
@@ -149,20 +147,8 @@ impl Folder {
         sample_bytes: u64,
     ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
         let listing = self.list(session).await?;
-        let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
-        for file in &listing.files {
-            if let Place::Stored { store, .. } = &file.place
-                && !stores.contains_key(store)
-            {
-                let url = Url::parse(store)
-                    .map_err(|error| DataFusionError::External(Box::new(error)))?;
-                let found = session
-                    .runtime_env()
-                    .object_store_registry
-                    .get_store(&url)?;
-                stores.insert(store.clone(), found);
-            }
-        }
+        let registry = &session.runtime_env().object_store_registry;
+        let stores = Stores::of(&listing.files, registry.as_ref())?;
         let declared = files::Declared {
             location: self.declared.location.clone(),
             columns: self.declared.columns.clone(),

@@ -30,9 +30,7 @@ fn spec(name: &str, parser: Parser, default: Option<&str>, doc: &str) -> OptionS
 
 /// The options of Arrow.
 pub(super) fn arrow() -> Vec<OptionSpec> {
-    let mut options = of_text();
-    options.truncate(1);
-    options
+    vec![compression()]
 }
 
 /// What is said of the bytes of Arrow files.
@@ -40,16 +38,21 @@ pub(super) fn of_arrow(plain: &Plain) -> Result<Bytes, OptionProblem> {
     of_bytes(plain).map(|(bytes, _)| bytes)
 }
 
-/// The options that all text formats have; the first one those of rows have too.
+fn compression() -> OptionSpec {
+    let known = Compression::NAMES.iter().map(|(name, _)| *name);
+    let words = known.chain(["uncompressed"]).map(str::to_owned);
+    spec(
+        "compression",
+        Parser::Choice(words.collect()),
+        Some("as the bytes of each file say"),
+        "what files are compressed with",
+    )
+}
+
+/// The options that all text formats have.
 fn of_text() -> Vec<OptionSpec> {
-    let compressions = ["gzip", "zstd", "bzip2", "xz", "uncompressed"];
     vec![
-        spec(
-            "compression",
-            Parser::Choice(compressions.map(str::to_owned).to_vec()),
-            Some("as the bytes of each file say"),
-            "what files are compressed with",
-        ),
+        compression(),
         spec(
             "encoding",
             Parser::Word,

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
 
 use super::{Dialect, Records};
@@ -14,7 +13,7 @@ use crate::value::Values;
 
 /// Reads the records of one file.
 #[derive(Debug)]
-pub struct CsvDecoder {
+pub(crate) struct CsvDecoder {
     dialect: Dialect,
     columns: Columns,
     /// For every field of a record, which column of the result it is.
@@ -26,7 +25,7 @@ pub struct CsvDecoder {
 
 impl CsvDecoder {
     /// `fields` says for every field of the file which column of `columns` it is.
-    pub fn new(dialect: Dialect, columns: Columns, fields: Vec<Option<usize>>) -> Self {
+    pub(crate) fn new(dialect: Dialect, columns: Columns, fields: Vec<Option<usize>>) -> Self {
         let mut values: Vec<Option<Values>> = Vec::new();
         values.resize_with(columns.schema().fields().len(), || None);
         for &column in fields.iter().flatten() {
@@ -41,16 +40,11 @@ impl CsvDecoder {
         }
     }
 
-    /// What is decoded.
-    pub fn schema(&self) -> &SchemaRef {
-        self.columns.schema()
-    }
-
     /// The next rows of `text`, `most` of them at most, from `at` on, and where they end; `None` if there are no more.
     ///
     /// # Errors
     /// With the place of a record or a value that cannot be read.
-    pub fn decode(
+    pub(crate) fn decode(
         &mut self,
         text: &str,
         at: usize,
@@ -137,7 +131,7 @@ impl CsvDecoder {
 }
 
 /// A record has another number of fields than the first one of its file.
-pub fn ragged(start: usize, has: usize, should: usize) -> Problem {
+pub(crate) fn ragged(start: usize, has: usize, should: usize) -> Problem {
     let fields = |count: usize| match count {
         1 => String::from("1 field"),
         count => format!("{count} fields"),

@@ -23,7 +23,7 @@ const MOST_DIGITS: usize = 38;
 
 /// What a column may be, after the values so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Guess {
+pub(crate) struct Guess {
     /// The types that all values have.
     possible: u8,
     seen: bool,
@@ -49,7 +49,7 @@ impl Default for Guess {
 
 impl Guess {
     /// One more value, which is not NULL.
-    pub fn add(&mut self, text: &str) {
+    pub(crate) fn add(&mut self, text: &str) {
         self.seen = true;
         if self.possible != 0 {
             self.possible &= self.kinds(text);
@@ -58,7 +58,7 @@ impl Guess {
 
     /// What two parts of a column may be together.
     #[must_use]
-    pub fn and(mut self, other: &Self) -> Self {
+    pub(crate) fn and(mut self, other: &Self) -> Self {
         self.possible &= other.possible;
         self.seen |= other.seen;
         self.whole = self.whole.max(other.whole);
@@ -67,13 +67,8 @@ impl Guess {
         self
     }
 
-    /// Whether there was any value.
-    pub fn is_seen(&self) -> bool {
-        self.seen
-    }
-
     /// The narrowest type.
-    pub fn data_type(&self) -> DataType {
+    pub(crate) fn data_type(&self) -> DataType {
         let may_be = |kind: u8| self.seen && self.possible & kind != 0;
         let unit = match self.nanoseconds {
             true => TimeUnit::Nanosecond,

@@ -1,14 +1,16 @@
 //! The names of a file's columns. Owns how they are made from its first record, and which field is which column.
 
+use std::collections::HashSet;
+
 use datafusion::arrow::datatypes::Schema;
 
 use super::{Dialect, Records};
 use crate::error::Problem;
 
 /// The names in a header: as written, without spaces around, and each once: `x`, `x_1`, `x_2`; `column_3` where nothing is.
-pub fn names(dialect: &Dialect, record: &str) -> Result<Vec<String>, Problem> {
+pub(crate) fn names(dialect: &Dialect, record: &str) -> Result<Vec<String>, Problem> {
     let mut records = Records::new(dialect, record);
-    let mut names: Vec<String> = Vec::new();
+    let (mut names, mut taken) = (Vec::new(), HashSet::new());
     if records.next_record(true).is_none() {
         return Ok(names);
     }
@@ -21,7 +23,7 @@ pub fn names(dialect: &Dialect, record: &str) -> Result<Vec<String>, Problem> {
         };
         let mut name = base.clone();
         let mut number = 0;
-        while names.contains(&name) {
+        while !taken.insert(name.clone()) {
             number += 1;
             name = format!("{base}_{number}");
         }
@@ -33,7 +35,7 @@ pub fn names(dialect: &Dialect, record: &str) -> Result<Vec<String>, Problem> {
 }
 
 /// The names of so many columns that have none.
-pub fn numbered(count: usize) -> Vec<String> {
+pub(crate) fn numbered(count: usize) -> Vec<String> {
     (1..=count)
         .map(|number| format!("column_{number}"))
         .collect()
@@ -45,7 +47,7 @@ pub fn numbered(count: usize) -> Vec<String> {
 ///
 /// # Errors
 /// When two fields would be one column.
-pub fn fields(names: &[String], schema: &Schema) -> Result<Vec<Option<usize>>, Problem> {
+pub(crate) fn fields(names: &[String], schema: &Schema) -> Result<Vec<Option<usize>>, Problem> {
     let mut taken = vec![false; schema.fields().len()];
     let mut fields = Vec::with_capacity(names.len());
     for name in names {

@@ -3,12 +3,12 @@
 //! without quotes is NULL and one with quotes is an empty text; a row with more or fewer fields than the first is a mistake;
 //! an empty line is no row, except in a file of one column, where it is NULL.
 
-pub mod decode;
+pub(crate) mod decode;
 mod dialect;
-pub mod guess;
-pub mod header;
+pub(crate) mod guess;
+pub(crate) mod header;
 mod records;
-pub mod split;
+pub(crate) mod split;
 
 pub use dialect::Dialect;
-pub use records::{Field, Records};
+pub(crate) use records::Records;

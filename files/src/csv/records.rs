@@ -9,7 +9,7 @@ use crate::error::{Problem, shown};
 
 /// A field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Field<'a> {
+pub(crate) struct Field<'a> {
     /// What is in it, without quotes.
     pub text: Cow<'a, str>,
     /// Whether it had quotes.
@@ -18,7 +18,7 @@ pub struct Field<'a> {
 
 /// Reads the records of a text, field by field.
 #[derive(Debug)]
-pub struct Records<'a> {
+pub(crate) struct Records<'a> {
     text: &'a str,
     at: usize,
     delimiter: u8,
@@ -31,7 +31,7 @@ pub struct Records<'a> {
 
 impl<'a> Records<'a> {
     /// Of whole records.
-    pub fn new(dialect: &Dialect, text: &'a str) -> Self {
+    pub(crate) fn new(dialect: &Dialect, text: &'a str) -> Self {
         Self {
             text,
             at: 0,
@@ -45,13 +45,13 @@ impl<'a> Records<'a> {
     }
 
     /// Where the next byte is.
-    pub fn position(&self) -> usize {
+    pub(crate) fn position(&self) -> usize {
         self.at
     }
 
     /// Goes to the beginning of the next record, over comments and, unless `keep_empty`, over empty lines; `None` if there is
     /// no more.
-    pub fn next_record(&mut self, keep_empty: bool) -> Option<usize> {
+    pub(crate) fn next_record(&mut self, keep_empty: bool) -> Option<usize> {
         let bytes = self.text.as_bytes();
         loop {
             let rest = &bytes[self.at..];
@@ -79,7 +79,7 @@ impl<'a> Records<'a> {
     /// # Errors
     /// When something stands behind the quote that closes a field, or a quote is not closed.
     #[inline]
-    pub fn field(&mut self) -> Result<(Field<'a>, bool), Problem> {
+    pub(crate) fn field(&mut self) -> Result<(Field<'a>, bool), Problem> {
         let bytes = self.text.as_bytes();
         let start = self.at;
         if self.quote.is_some() && bytes.get(start).copied() == self.quote {

@@ -9,7 +9,7 @@ use crate::split::Split;
 
 /// Finds the ends of records. Looks at no byte twice, however long a record is.
 #[derive(Debug, Clone)]
-pub struct CsvSplit {
+pub(crate) struct CsvSplit {
     dialect: Dialect,
     /// Bytes that were looked at.
     scanned: usize,
@@ -21,7 +21,7 @@ pub struct CsvSplit {
 
 impl CsvSplit {
     /// At the beginning of a record.
-    pub fn new(dialect: Dialect) -> Self {
+    pub(crate) fn new(dialect: Dialect) -> Self {
         Self {
             dialect,
             scanned: 0,

@@ -8,7 +8,7 @@ use datafusion::arrow::array::{
     ArrayRef, ListArray, NullBufferBuilder, RecordBatch, RecordBatchOptions, StructArray,
 };
 use datafusion::arrow::buffer::{OffsetBuffer, ScalarBuffer};
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::arrow::error::ArrowError;
 
 use super::Layout;
@@ -24,7 +24,7 @@ const ROWS: usize = 1_024;
 
 /// Reads the documents of one file.
 #[derive(Debug)]
-pub struct JsonDecoder {
+pub(crate) struct JsonDecoder {
     columns: Columns,
     layout: Layout,
     root: Objects,
@@ -68,7 +68,7 @@ impl JsonDecoder {
     ///
     /// # Errors
     /// When values of a type cannot be read from JSON.
-    pub fn new(columns: Columns, all: &Fields, layout: Layout) -> Result<Self, String> {
+    pub(crate) fn new(columns: Columns, all: &Fields, layout: Layout) -> Result<Self, String> {
         let schema = Arc::clone(columns.schema());
         let mut root = Objects::new("", schema.fields(), columns.is_inferred())?;
         for field in all {
@@ -82,16 +82,11 @@ impl JsonDecoder {
         })
     }
 
-    /// What is decoded.
-    pub fn schema(&self) -> &SchemaRef {
-        self.columns.schema()
-    }
-
     /// The next rows of `text`, `most` of them at most, from `at` on, and where they end; `None` if there are no more.
     ///
     /// # Errors
     /// With the place of what is no JSON, or no value of its column.
-    pub fn decode(
+    pub(crate) fn decode(
         &mut self,
         text: &str,
         part: Part,

@@ -4,6 +4,7 @@
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
 
 use super::lexer::{Kind, Lexer};
+use crate::by_name::ByName;
 use crate::csv::guess::Guess as NumberGuess;
 use crate::error::Problem;
 
@@ -12,7 +13,7 @@ const MOST_KEYS: usize = 10_000;
 
 /// What a value may be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Guess {
+pub(crate) enum Guess {
     /// Nothing but null so far.
     #[default]
     Unknown,
@@ -25,7 +26,7 @@ pub enum Guess {
     /// Lists.
     List(Box<Self>),
     /// Objects, with their keys in the order in which they came.
-    Object(Vec<(String, Self)>),
+    Object(ByName<Self>),
 }
 
 impl Guess {
@@ -33,7 +34,7 @@ impl Guess {
     ///
     /// # Errors
     /// When it is no JSON.
-    pub fn add(&mut self, lexer: &mut Lexer<'_>) -> Result<(), Problem> {
+    pub(crate) fn add(&mut self, lexer: &mut Lexer<'_>) -> Result<(), Problem> {
         match lexer.kind()? {
             Kind::Null => lexer.word("null"),
             Kind::Boolean => {
@@ -70,7 +71,7 @@ impl Guess {
                 Ok(())
             }
             Kind::Object => {
-                let fresh = Self::Object(Vec::new());
+                let fresh = Self::Object(ByName::default());
                 self.become_if(|guess| matches!(guess, Self::Object(_)), fresh);
                 let Self::Object(keys) = self else {
                     return lexer.skip().map(drop);
@@ -80,17 +81,9 @@ impl Guess {
                 while !lexer.close(b'}', first)? {
                     first = false;
                     let key = lexer.key()?;
-                    let next = keys.get(expected).is_some_and(|(name, _)| *name == key);
-                    let index = match next {
-                        true => Some(expected),
-                        false => keys.iter().position(|(name, _)| *name == key),
-                    };
-                    let index = index.unwrap_or_else(|| {
-                        keys.push((key.into_owned(), Self::Unknown));
-                        keys.len() - 1
-                    });
-                    keys[index].1.add(lexer)?;
-                    expected = index + 1;
+                    let position = keys.position(&key, expected, Self::default);
+                    keys.at(position).add(lexer)?;
+                    expected = position + 1;
                 }
                 Ok(())
             }
@@ -108,18 +101,17 @@ impl Guess {
 
     /// What two parts of a column may be together.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Unknown, guess) | (guess, Self::Unknown) => guess,
             (Self::Boolean, Self::Boolean) => Self::Boolean,
             (Self::Number(one), Self::Number(other)) => Self::Number(one.and(&other)),
             (Self::List(one), Self::List(other)) => Self::List(Box::new(one.and(*other))),
             (Self::Object(mut one), Self::Object(other)) => {
-                for (key, guess) in other {
-                    match one.iter_mut().find(|(name, _)| *name == key) {
-                        Some((_, known)) => *known = std::mem::take(known).and(guess),
-                        None => one.push((key, guess)),
-                    }
+                for (index, (key, guess)) in other.into_items().into_iter().enumerate() {
+                    let position = one.position(&key, index, Self::default);
+                    let known = one.at(position);
+                    *known = std::mem::take(known).and(guess);
                 }
                 Self::Object(one)
             }
@@ -128,20 +120,20 @@ impl Guess {
     }
 
     /// The narrowest type.
-    pub fn data_type(&self) -> DataType {
+    pub(crate) fn data_type(&self) -> DataType {
         match self {
             Self::Unknown | Self::Text => DataType::Utf8,
             Self::Boolean => DataType::Boolean,
             Self::Number(number) => number.data_type(),
             Self::List(item) => DataType::new_list(item.data_type(), true),
             // Parquet has no type for an object without fields.
-            Self::Object(keys) if keys.is_empty() || keys.len() > MOST_KEYS => DataType::Utf8,
+            Self::Object(keys) if keys.len() == 0 || keys.len() > MOST_KEYS => DataType::Utf8,
             Self::Object(_) => DataType::Struct(self.fields()),
         }
     }
 
     /// The keys of objects as columns; none of anything else.
-    pub fn fields(&self) -> Fields {
+    pub(crate) fn fields(&self) -> Fields {
         match self {
             Self::Object(keys) => keys
                 .iter()

@@ -11,7 +11,7 @@ const MOST_LEVELS: usize = 128;
 
 /// What a value begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// `null`.
     Null,
     /// `true` or `false`.
@@ -28,7 +28,7 @@ pub enum Kind {
 
 /// Reads a text that holds whole values.
 #[derive(Debug, Clone)]
-pub struct Lexer<'a> {
+pub(crate) struct Lexer<'a> {
     text: &'a str,
     at: usize,
     levels: usize,
@@ -36,7 +36,7 @@ pub struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     /// From `at` on.
-    pub fn new(text: &'a str, at: usize) -> Self {
+    pub(crate) fn new(text: &'a str, at: usize) -> Self {
         Self {
             text,
             at,
@@ -45,7 +45,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Where the next byte is.
-    pub fn position(&self) -> usize {
+    pub(crate) fn position(&self) -> usize {
         self.at
     }
 
@@ -55,7 +55,7 @@ impl<'a> Lexer<'a> {
 
     /// Goes over white space, and tells what stands behind it.
     #[inline]
-    pub fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         let bytes = self.bytes();
         while let Some(&byte) = bytes.get(self.at) {
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
@@ -71,7 +71,7 @@ impl<'a> Lexer<'a> {
     /// # Errors
     /// When no value begins there.
     #[inline]
-    pub fn kind(&mut self) -> Result<Kind, Problem> {
+    pub(crate) fn kind(&mut self) -> Result<Kind, Problem> {
         Ok(match self.peek() {
             Some(b'"') => Kind::String,
             Some(b'{') => Kind::Object,
@@ -87,7 +87,7 @@ impl<'a> Lexer<'a> {
     ///
     /// # Errors
     /// When another is.
-    pub fn expect(&mut self, byte: u8, what: &str) -> Result<(), Problem> {
+    pub(crate) fn expect(&mut self, byte: u8, what: &str) -> Result<(), Problem> {
         match self.peek() {
             Some(found) if found == byte => {
                 self.at += 1;
@@ -98,14 +98,14 @@ impl<'a> Lexer<'a> {
     }
 
     /// Takes a byte if it is there.
-    pub fn accept(&mut self, byte: u8) -> bool {
+    pub(crate) fn accept(&mut self, byte: u8) -> bool {
         let is_there = self.peek() == Some(byte);
         self.at += usize::from(is_there);
         is_there
     }
 
     /// Something else stands here than what the grammar wants.
-    pub fn unexpected(&self, what: &str) -> Problem {
+    pub(crate) fn unexpected(&self, what: &str) -> Problem {
         let rest: String = self.text[self.at..].chars().take(20).collect();
         let line = rest.lines().next().unwrap_or_default();
         let found = match self.text[self.at..].is_empty() {
@@ -127,7 +127,7 @@ impl<'a> Lexer<'a> {
     ///
     /// # Errors
     /// When values nest too deep.
-    pub fn open(&mut self, byte: u8) -> Result<(), Problem> {
+    pub(crate) fn open(&mut self, byte: u8) -> Result<(), Problem> {
         self.expect(byte, "a value")?;
         self.levels += 1;
         if self.levels > MOST_LEVELS {
@@ -144,7 +144,7 @@ impl<'a> Lexer<'a> {
     /// # Errors
     /// When neither the end nor a comma is there.
     #[inline]
-    pub fn close(&mut self, byte: u8, first: bool) -> Result<bool, Problem> {
+    pub(crate) fn close(&mut self, byte: u8, first: bool) -> Result<bool, Problem> {
         if self.accept(byte) {
             self.levels -= 1;
             return Ok(true);
@@ -165,7 +165,7 @@ impl<'a> Lexer<'a> {
     /// # Errors
     /// When there is none.
     #[inline]
-    pub fn key(&mut self) -> Result<Cow<'a, str>, Problem> {
+    pub(crate) fn key(&mut self) -> Result<Cow<'a, str>, Problem> {
         if self.peek() != Some(b'"') {
             return Err(self.unexpected("a key in quotes"));
         }
@@ -178,7 +178,7 @@ impl<'a> Lexer<'a> {
     ///
     /// # Errors
     /// When another word is there.
-    pub fn word(&mut self, word: &'static str) -> Result<(), Problem> {
+    pub(crate) fn word(&mut self, word: &'static str) -> Result<(), Problem> {
         if self.text[self.at..].starts_with(word) {
             self.at += word.len();
             return Ok(());
@@ -190,7 +190,7 @@ impl<'a> Lexer<'a> {
     ///
     /// # Errors
     /// When another word is there.
-    pub fn boolean(&mut self) -> Result<bool, Problem> {
+    pub(crate) fn boolean(&mut self) -> Result<bool, Problem> {
         let is_true = self.peek() == Some(b't');
         self.word(if is_true { "true" } else { "false" })?;
         Ok(is_true)
@@ -201,7 +201,7 @@ impl<'a> Lexer<'a> {
     /// # Errors
     /// When it is written otherwise than JSON has it.
     #[inline]
-    pub fn number(&mut self) -> Result<&'a str, Problem> {
+    pub(crate) fn number(&mut self) -> Result<&'a str, Problem> {
         let (bytes, start) = (self.bytes(), self.at);
         let digits = |from: usize| {
             let rest = &bytes[from..];
@@ -238,7 +238,7 @@ impl<'a> Lexer<'a> {
     /// # Errors
     /// When it does not end, or has something in it that strings must not have.
     #[inline]
-    pub fn string(&mut self) -> Result<Cow<'a, str>, Problem> {
+    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, Problem> {
         let (bytes, start) = (self.bytes(), self.at + 1);
         let mut from = start;
         let mut kept: Option<String> = None;
@@ -279,7 +279,7 @@ impl<'a> Lexer<'a> {
     ///
     /// # Errors
     /// When it is no JSON.
-    pub fn skip(&mut self) -> Result<&'a str, Problem> {
+    pub(crate) fn skip(&mut self) -> Result<&'a str, Problem> {
         let kind = self.kind()?;
         let start = self.at;
         match kind {

@@ -1,10 +1,10 @@
 //! JSON: documents one after the other, or the items of one array. Owns the strict reading of them (RFC 8259, with each key
 //! of an object once and 128 levels at most), their types and their columns.
 
-pub mod decode;
-pub mod guess;
-pub mod lexer;
-pub mod split;
+pub(crate) mod decode;
+pub(crate) mod guess;
+pub(crate) mod lexer;
+pub(crate) mod split;
 
 use serde::{Deserialize, Serialize};
 

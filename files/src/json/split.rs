@@ -9,7 +9,7 @@ use crate::split::Split;
 
 /// A line feed is never within a string, so lines are found from behind.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct LineSplit;
+pub(crate) struct LineSplit;
 
 impl Split for LineSplit {
     fn split(&mut self, text: &[u8], at_end: bool) -> Result<usize, Problem> {
@@ -22,7 +22,7 @@ impl Split for LineSplit {
 
 /// Counts brackets outside of strings. Looks at no byte twice.
 #[derive(Debug, Clone)]
-pub struct StructureSplit {
+pub(crate) struct StructureSplit {
     /// Whether records are the items of the outermost value, each with the comma behind it.
     of_items: bool,
     scanned: usize,
@@ -35,7 +35,7 @@ pub struct StructureSplit {
 
 impl StructureSplit {
     /// Documents one after the other.
-    pub fn documents() -> Self {
+    pub(crate) fn documents() -> Self {
         Self {
             of_items: false,
             scanned: 0,
@@ -47,7 +47,7 @@ impl StructureSplit {
     }
 
     /// The items of one array. The first part has its opening bracket, the last one its closing bracket.
-    pub fn items() -> Self {
+    pub(crate) fn items() -> Self {
         Self {
             of_items: true,
             ..Self::documents()
@@ -113,7 +113,7 @@ impl Split for StructureSplit {
 }
 
 /// The layout of a file that begins like this; `None` if nothing but white space is there.
-pub fn detect(text: &str) -> Option<Layout> {
+pub(crate) fn detect(text: &str) -> Option<Layout> {
     let first = text.trim_ascii_start();
     if first.is_empty() {
         return None;

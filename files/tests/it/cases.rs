@@ -1,7 +1,6 @@
 //! Reading files in every way in which a plan may: by one stream and by several, in parts of any size, by operators that were
 //! sent. The rows have to be the same.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -12,7 +11,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use files::listing::{Wanted, list};
-use files::{Bytes, Csv, Declared, FilesTable, Format, Json, ReadError, SAMPLE_BYTES};
+use files::{Bytes, Csv, Declared, FilesTable, Format, Json, ReadError, SAMPLE_BYTES, Stores};
 
 /// Files and what is said of them.
 pub(crate) struct Case {
@@ -108,7 +107,7 @@ impl Case {
             },
             sample_bytes: self.sample_bytes,
         };
-        FilesTable::open(declared, listing.await?.files, BTreeMap::new()).await
+        FilesTable::open(declared, listing.await?.files, Stores::default()).await
     }
 
     async fn rows(

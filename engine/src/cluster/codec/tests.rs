@@ -1,7 +1,6 @@
 //! Plans as executors have them: encoded and decoded, each gives the rows and the columns that it gave before. What it shows
 //! is not compared: hints to a scan are lost without harm, and what is lost with harm is not always shown.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use datafusion_proto::protobuf::PhysicalPlanNode;
 use files::listing::{Wanted, list};
 use files::{
     Bytes, Csv, Declared, DeclaredParquet, FilesTable, Format, Json, ParquetTable, SAMPLE_BYTES,
+    Stores,
 };
 use tables::{SortKey, Table, TableOptions};
 
@@ -161,7 +161,7 @@ async fn table(ctx: &SessionContext, format: &str, location: &str) -> Arc<dyn Ta
         sample_bytes: SAMPLE_BYTES,
     };
     Arc::new(
-        FilesTable::open(declared, files, BTreeMap::new())
+        FilesTable::open(declared, files, Stores::default())
             .await
             .unwrap(),
     )
