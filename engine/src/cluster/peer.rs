@@ -3,11 +3,13 @@
 //!
 //! Unix sockets would say it by themselves, but neither Ballista nor Arrow Flight can be told to connect to one.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 /// Whether this system can tell.
@@ -20,42 +22,75 @@ const TABLES: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
 const ESTABLISHED: &str = "01";
 
 /// The table is not read at one moment, so a line may be missed while others come and go.
-const ATTEMPTS: u32 = 3;
-const RETRY_DELAY: Duration = Duration::from_millis(20);
+const ATTEMPTS: u32 = 20;
+const RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// The user whose process has the socket at `peer` of a connection to `own`; `None` if nobody has it, or has it no more.
-///
-/// # Errors
-/// When the table cannot be read.
-pub(super) async fn user_of(peer: SocketAddr, own: SocketAddr) -> io::Result<Option<u32>> {
-    for _ in 0..ATTEMPTS {
-        let found = tokio::task::spawn_blocking(move || search(peer, own));
-        if let Some(user) = found.await.map_err(io::Error::other)?? {
-            return Ok(Some(user));
-        }
-        sleep(RETRY_DELAY).await;
-    }
-    Ok(None)
+/// The sockets of this process's network. However many ask at once, the table is read by one of them for all: it has a line
+/// for every connection of the machine, and each reading takes a file.
+#[derive(Debug, Default)]
+pub(super) struct Sockets(Mutex<Option<Table>>);
+
+#[derive(Debug)]
+struct Table {
+    /// What has connected before this is in it.
+    begun: Instant,
+    /// The users of sockets, by their own addresses and those of their peers.
+    users: HashMap<(SocketAddr, SocketAddr), u32>,
 }
 
-fn search(peer: SocketAddr, own: SocketAddr) -> io::Result<Option<u32>> {
-    for table in TABLES {
-        let table = match File::open(table) {
-            // A system without IPv6.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            table => BufReader::new(table?),
+impl Sockets {
+    /// The user whose process has the socket at `peer` of a connection to `own`; `None` if nobody has it, or has it no more.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub(super) async fn user_of(
+        &self,
+        peer: SocketAddr,
+        own: SocketAddr,
+    ) -> io::Result<Option<u32>> {
+        let sought = (canonical(peer), canonical(own));
+        for _ in 0..ATTEMPTS {
+            if let Some(user) = self.look_up(sought).await? {
+                return Ok(Some(user));
+            }
+            sleep(RETRY_DELAY).await;
+        }
+        Ok(None)
+    }
+
+    async fn look_up(&self, sought: (SocketAddr, SocketAddr)) -> io::Result<Option<u32>> {
+        let asked = Instant::now();
+        let mut held = self.0.lock().await;
+        let table = match held.take().filter(|table| table.begun >= asked) {
+            Some(table) => table,
+            None => tokio::task::spawn_blocking(Table::read)
+                .await
+                .map_err(io::Error::other)??,
         };
-        for line in table.lines() {
-            if let Some(line) = Line::parse(&line?)
-                && line.state == ESTABLISHED
-                && same(line.own, peer)
-                && same(line.peer, own)
-            {
-                return Ok(Some(line.user));
+        Ok(held.insert(table).users.get(&sought).copied())
+    }
+}
+
+impl Table {
+    fn read() -> io::Result<Self> {
+        let begun = Instant::now();
+        let mut users = HashMap::new();
+        for table in TABLES {
+            let table = match File::open(table) {
+                // A system without IPv6.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                table => BufReader::new(table?),
+            };
+            for line in table.lines() {
+                if let Some(line) = Line::parse(&line?)
+                    && line.state == ESTABLISHED
+                {
+                    users.insert((canonical(line.own), canonical(line.peer)), line.user);
+                }
             }
         }
+        Ok(Self { begun, users })
     }
-    Ok(None)
 }
 
 /// A socket that a process has.
@@ -87,8 +122,8 @@ impl Line {
 }
 
 /// An IPv4 address is another one in the table of IPv6.
-fn same(a: SocketAddr, b: SocketAddr) -> bool {
-    a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// `0100007F:C352` is 127.0.0.1:50002 where the lowest byte of a number comes first.
@@ -124,10 +159,10 @@ mod tests {
         assert_eq!(line.own, "127.0.0.1:50002".parse().unwrap());
         assert_eq!(line.peer, "127.0.0.1:8080".parse().unwrap());
         let mapped = "0000000000000000FFFF00000100007F:C352";
-        assert!(same(
-            address(mapped).unwrap(),
+        assert_eq!(
+            canonical(address(mapped).unwrap()),
             "127.0.0.1:50002".parse().unwrap()
-        ));
+        );
         let own = "00000000000000000000000001000000:C352";
         assert_eq!(address(own), Some("[::1]:50002".parse().unwrap()));
     }
@@ -156,9 +191,10 @@ mod tests {
             let address = listener.local_addr().unwrap();
             let client = TcpStream::connect(address).await.unwrap();
             let (_server, peer) = listener.accept().await.unwrap();
-            assert_eq!(user_of(peer, address).await.unwrap(), Some(own));
+            let sockets = Sockets::default();
+            assert_eq!(sockets.user_of(peer, address).await.unwrap(), Some(own));
             drop(client);
-            assert_eq!(user_of(peer, address).await.unwrap(), None);
+            assert_eq!(sockets.user_of(peer, address).await.unwrap(), None);
         }
     }
 }

@@ -34,7 +34,7 @@ use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
 
 use super::admission::{Names, grpc_only, guarded};
-use super::peer;
+use super::peer::{self, Sockets};
 use super::tls::Tls;
 use crate::chain;
 
@@ -112,9 +112,11 @@ pub async fn serve(
         audience,
         routes: guarded(routes, names),
         http: http(),
+        sockets: Sockets::default(),
         silent: Silent::default(),
     };
-    accept(listener, port, (open_files() / 2).clamp(16, 4096), stop).await;
+    // A process has two such ports at most, and needs files for more than connections.
+    accept(listener, port, (open_files() / 4).clamp(16, 4096), stop).await;
 }
 
 /// As [`serve`], to anybody: numbers that are no secret, over HTTP/1, where every connection ends soon.
@@ -128,6 +130,7 @@ pub async fn serve_numbers(
         audience: Audience::Anybody,
         routes: guarded(routes, Some(names)),
         http: http().http1_only(),
+        sockets: Sockets::default(),
         silent: Silent::default(),
     };
     accept(listener, port, (open_files() / 16).clamp(8, 64), stop).await;
@@ -176,6 +179,7 @@ struct Port {
     audience: Audience,
     routes: Router,
     http: Builder<TokioExecutor>,
+    sockets: Sockets,
     silent: Silent,
 }
 
@@ -263,8 +267,9 @@ impl Port {
                     self.speak(stream, number, stopped).await;
                 }
             }
-            Audience::OwnUser => match own_user(&stream, address).await {
+            Audience::OwnUser => match self.own_user(&stream, address).await {
                 Ok(()) => self.speak(stream, number, stopped).await,
+                Err(Unanswered::Gone) => tracing::debug!(%address, "a connection asked nothing"),
                 Err(reason) => tracing::warn!(%address, "a connection was refused: {reason}"),
             },
             Audience::Anybody => self.speak(stream, number, stopped).await,
@@ -294,6 +299,45 @@ impl Port {
         if let Err(error) = ended {
             tracing::debug!(error = chain(error.as_ref()), "a connection ended");
         }
+    }
+
+    /// Whether a process of this process's user, or of root, is at the other end.
+    async fn own_user(&self, stream: &TcpStream, address: SocketAddr) -> Result<(), Unanswered> {
+        let asked = async { self.sockets.user_of(address, stream.local_addr()?).await };
+        let found = tokio::select! {
+            found = asked => found,
+            () = gone(stream) => return Err(Unanswered::Gone),
+        };
+        let own = nix::unistd::geteuid().as_raw();
+        match found {
+            Ok(Some(user)) if user == own || user == 0 => Ok(()),
+            Ok(Some(user)) => Err(Unanswered::Other { user, own }),
+            Ok(None) => Err(Unanswered::Nobodys),
+            Err(error) => Err(Unanswered::Unknown(error)),
+        }
+    }
+}
+
+/// Why a connection is closed before anything is heard on it.
+#[derive(Debug, thiserror::Error)]
+enum Unanswered {
+    #[error("its other end has closed it")]
+    Gone,
+    #[error(
+        "it is of user {user}, this process of user {own}; with certificates (--tls) others are answered too"
+    )]
+    Other { user: u32, own: u32 },
+    #[error("the system does not say whose it is")]
+    Nobodys,
+    #[error("the system does not say whose it is: {0}")]
+    Unknown(io::Error),
+}
+
+/// Waits until the other end has closed a connection on which it said nothing, as whoever asks only whether a port answers.
+async fn gone(stream: &TcpStream) {
+    match stream.peek(&mut [0]).await {
+        Ok(1..) => pending().await,
+        Ok(0) | Err(_) => {}
     }
 }
 
@@ -339,20 +383,6 @@ impl Silent {
 
     fn displace_one(&self) {
         self.connections().silent.pop_first();
-    }
-}
-
-/// Whether a process of this process's user, or of root, is at the other end.
-async fn own_user(stream: &TcpStream, address: SocketAddr) -> Result<(), String> {
-    let asked = async { peer::user_of(address, stream.local_addr()?).await };
-    let own = nix::unistd::geteuid().as_raw();
-    match asked.await {
-        Ok(Some(user)) if user == own || user == 0 => Ok(()),
-        Ok(Some(user)) => Err(format!(
-            "it is of user {user}, this process of user {own}; with certificates (--tls) others are answered too"
-        )),
-        Ok(None) => Err(String::from("the system does not say whose it is")),
-        Err(error) => Err(format!("the system does not say whose it is: {error}")),
     }
 }
 
