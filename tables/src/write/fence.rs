@@ -2,7 +2,7 @@
 //! renews, and that every writer inspects. Owns who may still write; what is published is decided elsewhere, so a writer
 //! that overlooks it for a while does no harm but work.
 //!
-//! A writer stops when the fence is gone (the run is over), names another attempt (this one was given up), or is not renewed
+//! A writer stops when the fence is gone (the run is over), names a later attempt (this one was given up), or is not renewed
 //! any more (the run's process died). Time is measured by each writer's own clock, from one change that it sees to the
 //! next, so clocks need not agree.
 
@@ -147,9 +147,12 @@ impl FenceWatch {
     ) -> Option<&'static str> {
         match found {
             Some(None) => return Some("the run is over"),
-            Some(Some(record)) if record.attempt != self.attempt => {
+            Some(Some(record)) if record.attempt > self.attempt => {
                 return Some("the run has begun another try");
             }
+            // Numbers only grow: this is a renewal of an earlier attempt that was on its way when that was given up. The next
+            // renewal takes its place.
+            Some(Some(record)) if record.attempt < self.attempt => {}
             Some(Some(record)) if self.seen != Some(record) => {
                 self.seen = Some(record);
                 self.changed = now;
@@ -190,6 +193,19 @@ mod tests {
             let reason = watch.inspect(later, begun + HEARTBEAT_TIMEOUT + POLL_INTERVAL);
             assert!(reason.unwrap().contains("does not answer"));
         }
+    }
+
+    #[test]
+    fn a_renewal_of_an_earlier_attempt_that_comes_late_stops_nobody_by_itself() {
+        let begun = Instant::now();
+        let mut watch = FenceWatch::new(2, begun);
+        assert_eq!(watch.inspect(fence(1, 7), begun), None);
+        assert_eq!(watch.inspect(fence(2, 0), begun + POLL_INTERVAL), None);
+        let seen = begun + POLL_INTERVAL;
+        assert_eq!(watch.inspect(fence(1, 8), seen + HEARTBEAT_TIMEOUT), None);
+        let later = seen + HEARTBEAT_TIMEOUT + POLL_INTERVAL;
+        let reason = watch.inspect(fence(1, 8), later);
+        assert!(reason.unwrap().contains("does not answer"));
     }
 
     #[tokio::test]
