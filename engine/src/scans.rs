@@ -1,5 +1,6 @@
-//! Cuts large Parquet files into pieces that idle streams can take from busy ones. Owns the physical optimizer's rule;
-//! handing the pieces out is the engine's.
+//! What is done to scans last, when all else of a plan is settled: large Parquet files are cut into pieces that idle streams
+//! can take from busy ones, and readers are put under guard. Owns the physical optimizer's rules; handing the pieces out is
+//! the engine's, the guard the readers'.
 //!
 //! The engine cuts a file into one range for each partition. A stream that is done with its range then has nothing left to
 //! do, although another may be far behind: it had the rows that join, or encoded for both.
@@ -51,6 +52,28 @@ impl PhysicalOptimizerRule for CutScans {
 
     fn name(&self) -> &str {
         "cut_scans"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Puts scans under guard, so that a reader that panics ends a run as an error of its file.
+#[derive(Debug)]
+pub(crate) struct GuardScans;
+
+impl PhysicalOptimizerRule for GuardScans {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        files::guard_scans(plan)
+    }
+
+    fn name(&self) -> &str {
+        "guard_scans"
     }
 
     fn schema_check(&self) -> bool {

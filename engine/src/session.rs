@@ -17,7 +17,7 @@ use crate::budget::{Budget, least_partitions};
 use crate::configuration::configured;
 use crate::functions::register_functions;
 use crate::memory::watch_pool;
-use crate::scans::CutScans;
+use crate::scans::{CutScans, GuardScans};
 use crate::settings::set_within;
 use crate::spill::SpillFolder;
 use crate::storage::{NothingStored, Registry};
@@ -60,8 +60,9 @@ pub fn session_state(options: &SessionOptions) -> Result<SessionState> {
     if config.target_partitions() < least {
         config = config.with_target_partitions(least);
     }
-    let builder =
-        builder(config, runtime(options)?).with_physical_optimizer_rule(Arc::new(CutScans));
+    let builder = builder(config, runtime(options)?)
+        .with_physical_optimizer_rule(Arc::new(CutScans))
+        .with_physical_optimizer_rule(Arc::new(GuardScans));
     built(builder)
 }
 

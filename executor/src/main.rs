@@ -127,6 +127,7 @@ fn main() -> anyhow::Result<()> {
     if arguments.with_parent {
         engine::cluster::end_with_parent()?;
     }
+    files::hide_panics_of_readers();
     engine::raise_open_files()?;
     engine::require_threads(STACK_BYTES)?;
     let mut threads = Builder::new_multi_thread();

@@ -156,6 +156,7 @@ impl<E: ExecutionEngine> ExecutionEngine for Watched<E> {
         work_dir: &str,
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
+        let plan = files::guard_scans(plan)?;
         let mut read = Vec::new();
         leaves(&plan, &mut read);
         let executing = executing(&plan);

@@ -76,6 +76,14 @@ impl ReadError {
         }
     }
 
+    /// The reader of the file gave up.
+    pub(crate) fn gave_up(file: &str) -> Self {
+        Self::of_file(
+            file,
+            "its reader gave up: the file is damaged, or of a kind that is not known",
+        )
+    }
+
     /// A problem in a file, on that line if it has lines.
     pub(crate) fn of_problem(file: &str, line: Option<u64>, problem: Problem) -> Self {
         Self {

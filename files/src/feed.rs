@@ -63,14 +63,6 @@ pub(crate) fn most_bytes(context: &TaskContext) -> usize {
     share.clamp(RECORD_BYTES.0, RECORD_BYTES.1)
 }
 
-/// The error of a file whose reader gave up.
-pub(crate) fn gave_up(file: &File) -> ReadError {
-    ReadError::of_file(
-        &file.name,
-        "its reader gave up: the file is damaged, or of a kind that is not known",
-    )
-}
-
 impl Feed {
     /// Begins to read files for so many streams. Must be called within a runtime.
     ///
@@ -124,7 +116,8 @@ impl Work {
     fn read(&self, sender: &Sender<Result<Piece<Vec<u8>>, ReadError>>) {
         while let Some(file) = self.next() {
             let read = || self.read_file(&file, sender);
-            let outcome = guarded(read).unwrap_or_else(|GaveUp| Err(gave_up(&file)));
+            let outcome =
+                guarded(read).unwrap_or_else(|GaveUp| Err(ReadError::gave_up(&file.name)));
             if let Err(error) = outcome {
                 self.lock().clear();
                 drop(sender.send(Err(error)));

@@ -15,9 +15,15 @@ thread_local! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct GaveUp;
 
-/// Whether this thread is within a reader whose panics become errors: a hook of the program that shows panics leaves them out.
-pub fn is_guarded() -> bool {
-    GUARDED.get()
+/// Shows the panics of this process as before, but for those of readers, which become errors. For a program to call as it
+/// begins.
+pub fn hide_panics_of_readers() {
+    let shown = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !GUARDED.get() {
+            shown(panic);
+        }
+    }));
 }
 
 /// Calls a reader.
@@ -56,8 +62,8 @@ mod tests {
         assert_eq!(guarded(|| 1), Ok(1));
         let gives_up = || assert!(std::hint::black_box(false));
         assert_eq!(guarded(gives_up), Err(GaveUp));
-        assert!(!is_guarded());
-        assert_eq!(guarded_async(async { is_guarded() }).await, Ok(true));
+        assert!(!GUARDED.get());
+        assert_eq!(guarded_async(async { GUARDED.get() }).await, Ok(true));
         let later = async {
             tokio::task::yield_now().await;
             gives_up();

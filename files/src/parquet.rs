@@ -31,7 +31,6 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::decode::partition_value;
 use super::error::ReadError;
-use super::feed::gave_up;
 use super::guard::{GaveUp, guarded_async};
 use super::listing::{File, Place};
 use super::partitions::Partitions;
@@ -106,7 +105,9 @@ impl ParquetTable {
                     let metadata = footer.fetch_metadata().await?;
                     Ok((metadata, footer.fetch_schema().await?))
                 };
-                let read = guarded_async(read).await.map_err(|GaveUp| gave_up(&file))?;
+                let read = guarded_async(read)
+                    .await
+                    .map_err(|GaveUp| ReadError::gave_up(&file.name))?;
                 let (metadata, schema) = read.map_err(of_file)?;
                 let rows: i64 = metadata
                     .row_groups()

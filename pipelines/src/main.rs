@@ -20,13 +20,7 @@ fn main() -> ExitCode {
     if let Err(error) = engine::require_threads(STACK_BYTES) {
         return refuse(&error);
     }
-    let shown = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        // A reader of files that gives up is an error of the run, with the file's name.
-        if !files::is_guarded() {
-            shown(panic);
-        }
-    }));
+    files::hide_panics_of_readers();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)

@@ -11,3 +11,4 @@ mod cases;
 mod csv;
 mod hostile;
 mod json;
+mod parquet;
