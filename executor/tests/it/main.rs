@@ -231,7 +231,11 @@ fn half_sent_requests_and_other_users_get_nothing_from_an_executor() -> anyhow::
         "Content-Length: 0",
     ];
     let refused = request(&tasks, launch, &head)?;
-    assert!(refused.starts_with("HTTP/1.1 415"), "{refused}");
+    assert!(
+        refused.starts_with("HTTP/1.1 415"),
+        "{refused:?}\n{}",
+        executor.said()
+    );
     let refused = request(&data, "GET /api/executor", &["Host: evil.example"])?;
     assert!(refused.starts_with("HTTP/1.1 421"), "{refused}");
     for half in half {
