@@ -8,6 +8,17 @@ use super::misfit::{Misfit, OUT_OF_RANGE};
 /// Exponents beyond this are refused: no type holds such a number, and zero does not need one.
 const MOST_EXPONENT: i64 = 1_000;
 
+/// The powers of ten that 128 bits hold.
+const POWERS: [i128; 39] = {
+    let mut powers = [1; 39];
+    let mut power = 1;
+    while power < powers.len() {
+        powers[power] = powers[power - 1] * 10;
+        power += 1;
+    }
+    powers
+};
+
 /// A decimal number, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Number<'a> {
@@ -170,11 +181,11 @@ fn plain(text: &[u8], precision: u8, scale: i8) -> Option<i128> {
     if digits.is_empty() || digits.len() > 18 || scale > 18 {
         return None;
     }
-    let (mut value, mut point) = (0_i128, None);
+    let (mut value, mut point) = (0_i64, None);
     for (index, byte) in digits.iter().enumerate() {
         match byte {
+            b'0'..=b'9' => value = value * 10 + i64::from(byte - b'0'),
             b'.' if point.is_none() => point = Some(index),
-            b'0'..=b'9' => value = value * 10 + i128::from(byte - b'0'),
             _ => return None,
         }
     }
@@ -182,8 +193,8 @@ fn plain(text: &[u8], precision: u8, scale: i8) -> Option<i128> {
     if behind > scale || point.is_some() && digits.len() == 1 {
         return None;
     }
-    let value = value * 10_i128.pow(u32::try_from(scale - behind).ok()?);
-    let fits = value < 10_i128.checked_pow(u32::from(precision))?;
+    let value = i128::from(value) * POWERS.get(scale - behind)?;
+    let fits = value < *POWERS.get(usize::from(precision))?;
     fits.then_some(if negative { -value } else { value })
 }
 

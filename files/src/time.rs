@@ -7,8 +7,10 @@ const SECOND: i64 = 1_000_000_000;
 /// An instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Instant {
-    /// Since 1970-01-01T00:00:00, in UTC if it has an offset.
-    pub nanoseconds: i128,
+    /// Whole seconds since 1970-01-01T00:00:00, in UTC if it has an offset.
+    pub seconds: i64,
+    /// And nanoseconds, less than a second of them.
+    pub nanoseconds: i64,
     /// Whether the text says how far its clock is from UTC.
     pub has_offset: bool,
 }
@@ -34,6 +36,12 @@ pub(crate) fn read_date(text: &str) -> Option<i32> {
 }
 
 fn date(text: &[u8]) -> Option<(i32, &[u8])> {
+    if let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, rest @ ..] = text
+        && let Some(year) = number([*y0, *y1, *y2, *y3])
+        && let (Some(month), Some(day)) = (number([*m0, *m1]), number([*d0, *d1]))
+    {
+        return Some((day_of(year, month, day)?, rest));
+    }
     let (sign, unsigned) = match text.first()? {
         b'-' => (-1, &text[1..]),
         b'+' => (1, &text[1..]),
@@ -50,11 +58,22 @@ fn date(text: &[u8]) -> Option<(i32, &[u8])> {
     let (year, rest) = digits(unsigned, width)?;
     let (month, rest) = digits(after(rest, b'-')?, 2)?;
     let (day, rest) = digits(after(rest, b'-')?, 2)?;
-    let year = sign * year;
-    if !(1..=12).contains(&month) || day < 1 || day > days_of(year, month) {
-        return None;
+    Some((day_of(sign * year, month, day)?, rest))
+}
+
+/// A number of so many digits.
+fn number<const N: usize>(digits: [u8; N]) -> Option<i64> {
+    let mut value = 0;
+    for digit in digits {
+        value = value * 10 + i64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
     }
-    Some((days_since_1970(year, month, day), rest))
+    Some(value)
+}
+
+/// Days since 1970-01-01, if there is such a day.
+fn day_of(year: i64, month: i64, day: i64) -> Option<i32> {
+    let exists = (1..=12).contains(&month) && day >= 1 && day <= days_of(year, month);
+    exists.then(|| days_since_1970(year, month, day))
 }
 
 fn days_of(year: i64, month: i64) -> i64 {
@@ -114,10 +133,11 @@ fn time(text: &[u8]) -> Option<(i64, &[u8])> {
 /// A date, or a date and a time with `T` or a space between, with `Z` or an offset behind if there is one.
 pub(crate) fn read_timestamp(text: &str) -> Option<Instant> {
     let (days, rest) = date(text.as_bytes())?;
-    let midnight = i128::from(days) * 86_400 * i128::from(SECOND);
+    let midnight = i64::from(days) * 86_400;
     if rest.is_empty() {
         return Some(Instant {
-            nanoseconds: midnight,
+            seconds: midnight,
+            nanoseconds: 0,
             has_offset: false,
         });
     }
@@ -130,8 +150,8 @@ pub(crate) fn read_timestamp(text: &str) -> Option<Instant> {
         rest => Some(offset(rest.strip_prefix(b" ").unwrap_or(rest))?),
     };
     Some(Instant {
-        nanoseconds: midnight + i128::from(of_day)
-            - i128::from(offset.unwrap_or(0)) * i128::from(SECOND),
+        seconds: midnight + of_day / SECOND - offset.unwrap_or(0),
+        nanoseconds: of_day % SECOND,
         has_offset: offset.is_some(),
     })
 }
@@ -185,7 +205,12 @@ mod tests {
 
     #[test]
     fn instants_have_what_the_text_says() {
-        let instant = |text: &str| read_timestamp(text).map(|at| (at.nanoseconds, at.has_offset));
+        let instant = |text: &str| {
+            read_timestamp(text).map(|at| {
+                let nanoseconds = i128::from(at.seconds) * i128::from(SECOND);
+                (nanoseconds + i128::from(at.nanoseconds), at.has_offset)
+            })
+        };
         assert_eq!(instant("1970-01-01"), Some((0, false)));
         assert_eq!(instant("1970-01-01 00:00:00.000000001"), Some((1, false)));
         assert_eq!(instant("1969-12-31T23:59:59.999999999Z"), Some((-1, true)));
@@ -211,8 +236,8 @@ mod tests {
         fn a_second_opinion_agrees(seconds in -62_000_000_000_i64..250_000_000_000, nanoseconds in 0_u32..1_000_000_000) {
             let at = DateTime::from_timestamp(seconds, nanoseconds).unwrap();
             let text = at.format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string();
-            let expected = i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
-            prop_assert_eq!(read_timestamp(&text), Some(Instant { nanoseconds: expected, has_offset: true }));
+            let expected = Instant { seconds, nanoseconds: i64::from(nanoseconds), has_offset: true };
+            prop_assert_eq!(read_timestamp(&text), Some(expected));
         }
     }
 }

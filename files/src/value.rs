@@ -353,28 +353,31 @@ fn date(text: &str) -> Result<i32, Misfit> {
     time::read_date(text).ok_or(Misfit(None))
 }
 
-/// As so many of the unit.
-fn whole(nanoseconds: i128, unit: i128) -> Result<i64, Misfit> {
+/// Seconds and nanoseconds as so many of the unit, of which a second has `units`.
+fn whole(seconds: i64, nanoseconds: i64, units: i64) -> Result<i64, Misfit> {
+    let unit = 1_000_000_000 / units;
     if nanoseconds % unit != 0 {
         return Err(Misfit(Some("the type has fewer digits behind the seconds")));
     }
-    i64::try_from(nanoseconds / unit).map_err(|_| Misfit(Some("it is out of range")))
+    let whole = i128::from(seconds) * i128::from(units) + i128::from(nanoseconds / unit);
+    i64::try_from(whole).map_err(|_| Misfit(Some("it is out of range")))
 }
 
 impl TimeValues {
     fn append(&mut self, text: &str) -> Result<(), Misfit> {
         let nanoseconds = time::read_time(text.trim_ascii()).ok_or(Misfit(None))?;
-        let nanoseconds = i128::from(nanoseconds);
+        let (seconds, nanoseconds) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
+        let whole = |units| whole(seconds, nanoseconds, units);
         let narrow = |value: i64| i32::try_from(value).map_err(|_| Misfit(None));
         match self {
             Self::Second(builder) => {
-                builder.append_value(narrow(whole(nanoseconds, 1_000_000_000)?)?);
+                builder.append_value(narrow(whole(1)?)?);
             }
             Self::Millisecond(builder) => {
-                builder.append_value(narrow(whole(nanoseconds, 1_000_000)?)?);
+                builder.append_value(narrow(whole(1_000)?)?);
             }
-            Self::Microsecond(builder) => builder.append_value(whole(nanoseconds, 1_000)?),
-            Self::Nanosecond(builder) => builder.append_value(whole(nanoseconds, 1)?),
+            Self::Microsecond(builder) => builder.append_value(whole(1_000_000)?),
+            Self::Nanosecond(builder) => builder.append_value(whole(1_000_000_000)?),
         }
         Ok(())
     }
@@ -383,6 +386,7 @@ impl TimeValues {
 impl TimestampValues {
     fn append(&mut self, text: &str, zoned: bool) -> Result<(), Misfit> {
         let Instant {
+            seconds,
             nanoseconds,
             has_offset,
         } = time::read_timestamp(text.trim_ascii()).ok_or(Misfit(None))?;
@@ -391,11 +395,12 @@ impl TimestampValues {
                 "it has an offset, and the type has no zone: TIMESTAMPTZ does",
             )));
         }
+        let whole = |units| whole(seconds, nanoseconds, units);
         match self {
-            Self::Second(builder) => builder.append_value(whole(nanoseconds, 1_000_000_000)?),
-            Self::Millisecond(builder) => builder.append_value(whole(nanoseconds, 1_000_000)?),
-            Self::Microsecond(builder) => builder.append_value(whole(nanoseconds, 1_000)?),
-            Self::Nanosecond(builder) => builder.append_value(whole(nanoseconds, 1)?),
+            Self::Second(builder) => builder.append_value(whole(1)?),
+            Self::Millisecond(builder) => builder.append_value(whole(1_000)?),
+            Self::Microsecond(builder) => builder.append_value(whole(1_000_000)?),
+            Self::Nanosecond(builder) => builder.append_value(whole(1_000_000_000)?),
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ pub(crate) mod decode;
 mod dialect;
 pub(crate) mod guess;
 pub(crate) mod header;
+mod marks;
 mod records;
 pub(crate) mod split;
 

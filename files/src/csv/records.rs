@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use super::Dialect;
+use super::marks::Marks;
 use crate::error::{Problem, shown};
 
 /// A field.
@@ -21,6 +22,7 @@ pub(crate) struct Field<'a> {
 pub(crate) struct Records<'a> {
     text: &'a str,
     at: usize,
+    marks: Marks,
     delimiter: u8,
     terminator: u8,
     quote: Option<u8>,
@@ -35,6 +37,7 @@ impl<'a> Records<'a> {
         Self {
             text,
             at: 0,
+            marks: Marks::new([dialect.delimiter, dialect.terminator()]),
             delimiter: dialect.delimiter,
             terminator: dialect.terminator(),
             quote: dialect.quote,
@@ -85,12 +88,8 @@ impl<'a> Records<'a> {
         if self.quote.is_some() && bytes.get(start).copied() == self.quote {
             return self.quoted();
         }
-        let (delimiter, terminator) = (self.delimiter, self.terminator);
-        let length = bytes[start..]
-            .iter()
-            .position(|&byte| byte == delimiter || byte == terminator);
-        let end = length.map_or(bytes.len(), |length| start + length);
-        let last = bytes.get(end).is_none_or(|&byte| byte == terminator);
+        let end = self.marks.next(bytes, start);
+        let last = bytes.get(end).is_none_or(|&byte| byte == self.terminator);
         self.at = (end + 1).min(bytes.len());
         let mut text = &self.text[start..end];
         if last && let Some(line) = text.strip_suffix('\r') {

@@ -12,7 +12,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::arrow::error::ArrowError;
 
 use super::Layout;
-use super::lexer::{Kind, Lexer};
+use super::lexer::{Kind, Lexer, is_plain};
 use crate::columns::{Columns, misfit_of};
 use crate::error::Problem;
 use crate::misfit::Misfit;
@@ -52,6 +52,9 @@ struct Lists {
 struct Objects {
     name: String,
     fields: Fields,
+    /// The keys that are known, in the order in which documents are likely to have them.
+    keys: Vec<Key>,
+    /// The places of keys, by their names.
     index: HashMap<String, usize>,
     nodes: Vec<Node>,
     nulls: NullBufferBuilder,
@@ -62,6 +65,15 @@ struct Objects {
     closed: bool,
 }
 
+#[derive(Debug)]
+struct Key {
+    name: String,
+    /// Whether it is written as it is.
+    is_plain: bool,
+    /// Where its value goes; `None` if it is not wanted.
+    node: Option<usize>,
+}
+
 impl JsonDecoder {
     /// For these columns. `all` are the keys that documents are known to have; others are refused where the columns were
     /// found in the data.
@@ -70,11 +82,7 @@ impl JsonDecoder {
     /// When values of a type cannot be read from JSON.
     pub(crate) fn new(columns: Columns, all: &Fields, layout: Layout) -> Result<Self, String> {
         let schema = Arc::clone(columns.schema());
-        let mut root = Objects::new("", schema.fields(), columns.is_inferred())?;
-        for field in all {
-            // Known and not wanted: read, and dropped.
-            root.index.entry(field.name().clone()).or_insert(usize::MAX);
-        }
+        let root = Objects::new("", schema.fields(), all, columns.is_inferred())?;
         Ok(Self {
             columns,
             layout,
@@ -177,7 +185,9 @@ fn end_file(lexer: &mut Lexer<'_>) -> Result<(), Problem> {
 impl Node {
     fn new(field: &Field, inferred: bool) -> Result<Self, String> {
         Ok(match field.data_type() {
-            DataType::Struct(fields) => Self::Object(Objects::new(field.name(), fields, inferred)?),
+            DataType::Struct(fields) => {
+                Self::Object(Objects::new(field.name(), fields, fields, inferred)?)
+            }
             DataType::List(item) => Self::List(Lists {
                 field: field.clone(),
                 item: Arc::clone(item),
@@ -330,17 +340,31 @@ impl Lists {
 }
 
 impl Objects {
-    fn new(name: &str, fields: &Fields, closed: bool) -> Result<Self, String> {
+    /// Of these fields. Of `known` keys, those that are no field are read and dropped.
+    fn new(name: &str, fields: &Fields, known: &Fields, closed: bool) -> Result<Self, String> {
         let nodes: Result<Vec<Node>, String> = fields
             .iter()
             .map(|field| Node::new(field, closed))
             .collect();
-        let index = fields.iter().enumerate();
+        let places = fields.iter().enumerate();
+        let nodes_of: HashMap<&str, usize> = places
+            .map(|(node, field)| (field.name().as_str(), node))
+            .collect();
+        let keys: Vec<Key> = known
+            .iter()
+            .map(|field| Key {
+                name: field.name().clone(),
+                is_plain: is_plain(field.name()),
+                node: nodes_of.get(field.name().as_str()).copied(),
+            })
+            .collect();
+        let index = keys.iter().enumerate();
         Ok(Self {
             name: name.to_owned(),
             index: index
-                .map(|(index, field)| (field.name().clone(), index))
+                .map(|(place, key)| (key.name.clone(), place))
                 .collect(),
+            keys,
             seen: vec![0; fields.len()],
             fields: fields.clone(),
             nodes: nodes?,
@@ -362,34 +386,18 @@ impl Objects {
         let (mut first, mut expected, mut found) = (true, 0, 0);
         while !lexer.close(b'}', first)? {
             first = false;
-            lexer.peek();
-            let at = lexer.position();
-            let key = lexer.key()?;
-            // Most documents have their keys in one order.
-            let next = self
-                .fields
-                .get(expected)
-                .is_some_and(|field| *field.name() == key);
-            let index = match next {
-                true => Some(expected),
-                false => self.index.get(key.as_ref()).copied(),
+            let Some(place) = self.place(lexer, expected)? else {
+                lexer.skip()?;
+                continue;
             };
-            match index {
-                Some(usize::MAX) => drop(lexer.skip()?),
-                Some(index) => {
-                    if self.seen[index] == self.len {
-                        return Err(Problem::new(
-                            at,
-                            format!("the key `{key}` is twice in an object"),
-                        ));
-                    }
-                    self.seen[index] = self.len;
-                    self.nodes[index].append(lexer)?;
-                    (expected, found) = (index + 1, found + 1);
-                }
-                None if self.closed => return Err(self.unknown(at, &key)),
-                None => drop(lexer.skip()?),
-            }
+            expected = place + 1;
+            let Some(node) = self.keys[place].node else {
+                lexer.skip()?;
+                continue;
+            };
+            self.seen[node] = self.len;
+            self.nodes[node].append(lexer)?;
+            found += 1;
         }
         if found < self.nodes.len() {
             for (node, seen) in self.nodes.iter_mut().zip(&self.seen) {
@@ -400,6 +408,41 @@ impl Objects {
         }
         self.nulls.append_non_null();
         Ok(())
+    }
+
+    /// Takes a key, and tells which of the known ones it is; most documents have them in one order, so `expected` is the likely
+    /// one.
+    ///
+    /// # Errors
+    /// When it is in the object already, or is not known and has to be.
+    #[inline]
+    fn place(&self, lexer: &mut Lexer<'_>, expected: usize) -> Result<Option<usize>, Problem> {
+        lexer.peek();
+        let at = lexer.position();
+        let place = match self.keys.get(expected) {
+            Some(key) if key.is_plain && lexer.accept_key(&key.name) => Some(expected),
+            _ => {
+                let key = lexer.key()?;
+                match self.index.get(key.as_ref()) {
+                    None if self.closed => return Err(self.unknown(at, &key)),
+                    known => known.copied(),
+                }
+            }
+        };
+        let known = place.and_then(|place| self.keys.get(place));
+        if let Some(Key {
+            name,
+            node: Some(node),
+            ..
+        }) = known
+            && self.seen[*node] == self.len
+        {
+            return Err(Problem::new(
+                at,
+                format!("the key `{name}` is twice in an object"),
+            ));
+        }
+        Ok(place)
     }
 
     fn unknown(&self, at: usize, key: &str) -> Problem {

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr2;
-
 use crate::error::{Problem, shown};
 
 /// Levels that values may nest.
@@ -174,6 +172,19 @@ impl<'a> Lexer<'a> {
         Ok(key)
     }
 
+    /// Takes a key and the colon behind it if they are there, written without white space and as `key` is: nothing in it may
+    /// need an escape.
+    #[inline]
+    pub(crate) fn accept_key(&mut self, key: &str) -> bool {
+        let rest = self.bytes()[self.at..].strip_prefix(b"\"");
+        let rest = rest.and_then(|rest| rest.strip_prefix(key.as_bytes()));
+        let is_there = rest.is_some_and(|rest| rest.starts_with(b"\":"));
+        if is_there {
+            self.at += key.len() + 3;
+        }
+        is_there
+    }
+
     /// Takes `null`, `true` or `false`.
     ///
     /// # Errors
@@ -243,29 +254,32 @@ impl<'a> Lexer<'a> {
         let mut from = start;
         let mut kept: Option<String> = None;
         loop {
-            let Some(length) = memchr2(b'"', b'\\', &bytes[from..]) else {
-                return Err(Problem::new(
-                    self.at,
-                    "this is no JSON: the string that begins here does not end",
-                ));
-            };
-            let end = from + length;
-            if let Some(control) = bytes[from..end].iter().position(|&byte| byte < 0x20) {
-                return Err(Problem::new(
-                    from + control,
-                    "this is no JSON: a string has a control character in it that is not escaped",
-                ));
-            }
+            let end = plain_end(bytes, from);
             let piece = &self.text[from..end];
-            if bytes[end] == b'"' {
-                self.at = end + 1;
-                return Ok(match kept {
-                    Some(mut kept) => {
-                        kept.push_str(piece);
-                        Cow::Owned(kept)
-                    }
-                    None => Cow::Borrowed(piece),
-                });
+            match bytes.get(end) {
+                Some(b'"') => {
+                    self.at = end + 1;
+                    return Ok(match kept {
+                        Some(mut kept) => {
+                            kept.push_str(piece);
+                            Cow::Owned(kept)
+                        }
+                        None => Cow::Borrowed(piece),
+                    });
+                }
+                Some(b'\\') => {}
+                Some(_) => {
+                    return Err(Problem::new(
+                        end,
+                        "this is no JSON: a string has a control character in it that is not escaped",
+                    ));
+                }
+                None => {
+                    return Err(Problem::new(
+                        self.at,
+                        "this is no JSON: the string that begins here does not end",
+                    ));
+                }
             }
             let kept = kept.get_or_insert_with(String::new);
             kept.push_str(piece);
@@ -307,6 +321,36 @@ impl<'a> Lexer<'a> {
         }
         Ok(&self.text[start..self.at])
     }
+}
+
+/// Whether nothing in a text needs an escape in a string.
+pub(crate) fn is_plain(text: &str) -> bool {
+    plain_end(text.as_bytes(), 0) == text.len()
+}
+
+/// The first quote, backslash or control character at `from` or behind it, or the end: eight bytes at a time, since most
+/// strings are short.
+#[inline]
+fn plain_end(bytes: &[u8], mut from: usize) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHEST: u64 = u64::from_le_bytes([0x80; 8]);
+    // The highest bit of the first byte that is less than `least`, and of no byte before it.
+    let below = |word: u64, least: u8| word.wrapping_sub(ONES * u64::from(least)) & !word & HIGHEST;
+    while let Some(word) = bytes.get(from..).and_then(<[u8]>::first_chunk) {
+        let word = u64::from_le_bytes(*word);
+        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
+        let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
+        let found = quote | backslash | below(word, 0x20);
+        if found != 0 {
+            return from + found.trailing_zeros() as usize / 8;
+        }
+        from += 8;
+    }
+    let rest = bytes.get(from..).unwrap_or_default();
+    let found = rest
+        .iter()
+        .position(|&byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+    from + found.unwrap_or(rest.len())
 }
 
 /// The character of the escape at `at`, and where it ends.
