@@ -20,7 +20,7 @@ use ballista_core::serde::protobuf::{
     CancelTasksParams, CancelTasksResult, FailedTask, LaunchMultiTaskParams, LaunchMultiTaskResult,
     LaunchTaskParams, LaunchTaskResult, MultiTaskDefinition, RemoveJobDataParams,
     RemoveJobDataResult, StopExecutorParams, StopExecutorResult, SuccessfulTask, TaskStatus,
-    task_status,
+    failed_task::FailedReason, task_status,
 };
 use ballista_core::serde::scheduler::from_proto::get_task_definition_vec;
 use ballista_core::serde::scheduler::{TaskDefinition, TaskKey};
@@ -30,6 +30,7 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use engine::cluster::failure_of;
 use futures::FutureExt;
 use futures::future::{AbortHandle, AbortRegistration, Abortable};
 use tokio::runtime::Handle;
@@ -273,9 +274,14 @@ fn succeeded(
 }
 
 fn failed(status: TaskStatus, error: BallistaError) -> TaskStatus {
+    let words = failure_of(&error);
+    let mut failed = FailedTask::from(error);
+    if let (Some(FailedReason::ExecutionError(_)), Some(words)) = (&failed.failed_reason, words) {
+        failed.error = words;
+    }
     TaskStatus {
         end_exec_time: now_millis(),
-        status: Some(task_status::Status::Failed(FailedTask::from(error))),
+        status: Some(task_status::Status::Failed(failed)),
         ..status
     }
 }

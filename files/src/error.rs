@@ -3,12 +3,13 @@
 use std::fmt;
 
 use datafusion::error::DataFusionError;
+use serde::{Deserialize, Serialize};
 
 /// Characters of a value that a message shows.
 const SHOWN: usize = 60;
 
 /// Something in a file cannot be read as what it was declared, or found, to be.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadError {
     /// The file, as the person named it.
     pub file: String,

@@ -1,6 +1,7 @@
 //! What can go wrong between this process and the cluster, by what can be done about it.
 
 use datafusion::error::DataFusionError;
+use files::ReadError;
 
 use super::tls::TlsError;
 
@@ -74,6 +75,9 @@ pub enum ClusterError {
         /// What the scheduler said.
         reason: String,
     },
+    /// A file that an executor read is not what it was declared, or found, to be.
+    #[error(transparent)]
+    Read(Box<ReadError>),
     /// The scheduler forgot the job: it was started again.
     #[error("the scheduler at {url} does not know job {job} any more: it was started again")]
     JobForgotten {
@@ -146,6 +150,7 @@ impl ClusterError {
             | Self::Embedded { .. }
             | Self::Refused { .. }
             | Self::PlanTooLarge { .. }
+            | Self::Read(_)
             | Self::Plan(_) => false,
         }
     }
@@ -156,6 +161,7 @@ impl ClusterError {
     pub fn is_exhausted(&self) -> bool {
         match self {
             Self::Exhausted { .. } => true,
+            Self::Read(read) => read.is_of_memory,
             // An error of the engine as its text, or as Rust shows its variants.
             Self::JobFailed { reason, .. } => {
                 reason.contains("Resources exhausted") || reason.contains("ResourcesExhausted(")

@@ -29,6 +29,7 @@ use super::client::{Cluster, Executor, REQUEST_TIMEOUT};
 use super::codec::physical_codec;
 use super::connection::MESSAGE_BYTES;
 use super::error::ClusterError;
+use super::failure::job_failed;
 use super::progress::{JobProgress, Stages};
 use super::report::WorkOfJob;
 use super::stall::Stall;
@@ -179,10 +180,7 @@ impl Cluster {
                         None => return Err(forgotten()),
                         Some(Status::Queued(_) | Status::Running(_)) => {}
                         Some(Status::Failed(failed)) => {
-                            return Err(ClusterError::JobFailed {
-                                job: String::from(job),
-                                reason: failed.error,
-                            });
+                            return Err(job_failed(job, &failed.error));
                         }
                         Some(Status::Successful(ended)) => {
                             // For the record; a job may end before anybody looked.

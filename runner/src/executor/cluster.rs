@@ -221,7 +221,11 @@ impl Attempt<'_> {
             .cluster()
             .execute(planned.physical, config, &job, limit, &cluster.progress)
             .await;
-        let rows = executed.map_err(|error| RunError::from(cluster.reached.explained(error)))?;
+        let rows = executed.map_err(|error| match cluster.reached.explained(error) {
+            // As if it had been read here.
+            ClusterError::Read(read) => Failed::Query(DataFusionError::from(*read)),
+            error => Failed::Run(RunError::from(error)),
+        })?;
         if purpose == Purpose::Write {
             let written = (planned.joins, cluster.progress.snapshot());
             *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Some(written);
