@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
@@ -28,7 +29,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// The sockets of this process's network. However many ask at once, the table is read by one of them for all: it has a line
 /// for every connection of the machine, and each reading takes a file.
 #[derive(Debug, Default)]
-pub(super) struct Sockets(Mutex<Option<Table>>);
+pub(super) struct Sockets(Arc<Mutex<Option<Table>>>);
 
 #[derive(Debug)]
 struct Table {
@@ -49,25 +50,31 @@ impl Sockets {
         own: SocketAddr,
     ) -> io::Result<Option<u32>> {
         let sought = (canonical(peer), canonical(own));
+        let mut found = Ok(None);
         for _ in 0..ATTEMPTS {
-            if let Some(user) = self.look_up(sought).await? {
-                return Ok(Some(user));
+            found = self.look_up(sought).await;
+            if let Ok(Some(_)) = found {
+                break;
             }
             sleep(RETRY_DELAY).await;
         }
-        Ok(None)
+        found
     }
 
     async fn look_up(&self, sought: (SocketAddr, SocketAddr)) -> io::Result<Option<u32>> {
         let asked = Instant::now();
-        let mut held = self.0.lock().await;
-        let table = match held.take().filter(|table| table.begun >= asked) {
-            Some(table) => table,
-            None => tokio::task::spawn_blocking(Table::read)
-                .await
-                .map_err(io::Error::other)??,
-        };
-        Ok(held.insert(table).users.get(&sought).copied())
+        let mut held = Arc::clone(&self.0).lock_owned().await;
+        if held.as_ref().is_none_or(|table| table.begun < asked) {
+            // The lock goes with the reading, which ends also when nobody waits for it any more.
+            let read = tokio::task::spawn_blocking(move || {
+                *held = Some(Table::read()?);
+                Ok::<_, io::Error>(held)
+            });
+            held = read.await.map_err(io::Error::other)??;
+        }
+        Ok(held
+            .as_ref()
+            .and_then(|table| table.users.get(&sought).copied()))
     }
 }
 
