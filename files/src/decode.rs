@@ -17,6 +17,7 @@ use super::feed::Piece;
 use super::format::Format;
 use super::json::decode::JsonDecoder;
 use super::open::{Shape, Written};
+use super::text::TextDecoder;
 use super::value::Values;
 
 /// What to do about a file whose header has other names than those that are wanted.
@@ -84,6 +85,7 @@ struct OfFile {
 enum OfFormat {
     Csv(CsvDecoder),
     Json(JsonDecoder),
+    Text(TextDecoder),
     Rows(RowsDecoder),
 }
 
@@ -126,6 +128,9 @@ impl Decoder {
             (OfFormat::Json(decoder), Piece::Text(block)) => decoder
                 .decode(&block.text, block.part, at, self.batch_rows)
                 .map_err(|problem| block.error(problem))?,
+            (OfFormat::Text(decoder), Piece::Text(block)) => decoder
+                .decode(&block.text, at, self.batch_rows)
+                .map_err(|problem| block.error(problem))?,
             _ => return internal_err!("a file of another format"),
         };
         let Some((rows, end)) = decoded else {
@@ -154,6 +159,9 @@ impl Decoder {
                 OfFormat::Json(
                     decoder.map_err(|problem| ReadError::of_file(&shape.file.name, problem))?,
                 )
+            }
+            (Written::Lines { terminator }, _) => {
+                OfFormat::Text(TextDecoder::new(columns, *terminator))
             }
             (Written::Rows, _) => OfFormat::Rows(RowsDecoder {
                 schema: Arc::clone(columns.schema()),

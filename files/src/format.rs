@@ -14,6 +14,8 @@ pub enum Format {
     Csv(Csv),
     /// JSON.
     Json(Json),
+    /// Lines of text.
+    Text,
     /// Arrow IPC, files and streams.
     Arrow,
 }
@@ -70,6 +72,7 @@ impl Format {
         match self {
             Self::Csv(_) => &["csv", "tsv", "tab", "psv", "dsv"],
             Self::Json(_) => &["json", "jsonl", "ndjson", "geojson"],
+            Self::Text => &["txt", "text", "log"],
             Self::Arrow => &["arrow", "arrows", "ipc", "feather"],
         }
     }
@@ -79,6 +82,7 @@ impl Format {
         match self {
             Self::Csv(_) => "CSV",
             Self::Json(_) => "JSON",
+            Self::Text => "TEXT",
             Self::Arrow => "ARROW",
         }
     }

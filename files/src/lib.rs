@@ -1,11 +1,11 @@
 //! Files as sources: what is in them is what comes out, or the run ends at the place where that cannot be.
 //!
 //! ```text
-//! listing ─► sample ─► table ─► scan ─► feed: open ─► bytes ─► split ─► queue ─► decode: csv, json ─► values
+//! listing ─► sample ─► table ─► scan ─► feed: open ─► bytes ─► split ─► queue ─► decode: csv, json, text ─► values
 //! which       columns           plan     decompress, UTF-8     whole records      rows, exactly
 //! ```
 //!
-//! Owns the readers of text formats: [`csv`] and [`json`]. Of Parquet, [`ParquetTable`] decides what is
+//! Owns the readers of text formats: [`csv`], [`json`] and lines. Of Parquet, [`ParquetTable`] decides what is
 //! read, and DataFusion reads it. Which options a definition has is the
 //! connectors', how far a run may go with bad rows the runner's.
 
@@ -33,6 +33,7 @@ mod split;
 mod sql_type;
 mod stores;
 mod table;
+mod text;
 mod time;
 mod types;
 mod unite;

@@ -18,9 +18,14 @@ use super::csv::{Dialect, header};
 use super::error::{Problem, ReadError};
 use super::format::{Bytes, Csv, Format};
 use super::json::Layout;
-use super::json::split::{LineSplit, StructureSplit, detect};
+use super::json::split::{StructureSplit, detect};
 use super::listing::{File, Place};
-use super::split::{Part, Split};
+use super::split::{LineSplit, Part, Split};
+
+/// Lines as they nearly always end.
+const LINES: LineSplit = LineSplit { terminator: b'\n' };
+/// So much of a text is looked at for a line feed before carriage returns are taken for line ends.
+const LINE_END_BYTES: usize = 1 << 20;
 
 /// A part of a file: whole records, as bytes or as text.
 #[derive(Debug)]
@@ -56,6 +61,11 @@ pub(crate) enum Written {
     },
     /// As JSON.
     Json(Layout),
+    /// As lines.
+    Lines {
+        /// What ends one.
+        terminator: u8,
+    },
     /// As rows.
     Rows,
 }
@@ -142,7 +152,7 @@ impl OpenFile {
                 records: Written::Json(Layout::Lines),
             }),
             text,
-            split: Box::new(LineSplit),
+            split: Box::new(LINES),
             buffer: Vec::new(),
             more: true,
             line: 1,
@@ -156,6 +166,7 @@ impl OpenFile {
         let records = match format {
             Format::Csv(csv) => open.begin_csv(csv)?,
             Format::Json(json) => open.begin_json(json.layout)?,
+            Format::Text => open.begin_lines()?,
             Format::Arrow => Written::Rows,
         };
         open.shape = Arc::new(Shape {
@@ -242,11 +253,23 @@ impl OpenFile {
             }
         };
         self.split = match layout {
-            Layout::Lines => Box::new(LineSplit),
+            // A line feed is never within a string.
+            Layout::Lines => Box::new(LINES),
             Layout::Documents => Box::new(StructureSplit::documents()),
             Layout::Array => Box::new(StructureSplit::items()),
         };
         Ok(Written::Json(layout))
+    }
+
+    fn begin_lines(&mut self) -> Result<Written, ReadError> {
+        let has = |buffer: &[u8], byte: u8| memchr::memchr(byte, buffer).is_some();
+        while self.more && self.buffer.len() < LINE_END_BYTES && !has(&self.buffer, b'\n') {
+            self.fill(self.part_bytes)?;
+        }
+        let old_mac = has(&self.buffer, b'\r') && !has(&self.buffer, b'\n');
+        let terminator = if old_mac { b'\r' } else { b'\n' };
+        self.split = Box::new(LineSplit { terminator });
+        Ok(Written::Lines { terminator })
     }
 
     /// Whether all of it was given.
@@ -323,6 +346,7 @@ impl Written {
     pub(crate) fn terminator(&self) -> u8 {
         match self {
             Self::Csv { dialect, .. } => dialect.terminator(),
+            Self::Lines { terminator } => *terminator,
             Self::Json(_) | Self::Rows => b'\n',
         }
     }

@@ -1,4 +1,7 @@
-//! What every format has that is read by several at once: a way to see where a record ends.
+//! What every format has that is read by several at once: a way to see where a record ends. Owns that way for records that
+//! are lines.
+
+use memchr::memrchr;
 
 use crate::error::Problem;
 
@@ -10,6 +13,22 @@ pub(crate) trait Split: Send {
     /// # Errors
     /// At the end, when the last record is not whole.
     fn split(&mut self, text: &[u8], at_end: bool) -> Result<usize, Problem>;
+}
+
+/// Records that end where lines do are found from behind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LineSplit {
+    /// What ends a line.
+    pub terminator: u8,
+}
+
+impl Split for LineSplit {
+    fn split(&mut self, text: &[u8], at_end: bool) -> Result<usize, Problem> {
+        Ok(match at_end {
+            true => text.len(),
+            false => memrchr(self.terminator, text).map_or(0, |at| at + 1),
+        })
+    }
 }
 
 /// Which part of its file a text is.

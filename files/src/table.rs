@@ -20,6 +20,7 @@ use super::partitions::Partitions;
 use super::sample::{self, Sample};
 use super::scan::{FileScanExec, Scan};
 use super::stores::Stores;
+use super::text;
 use super::unite::{self, no_file_has};
 
 /// A file of this size is worth a partition of its own, bytes.
@@ -106,6 +107,7 @@ impl Looking {
     fn columns(&self) -> Result<(Schema, bool)> {
         match self.declared.format {
             Format::Arrow => self.said(),
+            Format::Text => Ok((self.lines()?, false)),
             _ => self.seen(),
         }
     }
@@ -129,6 +131,17 @@ impl Looking {
         let location = &self.declared.location;
         let columns = unite::columns(location, columns, &self.partitions, &schemas)?;
         Ok((columns, false))
+    }
+
+    /// Of files of lines, which have one.
+    fn lines(&self) -> std::result::Result<Schema, ReadError> {
+        let declared = self.declared.columns.as_deref();
+        let of_files = declared.map(|columns| self.partitions.without(columns));
+        let columns = text::columns(&self.declared.location, of_files)?;
+        let names = columns.fields().iter().map(|field| field.name().as_str());
+        self.partitions
+            .check_names(&self.declared.location, names)?;
+        Ok(columns)
     }
 
     /// Of files whose records have to be looked at.

@@ -16,7 +16,7 @@ use files::listing::{Listing, Wanted, list};
 use files::{DeclaredParquet, FilesTable, Format, ParquetTable, Stores};
 use url::Url;
 
-use self::options::{of_arrow, of_csv, of_json, plain};
+use self::options::{Said, plain, said};
 use crate::extract::Extract;
 use crate::option::{OptionProblem, OptionSpec, Parser};
 use crate::source::{Declared, InPlace, OpenError, Read, SourceFactory, Survey};
@@ -30,7 +30,7 @@ pub struct Files {
 
 impl Files {
     /// The formats that there are.
-    pub fn all() -> [Self; 4] {
+    pub fn all() -> [Self; 5] {
         [
             ("PARQUET", "Parquet files"),
             ("CSV", "files of delimiter-separated values"),
@@ -38,6 +38,7 @@ impl Files {
                 "JSON",
                 "files of JSON objects: on lines, one after the other, or in one array",
             ),
+            ("TEXT", "text files, a row per line"),
             ("ARROW", "Arrow IPC files"),
         ]
         .map(|(kind, summary)| Self { kind, summary })
@@ -55,10 +56,8 @@ impl SourceFactory for Files {
 
     fn options(&self) -> Vec<OptionSpec> {
         match self.kind {
-            "CSV" => options::csv(),
-            "JSON" => options::json(),
             "PARQUET" => of_the_engine(),
-            _ => options::arrow(),
+            kind => options::of(kind),
         }
     }
 
@@ -76,11 +75,9 @@ impl SourceFactory for Files {
     /// The engine checks those of Parquet when the table is made.
     fn check(&self, declared: &Declared) -> Vec<OptionProblem> {
         match self.kind {
-            "CSV" => options::check(&options::csv(), declared, |plain| of_csv(plain).map(drop)),
-            "JSON" => options::check(&options::json(), declared, |plain| of_json(plain).map(drop)),
             "PARQUET" => Vec::new(),
-            _ => options::check(&options::arrow(), declared, |plain| {
-                of_arrow(plain).map(drop)
+            kind => options::check(&options::of(kind), declared, |plain| {
+                said(kind, plain).map(drop)
             }),
         }
     }
@@ -123,6 +120,7 @@ fn suffixes(format: &str) -> &'static [&'static str] {
         "CSV" => Format::Csv(files::Csv::default()).suffixes(),
         "JSON" => Format::Json(files::Json::default()).suffixes(),
         "PARQUET" => &["parquet", "parq", "pq"],
+        "TEXT" => Format::Text.suffixes(),
         _ => Format::Arrow.suffixes(),
     }
 }
@@ -142,9 +140,7 @@ impl Folder {
     async fn of_records(
         &self,
         session: &SessionState,
-        format: Format,
-        bytes: files::Bytes,
-        sample_bytes: u64,
+        said: Said,
     ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
         let listing = self.list(session).await?;
         let registry = &session.runtime_env().object_store_registry;
@@ -153,9 +149,9 @@ impl Folder {
             location: self.declared.location.clone(),
             columns: self.declared.columns.clone(),
             partition_by: self.declared.partitioned_by.clone(),
-            format,
-            bytes,
-            sample_bytes,
+            format: said.format,
+            bytes: said.bytes,
+            sample_bytes: said.sample_bytes,
         };
         let table = FilesTable::open(declared, listing.files, stores).await?;
         Ok(Arc::new(table))
@@ -191,30 +187,10 @@ impl InPlace for Folder {
     ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
         let refused = |problem: OptionProblem| DataFusionError::Plan(problem.to_string());
         match self.format {
-            "CSV" => {
-                let said = of_csv(&plain(&self.declared)).map_err(refused)?;
-                self.of_records(
-                    session,
-                    Format::Csv(said.format),
-                    said.bytes,
-                    said.sample_bytes,
-                )
-                .await
-            }
-            "JSON" => {
-                let said = of_json(&plain(&self.declared)).map_err(refused)?;
-                self.of_records(
-                    session,
-                    Format::Json(said.format),
-                    said.bytes,
-                    said.sample_bytes,
-                )
-                .await
-            }
             "PARQUET" => self.parquet(session).await,
-            _ => {
-                let bytes = of_arrow(&plain(&self.declared)).map_err(refused)?;
-                self.of_records(session, Format::Arrow, bytes, 0).await
+            kind => {
+                let said = said(kind, &plain(&self.declared)).map_err(refused)?;
+                self.of_records(session, said).await
             }
         }
     }

@@ -1,18 +1,18 @@
-//! The options of text formats. Owns their table, and the way from what is said to what a scan is told.
+//! The options of formats. Owns their tables, and the way from what is said to what a scan is told.
 
 use std::collections::BTreeMap;
 
 use bytesize::ByteSize;
 use files::json::Layout;
-use files::{Bytes, Compression, Csv, Json, SAMPLE_BYTES};
+use files::{Bytes, Compression, Csv, Format, Json, SAMPLE_BYTES};
 
 use crate::option::{self, Given, OptionProblem, OptionSpec, OptionValue, Parser};
 use crate::source::Declared;
 
 /// What is said of files of a format.
 #[derive(Debug)]
-pub(super) struct Said<T> {
-    pub(super) format: T,
+pub(super) struct Said {
+    pub(super) format: Format,
     pub(super) bytes: Bytes,
     pub(super) sample_bytes: u64,
 }
@@ -28,14 +28,30 @@ fn spec(name: &str, parser: Parser, default: Option<&str>, doc: &str) -> OptionS
     }
 }
 
-/// The options of Arrow.
-pub(super) fn arrow() -> Vec<OptionSpec> {
-    vec![compression()]
+/// The options of a format that is not DataFusion's.
+pub(super) fn of(kind: &str) -> Vec<OptionSpec> {
+    match kind {
+        "CSV" => csv(),
+        "JSON" => json(),
+        "TEXT" => vec![compression(), encoding()],
+        _ => vec![compression()],
+    }
 }
 
-/// What is said of the bytes of Arrow files.
-pub(super) fn of_arrow(plain: &Plain) -> Result<Bytes, OptionProblem> {
-    of_bytes(plain).map(|(bytes, _)| bytes)
+/// What is said of files of such a format.
+pub(super) fn said(kind: &str, plain: &Plain) -> Result<Said, OptionProblem> {
+    let (bytes, sample_bytes) = of_bytes(plain)?;
+    let format = match kind {
+        "CSV" => Format::Csv(of_csv(plain)?),
+        "JSON" => Format::Json(of_json(plain)),
+        "TEXT" => Format::Text,
+        _ => Format::Arrow,
+    };
+    Ok(Said {
+        format,
+        bytes,
+        sample_bytes,
+    })
 }
 
 fn compression() -> OptionSpec {
@@ -49,16 +65,20 @@ fn compression() -> OptionSpec {
     )
 }
 
-/// The options that all text formats have.
+fn encoding() -> OptionSpec {
+    spec(
+        "encoding",
+        Parser::Word,
+        Some("utf-8, or as a byte order mark says"),
+        "how files are encoded: a label such as `windows-1252`, `utf-16le`, `shift_jis`",
+    )
+}
+
+/// The options that formats have whose columns are found in the data.
 fn of_text() -> Vec<OptionSpec> {
     vec![
         compression(),
-        spec(
-            "encoding",
-            Parser::Word,
-            Some("utf-8, or as a byte order mark says"),
-            "how files are encoded: a label such as `windows-1252`, `utf-16le`, `shift_jis`",
-        ),
+        encoding(),
         spec(
             "sample_size",
             Parser::Word,
@@ -69,7 +89,7 @@ fn of_text() -> Vec<OptionSpec> {
 }
 
 /// The options of CSV.
-pub(super) fn csv() -> Vec<OptionSpec> {
+fn csv() -> Vec<OptionSpec> {
     let mut options = vec![
         spec(
             "delimiter",
@@ -131,7 +151,7 @@ pub(super) fn csv() -> Vec<OptionSpec> {
 }
 
 /// The options of JSON.
-pub(super) fn json() -> Vec<OptionSpec> {
+fn json() -> Vec<OptionSpec> {
     let mut options = vec![
         spec(
             "layout",
@@ -198,7 +218,7 @@ pub(super) fn check(
     problems
 }
 
-type Plain = BTreeMap<String, String>;
+pub(super) type Plain = BTreeMap<String, String>;
 
 fn flag(plain: &Plain, name: &str, default: bool) -> bool {
     plain
@@ -259,8 +279,7 @@ fn of_bytes(plain: &Plain) -> Result<(Bytes, u64), OptionProblem> {
 }
 
 /// What is said of CSV.
-pub(super) fn of_csv(plain: &Plain) -> Result<Said<Csv>, OptionProblem> {
-    let (bytes, sample_bytes) = of_bytes(plain)?;
+fn of_csv(plain: &Plain) -> Result<Csv, OptionProblem> {
     let mut csv = Csv {
         by_position: flag(plain, "by_position", false),
         ..Csv::default()
@@ -303,16 +322,11 @@ pub(super) fn of_csv(plain: &Plain) -> Result<Said<Csv>, OptionProblem> {
             ));
         }
     }
-    Ok(Said {
-        format: csv,
-        bytes,
-        sample_bytes,
-    })
+    Ok(csv)
 }
 
 /// What is said of JSON.
-pub(super) fn of_json(plain: &Plain) -> Result<Said<Json>, OptionProblem> {
-    let (bytes, sample_bytes) = of_bytes(plain)?;
+fn of_json(plain: &Plain) -> Json {
     let layout = match plain.get("layout").map(String::as_str) {
         Some("lines") => Some(Layout::Lines),
         Some("documents") => Some(Layout::Documents),
@@ -320,9 +334,5 @@ pub(super) fn of_json(plain: &Plain) -> Result<Said<Json>, OptionProblem> {
         _ if flag(plain, "newline_delimited", false) => Some(Layout::Lines),
         _ => None,
     };
-    Ok(Said {
-        format: Json { layout },
-        bytes,
-        sample_bytes,
-    })
+    Json { layout }
 }

@@ -1,24 +1,11 @@
 //! Where documents end. Owns the outermost structure of a file: lines, documents one after the other, or one array. What is
 //! in a document is looked at by who reads it.
 
-use memchr::{memchr2, memrchr};
+use memchr::memchr2;
 
 use super::Layout;
 use crate::error::Problem;
 use crate::split::Split;
-
-/// A line feed is never within a string, so lines are found from behind.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct LineSplit;
-
-impl Split for LineSplit {
-    fn split(&mut self, text: &[u8], at_end: bool) -> Result<usize, Problem> {
-        Ok(match at_end {
-            true => text.len(),
-            false => memrchr(b'\n', text).map_or(0, |at| at + 1),
-        })
-    }
-}
 
 /// Counts brackets outside of strings. Looks at no byte twice.
 #[derive(Debug, Clone)]

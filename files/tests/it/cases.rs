@@ -52,6 +52,10 @@ impl Case {
         Self::of(Format::Json(Json::default()), files)
     }
 
+    pub(crate) fn text(files: &[(&str, &[u8])]) -> Self {
+        Self::of(Format::Text, files)
+    }
+
     pub(crate) fn arrow(files: &[(&str, &[u8])]) -> Self {
         Self::of(Format::Arrow, files)
     }

@@ -12,3 +12,4 @@ mod csv;
 mod hostile;
 mod json;
 mod parquet;
+mod text;
