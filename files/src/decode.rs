@@ -9,6 +9,7 @@ use datafusion::arrow::datatypes::{Field, Fields, Schema, SchemaRef};
 use datafusion::common::internal_err;
 use datafusion::error::{DataFusionError, Result};
 
+use super::binary;
 use super::columns::{Columns, misfit_of};
 use super::csv::decode::CsvDecoder;
 use super::csv::header;
@@ -51,6 +52,17 @@ impl Wanted {
         Arc::new(Schema::new(
             wanted.map(|field| Arc::clone(field)).collect::<Vec<_>>(),
         ))
+    }
+
+    /// The format, for who opens files: with what need not be read for the wanted columns.
+    pub(crate) fn format(&self) -> Format {
+        let mut format = self.format.clone();
+        if let Format::Binary(of_binary) = &mut format {
+            let mut wanted = self.of_files().into_iter();
+            let is_content = |index: usize| self.in_files.field(index).name() == binary::CONTENT;
+            of_binary.with_content = wanted.any(is_content);
+        }
+        format
     }
 
     /// The wanted columns that files have.

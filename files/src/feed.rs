@@ -15,12 +15,12 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryRese
 use datafusion::object_store::ObjectStore;
 use flume::{Receiver, Sender};
 
-use super::arrow::open_rows;
 use super::error::ReadError;
 use super::format::{Bytes, Format};
 use super::guard::{GaveUp, guarded};
 use super::listing::File;
 use super::open::{Block, OpenFile, Shape, Written};
+use super::rows::RowsFile;
 use super::stores::Stores;
 
 /// A record may have this share of the memory that queries have.
@@ -132,7 +132,7 @@ impl Work {
         sender: &Sender<Result<Piece<Vec<u8>>, ReadError>>,
     ) -> Result<(), ReadError> {
         let store = self.stores.get(file);
-        if self.format == Format::Arrow {
+        if self.format.is_of_rows() {
             return self.read_rows(file, store, sender);
         }
         let mut open = OpenFile::open(file, store, &self.format, &self.bytes, self.most)?;
@@ -151,7 +151,7 @@ impl Work {
         store: Option<&Arc<dyn ObjectStore>>,
         sender: &Sender<Result<Piece<Vec<u8>>, ReadError>>,
     ) -> Result<(), ReadError> {
-        let mut open = open_rows(file, store, &self.bytes, self.most)?;
+        let mut open = RowsFile::open(file, store, &self.format, &self.bytes, self.most)?;
         let shape = Arc::new(Shape {
             file: file.clone(),
             records: Written::Rows,

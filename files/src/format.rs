@@ -16,6 +16,8 @@ pub enum Format {
     Json(Json),
     /// Lines of text.
     Text,
+    /// The files themselves, as values.
+    Binary(Binary),
     /// Arrow IPC, files and streams.
     Arrow,
 }
@@ -36,6 +38,24 @@ pub struct Csv {
 pub struct Json {
     /// How documents are told apart; `None` to see it in each file.
     pub layout: Option<Layout>,
+}
+
+/// What is said of files that are values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binary {
+    /// Bytes of a value, if a file is not one.
+    pub chunk_bytes: Option<u64>,
+    /// Whether anybody wants what is in them; the rest is known without reading them.
+    pub with_content: bool,
+}
+
+impl Default for Binary {
+    fn default() -> Self {
+        Self {
+            chunk_bytes: None,
+            with_content: true,
+        }
+    }
 }
 
 /// What is said of the bytes of files, whatever is in them.
@@ -67,14 +87,20 @@ impl Bytes {
 }
 
 impl Format {
-    /// Suffixes of its files.
+    /// Suffixes of its files; none if any file is one.
     pub fn suffixes(&self) -> &'static [&'static str] {
         match self {
             Self::Csv(_) => &["csv", "tsv", "tab", "psv", "dsv"],
             Self::Json(_) => &["json", "jsonl", "ndjson", "geojson"],
             Self::Text => &["txt", "text", "log"],
+            Self::Binary(_) => &[],
             Self::Arrow => &["arrow", "arrows", "ipc", "feather"],
         }
+    }
+
+    /// Whether its files give rows and not text.
+    pub(crate) fn is_of_rows(&self) -> bool {
+        matches!(self, Self::Binary(_) | Self::Arrow)
     }
 
     /// Its name in a definition.
@@ -83,6 +109,7 @@ impl Format {
             Self::Csv(_) => "CSV",
             Self::Json(_) => "JSON",
             Self::Text => "TEXT",
+            Self::Binary(_) => "BINARY",
             Self::Arrow => "ARROW",
         }
     }

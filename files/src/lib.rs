@@ -5,11 +5,12 @@
 //! which       columns           plan     decompress, UTF-8     whole records      rows, exactly
 //! ```
 //!
-//! Owns the readers of text formats: [`csv`], [`json`] and lines. Of Parquet, [`ParquetTable`] decides what is
+//! Owns the readers of text formats: [`csv`], [`json`] and lines, and of files that are values. Of Parquet, [`ParquetTable`] decides what is
 //! read, and DataFusion reads it. Which options a definition has is the
 //! connectors', how far a run may go with bad rows the runner's.
 
 mod arrow;
+mod binary;
 mod by_name;
 mod bytes;
 mod columns;
@@ -27,6 +28,7 @@ mod number;
 mod open;
 mod parquet;
 mod partitions;
+mod rows;
 mod sample;
 mod scan;
 mod split;
@@ -41,7 +43,7 @@ mod value;
 
 pub use bytes::{Compression, encoding};
 pub use error::{Problem, ReadError};
-pub use format::{Bytes, Csv, Format, Json};
+pub use format::{Binary, Bytes, Csv, Format, Json};
 pub use guard::hide_panics_of_readers;
 pub use guarded_scan::guard_scans;
 pub use parquet::{DeclaredParquet, ParquetTable};

@@ -4,7 +4,8 @@
 //! for any folders). What is there literally is meant literally. Under a folder, at any depth, those files are read whose
 //! suffix is one of the format's, in any case, with or without one of a compression. Files and folders that are hidden (`.`
 //! or `_` in front; a partition folder is not) and files without bytes are left out, and so are files with other suffixes,
-//! which may hold rows and are told. Names that a pattern matches are read whatever their suffix.
+//! which may hold rows and are told. Names that a pattern matches are read whatever their suffix. A format without suffixes reads
+//! every file that is not hidden, even one without bytes.
 
 use std::path::{Path as LocalPath, PathBuf};
 use std::sync::Arc;
@@ -102,7 +103,7 @@ pub struct Listing {
 pub struct Wanted<'a> {
     /// The location, as a definition has it.
     pub location: &'a str,
-    /// Suffixes of the format's files, in lower case.
+    /// Suffixes of the format's files, in lower case; none if any file is one.
     pub suffixes: &'a [&'a str],
     /// The partition columns.
     pub partition_by: &'a [String],
@@ -353,9 +354,10 @@ fn sort_out(base: Base, wanted: Wanted<'_>) -> Result<Listing, ReadError> {
     let mut listing = Listing::default();
     let mut found = base.found;
     found.sort_by(|one, other| one.below.cmp(&other.below));
+    let is_any = wanted.suffixes.is_empty();
     let is_meant = |found: &Found| match &base.pattern {
         Some(pattern) => pattern.is_match(&found.below),
-        None => has_suffix(&found.below, wanted.suffixes),
+        None => is_any || has_suffix(&found.below, wanted.suffixes),
     };
     // Files without any suffix are read where there are no others.
     let bare = base.pattern.is_none() && !base.is_file && {
@@ -373,7 +375,7 @@ fn sort_out(base: Base, wanted: Wanted<'_>) -> Result<Listing, ReadError> {
         let why = match () {
             () if !base.is_file && is_hidden(&file.below) => Some(Why::Hidden),
             () if !is_meant => Some(Why::Suffix),
-            () if file.size == 0 => Some(Why::Empty),
+            () if file.size == 0 && !is_any => Some(Why::Empty),
             () => None,
         };
         if let Some(why) = why {

@@ -167,7 +167,7 @@ impl OpenFile {
             Format::Csv(csv) => open.begin_csv(csv)?,
             Format::Json(json) => open.begin_json(json.layout)?,
             Format::Text => open.begin_lines()?,
-            Format::Arrow => Written::Rows,
+            Format::Binary(_) | Format::Arrow => Written::Rows,
         };
         open.shape = Arc::new(Shape {
             file: file.clone(),

@@ -124,7 +124,7 @@ impl FileScanExec {
 }
 
 fn start(scan: &Scan, files: Vec<File>, streams: usize, context: &TaskContext) -> Result<Feed> {
-    let (format, bytes) = (scan.wanted.format.clone(), scan.bytes.clone());
+    let (format, bytes) = (scan.wanted.format(), scan.bytes.clone());
     Feed::start(files, format, bytes, streams, context)
 }
 

@@ -10,13 +10,13 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::arrow::open_rows;
 use super::decode::{HEADER_HELP, Wanted};
 use super::error::ReadError;
 use super::format::{Bytes, Format};
 use super::guard::{GaveUp, guarded};
 use super::listing::File;
 use super::partitions::Partitions;
+use super::rows;
 use super::sample::{self, Sample};
 use super::scan::{FileScanExec, Scan};
 use super::stores::Stores;
@@ -25,9 +25,6 @@ use super::unite::{self, no_file_has};
 
 /// A file of this size is worth a partition of its own, bytes.
 const WORTH_A_PARTITION: u64 = 256 << 10;
-
-/// A message of a file that is looked at may have so many bytes.
-const MOST_LOOKED_AT: usize = 1 << 30;
 
 /// What is declared of a table of files.
 #[derive(Debug, Clone)]
@@ -106,7 +103,7 @@ impl Looking {
     /// The columns that files have, and whether their types were found in the data.
     fn columns(&self) -> Result<(Schema, bool)> {
         match self.declared.format {
-            Format::Arrow => self.said(),
+            Format::Arrow | Format::Binary(_) => self.said(),
             Format::Text => Ok((self.lines()?, false)),
             _ => self.seen(),
         }
@@ -119,8 +116,9 @@ impl Looking {
             .iter()
             .map(|file| {
                 let store = self.stores.get(file);
-                let open = open_rows(file, store, &self.declared.bytes, MOST_LOOKED_AT)?;
-                Ok((file.name.as_str(), open.schema()))
+                let Declared { format, bytes, .. } = &self.declared;
+                let schema = rows::schema_of(file, store, format, bytes)?;
+                Ok((file.name.as_str(), schema))
             })
             .collect();
         let schemas = schemas?;

@@ -30,7 +30,7 @@ pub struct Files {
 
 impl Files {
     /// The formats that there are.
-    pub fn all() -> [Self; 5] {
+    pub fn all() -> [Self; 6] {
         [
             ("PARQUET", "Parquet files"),
             ("CSV", "files of delimiter-separated values"),
@@ -39,6 +39,7 @@ impl Files {
                 "files of JSON objects: on lines, one after the other, or in one array",
             ),
             ("TEXT", "text files, a row per line"),
+            ("BINARY", "files as values, a row per file or per chunk"),
             ("ARROW", "Arrow IPC files"),
         ]
         .map(|(kind, summary)| Self { kind, summary })
@@ -121,6 +122,7 @@ fn suffixes(format: &str) -> &'static [&'static str] {
         "JSON" => Format::Json(files::Json::default()).suffixes(),
         "PARQUET" => &["parquet", "parq", "pq"],
         "TEXT" => Format::Text.suffixes(),
+        "BINARY" => Format::Binary(files::Binary::default()).suffixes(),
         _ => Format::Arrow.suffixes(),
     }
 }

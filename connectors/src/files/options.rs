@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytesize::ByteSize;
 use files::json::Layout;
-use files::{Bytes, Compression, Csv, Format, Json, SAMPLE_BYTES};
+use files::{Binary, Bytes, Compression, Csv, Format, Json, SAMPLE_BYTES};
 
 use crate::option::{self, Given, OptionProblem, OptionSpec, OptionValue, Parser};
 use crate::source::Declared;
@@ -34,6 +34,7 @@ pub(super) fn of(kind: &str) -> Vec<OptionSpec> {
         "CSV" => csv(),
         "JSON" => json(),
         "TEXT" => vec![compression(), encoding()],
+        "BINARY" => vec![chunk_bytes()],
         _ => vec![compression()],
     }
 }
@@ -45,6 +46,7 @@ pub(super) fn said(kind: &str, plain: &Plain) -> Result<Said, OptionProblem> {
         "CSV" => Format::Csv(of_csv(plain)?),
         "JSON" => Format::Json(of_json(plain)),
         "TEXT" => Format::Text,
+        "BINARY" => Format::Binary(of_binary(plain)?),
         _ => Format::Arrow,
     };
     Ok(Said {
@@ -62,6 +64,15 @@ fn compression() -> OptionSpec {
         Parser::Choice(words.collect()),
         Some("as the bytes of each file say"),
         "what files are compressed with",
+    )
+}
+
+fn chunk_bytes() -> OptionSpec {
+    spec(
+        "chunk_bytes",
+        Parser::Word,
+        Some("a row per file"),
+        "bytes of a row, as `1MiB`; the last one of a file may have fewer",
     )
 }
 
@@ -257,25 +268,37 @@ fn of_bytes(plain: &Plain) -> Result<(Bytes, u64), OptionProblem> {
             None,
         ));
     }
-    let sample_bytes = match plain.get("sample_size") {
-        None => SAMPLE_BYTES,
-        Some(text) => {
-            let size = text.trim().parse::<ByteSize>();
-            size.map(|size| size.as_u64()).map_err(|_| {
-                OptionProblem::new(
-                    "sample_size",
-                    format!("`{text}` is no size such as `64MiB`"),
-                    None,
-                )
-            })?
-        }
-    };
+    let sample_bytes = size(plain, "sample_size")?.unwrap_or(SAMPLE_BYTES);
     let bytes = Bytes {
         compression,
         encoding: plain.get("encoding").cloned(),
         ..Bytes::default()
     };
     Ok((bytes, sample_bytes))
+}
+
+/// A number of bytes, if it is given.
+fn size(plain: &Plain, name: &str) -> Result<Option<u64>, OptionProblem> {
+    let Some(text) = plain.get(name) else {
+        return Ok(None);
+    };
+    let size = text.trim().parse::<ByteSize>();
+    let size = size.map_err(|_| {
+        OptionProblem::new(name, format!("`{text}` is no size such as `64MiB`"), None)
+    })?;
+    Ok(Some(size.as_u64()))
+}
+
+/// What is said of files that are values.
+fn of_binary(plain: &Plain) -> Result<Binary, OptionProblem> {
+    let chunk_bytes = size(plain, "chunk_bytes")?;
+    if chunk_bytes == Some(0) {
+        return Err(OptionProblem::new("chunk_bytes", "is nothing", None));
+    }
+    Ok(Binary {
+        chunk_bytes,
+        ..Binary::default()
+    })
 }
 
 /// What is said of CSV.

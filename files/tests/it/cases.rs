@@ -8,10 +8,14 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use files::listing::{Wanted, list};
-use files::{Bytes, Csv, Declared, FilesTable, Format, Json, ReadError, SAMPLE_BYTES, Stores};
+use files::{
+    Binary, Bytes, Csv, Declared, FilesTable, Format, Json, ReadError, SAMPLE_BYTES, Stores,
+};
 
 /// Files and what is said of them.
 pub(crate) struct Case {
@@ -21,6 +25,7 @@ pub(crate) struct Case {
     partition_by: Vec<String>,
     bytes: Bytes,
     sample_bytes: u64,
+    memory: usize,
 }
 
 /// Sizes of parts: from the least to more than all of a file.
@@ -41,6 +46,7 @@ impl Case {
             partition_by: Vec::new(),
             bytes: Bytes::default(),
             sample_bytes: SAMPLE_BYTES,
+            memory: 1 << 30,
         }
     }
 
@@ -54,6 +60,15 @@ impl Case {
 
     pub(crate) fn text(files: &[(&str, &[u8])]) -> Self {
         Self::of(Format::Text, files)
+    }
+
+    /// In values of so many bytes.
+    pub(crate) fn binary(files: &[(&str, &[u8])], chunk_bytes: Option<u64>) -> Self {
+        let binary = Binary {
+            chunk_bytes,
+            ..Binary::default()
+        };
+        Self::of(Format::Binary(binary), files)
     }
 
     pub(crate) fn arrow(files: &[(&str, &[u8])]) -> Self {
@@ -87,6 +102,12 @@ impl Case {
     /// Looks at so little that types are not found.
     pub(crate) fn sample(mut self, bytes: u64) -> Self {
         self.sample_bytes = bytes;
+        self
+    }
+
+    /// With so much memory for queries.
+    pub(crate) fn memory(mut self, bytes: usize) -> Self {
+        self.memory = bytes;
         self
     }
 
@@ -124,7 +145,11 @@ impl Case {
         let config = SessionConfig::new()
             .with_target_partitions(partitions)
             .with_batch_size(3);
-        let ctx = SessionContext::new_with_config(config);
+        let pool = Arc::new(FairSpillPool::new(self.memory));
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(pool)
+            .build_arc()?;
+        let ctx = SessionContext::new_with_config_rt(config, runtime);
         ctx.register_table("t", Arc::new(self.table(part_bytes).await?))?;
         let plan = ctx.sql(query).await?.create_physical_plan().await?;
         let plan = match sent {
