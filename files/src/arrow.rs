@@ -188,7 +188,7 @@ impl ArrowFile {
         check_buffers(&message, body).map_err(|problem| self.broken(problem))?;
         if let (None, Some(schema)) = (&self.schema, message.header_as_schema()) {
             let schema = ipc::convert::fb_to_schema(schema);
-            super::unite::check_schema(&self.name, &schema)?;
+            super::types::check_schema(&self.name, &schema)?;
             self.schema = Some(Arc::new(schema));
         }
         let is_rows = message.header_type() == MessageHeader::RecordBatch;

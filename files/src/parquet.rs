@@ -34,7 +34,8 @@ use super::error::ReadError;
 use super::guard::{GaveUp, guarded_async};
 use super::listing::{File, Place};
 use super::partitions::Partitions;
-use super::unite::{self, check_schema};
+use super::types::check_schema;
+use super::unite;
 
 /// Footers that are read at once.
 const CONCURRENT: usize = 16;

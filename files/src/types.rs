@@ -1,9 +1,12 @@
 //! Which types hold all values of which others. Owns that no column is read as a type that would cut its values.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Fields};
+use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Fields, Schema};
 use tables::widens;
+
+use super::error::{ReadError, shown};
 
 /// Whether every value of `from` is a value of `to`, digit by digit, or the reading of it is an error.
 pub(crate) fn holds(to: &DataType, from: &DataType) -> bool {
@@ -106,7 +109,7 @@ pub(crate) fn together(one: &DataType, other: &DataType) -> Option<DataType> {
 }
 
 /// What is wrong with a type that a file says it has, if no table can have it.
-pub(crate) fn impossible(data_type: &DataType) -> Option<String> {
+fn impossible(data_type: &DataType) -> Option<String> {
     match data_type {
         DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
             let most = if matches!(data_type, DataType::Decimal128(..)) {
@@ -127,6 +130,26 @@ pub(crate) fn impossible(data_type: &DataType) -> Option<String> {
         DataType::Dictionary(_, values) => impossible(values),
         _ => None,
     }
+}
+
+/// What a table cannot have: two columns of one name, and types that there are not.
+pub(crate) fn check_schema(file: &str, schema: &Schema) -> Result<(), ReadError> {
+    let mut names = HashSet::new();
+    for field in schema.fields() {
+        if !names.insert(field.name()) {
+            return Err(ReadError::of_file(
+                file,
+                format!("two of its columns are called `{}`", shown(field.name())),
+            ));
+        }
+        if let Some(problem) = impossible(field.data_type()) {
+            return Err(ReadError {
+                column: Some(field.name().clone()),
+                ..ReadError::of_file(file, problem)
+            });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,33 +1,11 @@
 //! The columns of several files that say what they have. Owns their union by name, and the comparison with what is declared.
 
-use std::collections::HashSet;
-
 use datafusion::arrow::datatypes::{Field, Schema};
 
-use super::error::{ReadError, listed, shown};
+use super::error::{ReadError, listed};
 use super::partitions::Partitions;
 use super::sql_type::sql_type;
-use super::types::{holds, impossible, together};
-
-/// What a table cannot have: two columns of one name, and types that there are not.
-pub(crate) fn check_schema(file: &str, schema: &Schema) -> Result<(), ReadError> {
-    let mut names = HashSet::new();
-    for field in schema.fields() {
-        if !names.insert(field.name()) {
-            return Err(ReadError::of_file(
-                file,
-                format!("two of its columns are called `{}`", shown(field.name())),
-            ));
-        }
-        if let Some(problem) = impossible(field.data_type()) {
-            return Err(ReadError {
-                column: Some(field.name().clone()),
-                ..ReadError::of_file(file, problem)
-            });
-        }
-    }
-    Ok(())
-}
+use super::types::{holds, together};
 
 /// The columns of a table whose files say what they have: those that are declared, which every file has to hold, or else those of
 /// all files together.
