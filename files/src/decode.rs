@@ -9,6 +9,7 @@ use datafusion::arrow::datatypes::{Field, Fields, Schema, SchemaRef};
 use datafusion::common::internal_err;
 use datafusion::error::{DataFusionError, Result};
 
+use super::avro::decode::AvroDecoder;
 use super::binary;
 use super::columns::{Columns, misfit_of};
 use super::csv::decode::CsvDecoder;
@@ -98,6 +99,7 @@ enum OfFormat {
     Csv(CsvDecoder),
     Json(JsonDecoder),
     Text(TextDecoder),
+    Avro(AvroDecoder, RowsDecoder),
     Rows(RowsDecoder),
 }
 
@@ -123,7 +125,7 @@ impl Decoder {
     ) -> Result<Option<(RecordBatch, usize)>> {
         let shape = match piece {
             Piece::Text(block) => &block.shape,
-            Piece::Rows(shape, _) => shape,
+            Piece::Avro(shape, _) | Piece::Rows(shape, _) => shape,
         };
         let of_file = match self.open.take() {
             Some((known, of_file)) if Arc::ptr_eq(&known, shape) => of_file,
@@ -143,6 +145,14 @@ impl Decoder {
             (OfFormat::Text(decoder), Piece::Text(block)) => decoder
                 .decode(&block.text, at, self.batch_rows)
                 .map_err(|problem| block.error(problem))?,
+            (OfFormat::Avro(decoder, columns), Piece::Avro(_, block)) => {
+                match decoder.decode(block, at, self.batch_rows)? {
+                    None => None,
+                    Some(rows) => columns
+                        .decode(&rows, 0, rows.num_rows())?
+                        .map(|(batch, count)| (batch, at + count)),
+                }
+            }
             _ => return internal_err!("a file of another format"),
         };
         let Some((rows, end)) = decoded else {
@@ -175,10 +185,11 @@ impl Decoder {
             (Written::Lines { terminator }, _) => {
                 OfFormat::Text(TextDecoder::new(columns, *terminator))
             }
-            (Written::Rows, _) => OfFormat::Rows(RowsDecoder {
-                schema: Arc::clone(columns.schema()),
-                file: shape.file.name.clone(),
-            }),
+            (Written::Avro(schema), _) => OfFormat::Avro(
+                AvroDecoder::new(&shape.file.name, schema, columns.schema())?,
+                RowsDecoder::new(&columns, &shape.file.name),
+            ),
+            (Written::Rows, _) => OfFormat::Rows(RowsDecoder::new(&columns, &shape.file.name)),
             (Written::Csv { .. }, _) => {
                 return internal_err!("a file of another format");
             }
@@ -250,6 +261,13 @@ struct RowsDecoder {
 }
 
 impl RowsDecoder {
+    fn new(columns: &Columns, file: &str) -> Self {
+        Self {
+            schema: Arc::clone(columns.schema()),
+            file: file.to_owned(),
+        }
+    }
+
     fn decode(
         &self,
         rows: &RecordBatch,

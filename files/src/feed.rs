@@ -15,6 +15,8 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryRese
 use datafusion::object_store::ObjectStore;
 use flume::{Receiver, Sender};
 
+use super::avro::block::Block as AvroBlock;
+use super::avro::container::AvroFile;
 use super::error::ReadError;
 use super::format::{Bytes, Format};
 use super::guard::{GaveUp, guarded};
@@ -41,6 +43,8 @@ pub(crate) struct Feed {
 pub(crate) enum Piece<T> {
     /// Records.
     Text(Block<T>),
+    /// A block of Avro.
+    Avro(Arc<Shape>, AvroBlock),
     /// Rows, as the file has them.
     Rows(Arc<Shape>, RecordBatch),
 }
@@ -107,6 +111,10 @@ impl Feed {
         Ok(match self.pieces.recv_async().await.ok().transpose()? {
             None => None,
             Some(Piece::Text(block)) => Some(Piece::Text(block.checked()?)),
+            Some(Piece::Avro(shape, block)) => {
+                let block = block.unpacked(&shape.file.name)?;
+                Some(Piece::Avro(shape, block))
+            }
             Some(Piece::Rows(shape, rows)) => Some(Piece::Rows(shape, rows)),
         })
     }
@@ -132,6 +140,9 @@ impl Work {
         sender: &Sender<Result<Piece<Vec<u8>>, ReadError>>,
     ) -> Result<(), ReadError> {
         let store = self.stores.get(file);
+        if self.format == Format::Avro {
+            return self.read_blocks(file, store, sender);
+        }
         if self.format.is_of_rows() {
             return self.read_rows(file, store, sender);
         }
@@ -161,6 +172,27 @@ impl Work {
                 .send(Ok(Piece::Rows(Arc::clone(&shape), rows)))
                 .is_err()
             {
+                self.lock().clear();
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn read_blocks(
+        &self,
+        file: &File,
+        store: Option<&Arc<dyn ObjectStore>>,
+        sender: &Sender<Result<Piece<Vec<u8>>, ReadError>>,
+    ) -> Result<(), ReadError> {
+        let mut open = AvroFile::open(file, store, &self.bytes, self.most)?;
+        let shape = Arc::new(Shape {
+            file: file.clone(),
+            records: Written::Avro(Arc::clone(open.schema())),
+        });
+        while let Some(block) = open.next_block()? {
+            let piece = Piece::Avro(Arc::clone(&shape), block);
+            if sender.send(Ok(piece)).is_err() {
                 self.lock().clear();
                 return Ok(());
             }

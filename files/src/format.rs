@@ -18,6 +18,8 @@ pub enum Format {
     Text,
     /// The files themselves, as values.
     Binary(Binary),
+    /// Avro object container files.
+    Avro,
     /// Arrow IPC, files and streams.
     Arrow,
 }
@@ -94,6 +96,7 @@ impl Format {
             Self::Json(_) => &["json", "jsonl", "ndjson", "geojson"],
             Self::Text => &["txt", "text", "log"],
             Self::Binary(_) => &[],
+            Self::Avro => &["avro"],
             Self::Arrow => &["arrow", "arrows", "ipc", "feather"],
         }
     }
@@ -110,6 +113,7 @@ impl Format {
             Self::Json(_) => "JSON",
             Self::Text => "TEXT",
             Self::Binary(_) => "BINARY",
+            Self::Avro => "AVRO",
             Self::Arrow => "ARROW",
         }
     }

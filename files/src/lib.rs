@@ -1,7 +1,7 @@
 //! Files as sources: what is in them is what comes out, or the run ends at the place where that cannot be.
 //!
 //! ```text
-//! listing ─► sample ─► table ─► scan ─► feed: open ─► bytes ─► split ─► queue ─► decode: csv, json, text ─► values
+//! listing ─► sample ─► table ─► scan ─► feed: open ─► bytes ─► split ─► queue ─► decode: csv, json, text, avro ─► values
 //! which       columns           plan     decompress, UTF-8     whole records      rows, exactly
 //! ```
 //!
@@ -10,6 +10,7 @@
 //! connectors', how far a run may go with bad rows the runner's.
 
 mod arrow;
+mod avro;
 mod binary;
 mod by_name;
 mod bytes;

@@ -12,6 +12,7 @@ use memchr::memchr_iter;
 use tokio::runtime::Handle;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
+use super::avro::schema::Schema as AvroSchema;
 use super::bytes::Text;
 use super::csv::split::CsvSplit;
 use super::csv::{Dialect, header};
@@ -66,6 +67,8 @@ pub(crate) enum Written {
         /// What ends one.
         terminator: u8,
     },
+    /// As Avro.
+    Avro(Arc<AvroSchema>),
     /// As rows.
     Rows,
 }
@@ -167,7 +170,7 @@ impl OpenFile {
             Format::Csv(csv) => open.begin_csv(csv)?,
             Format::Json(json) => open.begin_json(json.layout)?,
             Format::Text => open.begin_lines()?,
-            Format::Binary(_) | Format::Arrow => Written::Rows,
+            Format::Binary(_) | Format::Avro | Format::Arrow => Written::Rows,
         };
         open.shape = Arc::new(Shape {
             file: file.clone(),
@@ -347,7 +350,7 @@ impl Written {
         match self {
             Self::Csv { dialect, .. } => dialect.terminator(),
             Self::Lines { terminator } => *terminator,
-            Self::Json(_) | Self::Rows => b'\n',
+            Self::Json(_) | Self::Avro(_) | Self::Rows => b'\n',
         }
     }
 }

@@ -1,16 +1,19 @@
-//! Files that give rows and not text. Owns which reader a format of them has.
+//! Files that say what columns they have. Owns which reader a format of them has, if it gives rows.
 
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::object_store::ObjectStore;
 
 use super::arrow::{ArrowFile, open_rows};
+use super::avro::container::AvroFile;
+use super::avro::{decode, types};
 use super::binary::{self, BinaryFile};
 use super::error::ReadError;
 use super::format::{Bytes, Format};
 use super::listing::File;
+use super::types::check_schema;
 
 /// A message of a file that is looked at may have so many bytes.
 const MOST_LOOKED_AT: usize = 1 << 30;
@@ -53,7 +56,7 @@ impl RowsFile {
     }
 }
 
-/// The columns of a file of rows.
+/// The columns of a file that says what it has; those that no column can be are left out if others are declared.
 ///
 /// # Errors
 /// When it cannot be read as the format.
@@ -62,9 +65,20 @@ pub(crate) fn schema_of(
     store: Option<&Arc<dyn ObjectStore>>,
     format: &Format,
     bytes: &Bytes,
+    declared: Option<&Schema>,
 ) -> Result<SchemaRef, ReadError> {
     Ok(match format {
         Format::Binary(_) => binary::schema(),
+        Format::Avro => {
+            let open = AvroFile::open(file, store, bytes, MOST_LOOKED_AT)?;
+            let schema = open.schema();
+            let columns = decode::columns(&file.name, schema, |name, id| {
+                declared.is_none_or(|columns| columns.field_with_name(name).is_ok())
+                    || types::data_type(schema, id).is_ok()
+            })?;
+            check_schema(&file.name, &columns)?;
+            Arc::new(columns)
+        }
         _ => open_rows(file, store, bytes, MOST_LOOKED_AT)?.schema(),
     })
 }

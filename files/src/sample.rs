@@ -190,7 +190,7 @@ impl Looker<'_> {
         match records {
             Written::Csv { dialect, names } => of_csv(dialect, names, lines, usize::MAX).ok(),
             Written::Json(Layout::Lines) => of_json(Layout::Lines, lines, true, usize::MAX).ok(),
-            Written::Json(_) | Written::Lines { .. } | Written::Rows => None,
+            Written::Json(_) | Written::Lines { .. } | Written::Avro(_) | Written::Rows => None,
         }
     }
 }
@@ -201,7 +201,7 @@ fn look_at(block: &Block<String>, most: u64) -> Result<Sample, ReadError> {
     let seen = match &block.shape.records {
         Written::Csv { dialect, names } => of_csv(dialect, names, &block.text, most),
         Written::Json(layout) => of_json(*layout, &block.text, block.part.first, most),
-        Written::Lines { .. } | Written::Rows => Ok(Sample::default()),
+        Written::Lines { .. } | Written::Avro(_) | Written::Rows => Ok(Sample::default()),
     };
     seen.map_err(|problem| block.error(problem))
 }

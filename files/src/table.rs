@@ -103,7 +103,7 @@ impl Looking {
     /// The columns that files have, and whether their types were found in the data.
     fn columns(&self) -> Result<(Schema, bool)> {
         match self.declared.format {
-            Format::Arrow | Format::Binary(_) => self.said(),
+            Format::Arrow | Format::Avro | Format::Binary(_) => self.said(),
             Format::Text => Ok((self.lines()?, false)),
             _ => self.seen(),
         }
@@ -111,13 +111,14 @@ impl Looking {
 
     /// Of files that say what columns they have.
     fn said(&self) -> Result<(Schema, bool)> {
+        let declared = self.declared.columns.as_deref();
         let schemas: std::result::Result<Vec<(&str, SchemaRef)>, ReadError> = self
             .files
             .iter()
             .map(|file| {
                 let store = self.stores.get(file);
                 let Declared { format, bytes, .. } = &self.declared;
-                let schema = rows::schema_of(file, store, format, bytes)?;
+                let schema = rows::schema_of(file, store, format, bytes, declared)?;
                 Ok((file.name.as_str(), schema))
             })
             .collect();
@@ -125,9 +126,8 @@ impl Looking {
         let schemas = schemas
             .iter()
             .map(|(file, schema)| (*file, schema.as_ref()));
-        let columns = self.declared.columns.as_deref();
         let location = &self.declared.location;
-        let columns = unite::columns(location, columns, &self.partitions, &schemas)?;
+        let columns = unite::columns(location, declared, &self.partitions, &schemas)?;
         Ok((columns, false))
     }
 

@@ -30,7 +30,7 @@ pub struct Files {
 
 impl Files {
     /// The formats that there are.
-    pub fn all() -> [Self; 6] {
+    pub fn all() -> [Self; 7] {
         [
             ("PARQUET", "Parquet files"),
             ("CSV", "files of delimiter-separated values"),
@@ -40,6 +40,7 @@ impl Files {
             ),
             ("TEXT", "text files, a row per line"),
             ("BINARY", "files as values, a row per file or per chunk"),
+            ("AVRO", "Avro object container files"),
             ("ARROW", "Arrow IPC files"),
         ]
         .map(|(kind, summary)| Self { kind, summary })
@@ -122,6 +123,7 @@ fn suffixes(format: &str) -> &'static [&'static str] {
         "JSON" => Format::Json(files::Json::default()).suffixes(),
         "PARQUET" => &["parquet", "parq", "pq"],
         "TEXT" => Format::Text.suffixes(),
+        "AVRO" => Format::Avro.suffixes(),
         "BINARY" => Format::Binary(files::Binary::default()).suffixes(),
         _ => Format::Arrow.suffixes(),
     }

@@ -46,6 +46,7 @@ pub(super) fn said(kind: &str, plain: &Plain) -> Result<Said, OptionProblem> {
         "CSV" => Format::Csv(of_csv(plain)?),
         "JSON" => Format::Json(of_json(plain)),
         "TEXT" => Format::Text,
+        "AVRO" => Format::Avro,
         "BINARY" => Format::Binary(of_binary(plain)?),
         _ => Format::Arrow,
     };

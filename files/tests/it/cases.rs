@@ -71,6 +71,10 @@ impl Case {
         Self::of(Format::Binary(binary), files)
     }
 
+    pub(crate) fn avro(files: &[(&str, &[u8])]) -> Self {
+        Self::of(Format::Avro, files)
+    }
+
     pub(crate) fn arrow(files: &[(&str, &[u8])]) -> Self {
         Self::of(Format::Arrow, files)
     }
@@ -188,6 +192,19 @@ impl Case {
             .build()
             .unwrap();
         runtime.block_on(self.rows(1 << 20, 1, false, "SELECT * FROM t"))
+    }
+
+    /// All rows and columns, read in one way, or the message.
+    pub(crate) fn once(&self) -> Result<Vec<String>, String> {
+        self.once_of("SELECT * FROM t")
+    }
+
+    /// The rows of a query over `t`, sorted as texts and read in one way, or the message.
+    pub(crate) fn once_of(&self, query: &str) -> Result<Vec<String>, String> {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let rows = runtime.block_on(self.rows(1 << 20, 2, false, query));
+        rows.map(|batches| lines(&batches))
+            .map_err(|error| self.message(&error))
     }
 
     /// All rows and columns.
