@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes::{self, Compression};
 use super::csv::Dialect;
-use super::json::Layout;
+use super::json::{Layout, Path};
 
 /// How the records of files are written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ pub struct Csv {
 pub struct Json {
     /// How documents are told apart; `None` to see it in each file.
     pub layout: Option<Layout>,
+    /// Where the list is whose items are rows; `None` if the documents are.
+    pub path: Option<Path>,
 }
 
 /// What is said of files that are values.

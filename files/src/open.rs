@@ -17,8 +17,9 @@ use super::bytes::Text;
 use super::csv::split::CsvSplit;
 use super::csv::{Dialect, header};
 use super::error::{Problem, ReadError};
-use super::format::{Bytes, Csv, Format};
+use super::format::{Bytes, Csv, Format, Json};
 use super::json::Layout;
+use super::json::mask::Mask;
 use super::json::split::{StructureSplit, detect};
 use super::listing::{File, Place};
 use super::split::{LineSplit, Part, Split};
@@ -79,6 +80,8 @@ pub(crate) struct OpenFile {
     pub shape: Arc<Shape>,
     text: Text,
     split: Box<dyn Split>,
+    /// Takes away what is no row.
+    mask: Option<Mask>,
     buffer: Vec<u8>,
     more: bool,
     line: u64,
@@ -156,6 +159,7 @@ impl OpenFile {
             }),
             text,
             split: Box::new(LINES),
+            mask: None,
             buffer: Vec::new(),
             more: true,
             line: 1,
@@ -168,7 +172,7 @@ impl OpenFile {
         }))?;
         let records = match format {
             Format::Csv(csv) => open.begin_csv(csv)?,
-            Format::Json(json) => open.begin_json(json.layout)?,
+            Format::Json(json) => open.begin_json(json)?,
             Format::Text => open.begin_lines()?,
             Format::Binary(_) | Format::Avro | Format::Arrow => Written::Rows,
         };
@@ -181,10 +185,24 @@ impl OpenFile {
 
     fn fill(&mut self, most: usize) -> Result<(), ReadError> {
         if self.more {
+            let start = self.buffer.len();
             let read = self.text.read(&mut self.buffer, most);
             self.more = read.map_err(|error| unreadable(&self.shape.file, &error))?;
+            return self.mask(start);
         }
         Ok(())
+    }
+
+    /// Takes away what is no row of what was read behind `start`.
+    fn mask(&mut self, start: usize) -> Result<(), ReadError> {
+        let Some(mask) = &mut self.mask else {
+            return Ok(());
+        };
+        let mut masked = mask.apply(&mut self.buffer, start);
+        if !self.more {
+            masked = masked.and_then(|()| mask.finish(&self.buffer));
+        }
+        masked.map_err(|problem| self.error(problem))
     }
 
     /// The error of a problem in what is read now.
@@ -246,10 +264,16 @@ impl OpenFile {
         Ok(Written::Csv { dialect, names })
     }
 
-    fn begin_json(&mut self, declared: Option<Layout>) -> Result<Written, ReadError> {
+    fn begin_json(&mut self, json: &Json) -> Result<Written, ReadError> {
+        if let Some(path) = &json.path {
+            self.mask = Some(Mask::new(path.clone()));
+            self.split = Box::new(StructureSplit::documents());
+            self.mask(0)?;
+            return Ok(Written::Json(Layout::Documents));
+        }
         let layout = loop {
             let text = String::from_utf8_lossy(&self.buffer);
-            match declared.map(Some).unwrap_or_else(|| detect(&text)) {
+            match json.layout.map(Some).unwrap_or_else(|| detect(&text)) {
                 Some(layout) => break layout,
                 None if self.more => self.fill(self.part_bytes)?,
                 None => break Layout::Lines,

@@ -159,7 +159,8 @@ impl Looker<'_> {
             };
             let block = block.checked()?;
             sample.and(look_at(&block, beginning - looked)?);
-            looked += block.text.len() as u64;
+            // What is no row of a document is white space here.
+            looked += block.text.trim_ascii().len() as u64;
         }
         if !sample.whole && open.is_plain() {
             let shape = Arc::clone(&open.shape);

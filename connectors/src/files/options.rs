@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytesize::ByteSize;
-use files::json::Layout;
+use files::json::{Layout, Path};
 use files::{Binary, Bytes, Compression, Csv, Format, Json, SAMPLE_BYTES};
 
 use crate::option::{self, Given, OptionProblem, OptionSpec, OptionValue, Parser};
@@ -44,7 +44,7 @@ pub(super) fn said(kind: &str, plain: &Plain) -> Result<Said, OptionProblem> {
     let (bytes, sample_bytes) = of_bytes(plain)?;
     let format = match kind {
         "CSV" => Format::Csv(of_csv(plain)?),
-        "JSON" => Format::Json(of_json(plain)),
+        "JSON" => Format::Json(of_json(plain)?),
         "TEXT" => Format::Text,
         "AVRO" => Format::Avro,
         "BINARY" => Format::Binary(of_binary(plain)?),
@@ -176,6 +176,12 @@ fn json() -> Vec<OptionSpec> {
             Parser::Flag,
             None,
             "`true` for layout `lines`, `false` for what the file is otherwise",
+        ),
+        spec(
+            "path",
+            Parser::Word,
+            None,
+            "where in each document the list is whose items are rows: `$.data.items`, `$.pages[*].items`, `$['a key']`",
         ),
     ];
     options.extend(of_text());
@@ -350,7 +356,7 @@ fn of_csv(plain: &Plain) -> Result<Csv, OptionProblem> {
 }
 
 /// What is said of JSON.
-fn of_json(plain: &Plain) -> Json {
+fn of_json(plain: &Plain) -> Result<Json, OptionProblem> {
     let layout = match plain.get("layout").map(String::as_str) {
         Some("lines") => Some(Layout::Lines),
         Some("documents") => Some(Layout::Documents),
@@ -358,5 +364,15 @@ fn of_json(plain: &Plain) -> Json {
         _ if flag(plain, "newline_delimited", false) => Some(Layout::Lines),
         _ => None,
     };
-    Json { layout }
+    let path = plain.get("path").map(|text| Path::parse(text.trim()));
+    let path = path.transpose();
+    let path = path.map_err(|problem| OptionProblem::new("path", problem, None))?;
+    if path.is_some() {
+        let other = ["layout", "newline_delimited"].into_iter();
+        if let Some(other) = other.into_iter().find(|name| plain.contains_key(*name)) {
+            let problem = "cannot be said with `path`, which is of documents on any lines";
+            return Err(OptionProblem::new(other, problem, None));
+        }
+    }
+    Ok(Json { layout, path })
 }

@@ -105,7 +105,7 @@ impl<'a> Lexer<'a> {
     /// Something else stands here than what the grammar wants.
     pub(crate) fn unexpected(&self, what: &str) -> Problem {
         let rest: String = self.text[self.at..].chars().take(20).collect();
-        let line = rest.lines().next().unwrap_or_default();
+        let line = rest.lines().next().unwrap_or_default().trim_end();
         let found = match self.text[self.at..].is_empty() {
             true => String::from("the document ends"),
             false => format!("`{}` stands", shown(line)),

@@ -4,8 +4,11 @@
 pub(crate) mod decode;
 pub(crate) mod guess;
 pub(crate) mod lexer;
+pub(crate) mod mask;
+mod path;
 pub(crate) mod split;
 
+pub use path::Path;
 use serde::{Deserialize, Serialize};
 
 /// How the documents of a file are told apart.

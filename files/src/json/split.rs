@@ -56,6 +56,10 @@ impl StructureSplit {
                     self.end = self.scanned + 1;
                 }
             }
+            // What is before it is whole: white space, of which a lot may be where documents are only partly rows.
+            b' ' | b'\n' | b'\r' | b'\t' if self.depth == 0 && !self.of_items => {
+                self.end = self.scanned + 1;
+            }
             b',' if self.depth == 1 && self.of_items => self.end = self.scanned + 1,
             _ => {}
         }

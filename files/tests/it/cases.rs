@@ -12,6 +12,7 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use files::json::Path;
 use files::listing::{Wanted, list};
 use files::{
     Binary, Bytes, Csv, Declared, FilesTable, Format, Json, ReadError, SAMPLE_BYTES, Stores,
@@ -56,6 +57,15 @@ impl Case {
 
     pub(crate) fn json(files: &[(&str, &[u8])]) -> Self {
         Self::of(Format::Json(Json::default()), files)
+    }
+
+    /// The items of the lists at a path of documents.
+    pub(crate) fn json_path(files: &[(&str, &[u8])], path: &str) -> Self {
+        let json = Json {
+            path: Some(Path::parse(path).unwrap()),
+            ..Json::default()
+        };
+        Self::of(Format::Json(json), files)
     }
 
     pub(crate) fn text(files: &[(&str, &[u8])]) -> Self {

@@ -13,5 +13,6 @@ mod cases;
 mod csv;
 mod hostile;
 mod json;
+mod json_path;
 mod parquet;
 mod text;
