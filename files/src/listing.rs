@@ -1,12 +1,13 @@
 //! The files under a location. Owns which of them are read and which are left out, and why; one rule for all formats.
 //!
-//! A location is the path or URL of a file or of a folder, or a pattern with `*`, `?`, `[…]` and `{…,…}` in any part (`**`
+//! A location is the path or URL of a file or of a folder, or several of them as a list in JSON, or a pattern with `*`, `?`, `[…]` and `{…,…}` in any part (`**`
 //! for any folders). What is there literally is meant literally. Under a folder, at any depth, those files are read whose
 //! suffix is one of the format's, in any case, with or without one of a compression. Files and folders that are hidden (`.`
 //! or `_` in front; a partition folder is not) and files without bytes are left out, and so are files with other suffixes,
 //! which may hold rows and are told. Names that a pattern matches are read whatever their suffix. A format without suffixes reads
 //! every file that is not hidden, even one without bytes.
 
+use std::collections::HashSet;
 use std::path::{Path as LocalPath, PathBuf};
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use super::error::ReadError;
 const PATTERN: [char; 4] = ['*', '?', '[', '{'];
 
 /// Where a file is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Place {
     /// On this machine.
     Local(PathBuf),
@@ -132,11 +133,59 @@ struct Base {
     is_file: bool,
 }
 
-/// Lists a location.
+/// Lists a location, or each of several. A file that is under more than one of them is read once.
 ///
 /// # Errors
-/// When it cannot be looked at, or a file is not in the folders of its partition.
+/// When one cannot be looked at, or a file is not in the folders of its partition, or nothing is to be read under one of several.
 pub async fn list(wanted: Wanted<'_>, stores: Stores<'_>) -> Result<Listing, ReadError> {
+    let Some(locations) = several(wanted.location)? else {
+        return list_one(wanted, stores).await;
+    };
+    let (mut all, mut known) = (Listing::default(), HashSet::new());
+    for location in &locations {
+        let listing = list_one(Wanted { location, ..wanted }, stores).await?;
+        if listing.files.is_empty() {
+            return Err(of(location, "has no file that is read")
+                .with_help("leave it out of the list of locations, or name it as it is there"));
+        }
+        let new = listing.files.into_iter();
+        all.files
+            .extend(new.filter(|file| known.insert(file.place.itself())));
+        all.left_out.extend(listing.left_out);
+    }
+    // Under one location and not under another, it is read; left out twice, it is so once.
+    let mut told: HashSet<String> = all.files.iter().map(|file| file.name.clone()).collect();
+    all.left_out.retain(|file| told.insert(file.name.clone()));
+    Ok(all)
+}
+
+/// The locations in a list of them; `None` if the text is one location.
+fn several(text: &str) -> Result<Option<Vec<String>>, ReadError> {
+    if !text.trim_start().starts_with("[\"") {
+        return Ok(None);
+    }
+    let locations = serde_json::from_str(text);
+    let locations = locations.map_err(|error| {
+        of(text, format!("is no list of locations: {error}")).with_help(
+            "write it as `[\"a.csv\", \"b/*.csv\"]`; a file of such a name is a list of one",
+        )
+    })?;
+    Ok(Some(locations))
+}
+
+impl Place {
+    /// The same for all names of a file.
+    fn itself(&self) -> Self {
+        match self {
+            Self::Local(path) => {
+                Self::Local(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()))
+            }
+            stored @ Self::Stored { .. } => stored.clone(),
+        }
+    }
+}
+
+async fn list_one(wanted: Wanted<'_>, stores: Stores<'_>) -> Result<Listing, ReadError> {
     let base = match Url::parse(wanted.location) {
         Ok(url) if wanted.location.contains("://") && url.scheme() != "file" => {
             stored(wanted.location, &url, stores).await?
@@ -556,6 +605,63 @@ mod tests {
         assert_eq!(at("in/*/?.*"), ["in/x/1.csv", "in/y/2.CSV", "in/y/3.txt"]);
         assert_eq!(at("**/*.csv").len(), 5);
         assert_eq!(at("nothing*"), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn several_locations_are_a_list() {
+        let folder = folder(&[
+            "a.csv",
+            "b, c.csv",
+            "in/x.csv",
+            "in/y.txt",
+            "[\"q\"]",
+            "empty/.hidden",
+        ]);
+        let at = async |locations: &[&str]| {
+            let root = folder.path().to_str().unwrap();
+            let locations: Vec<String> = locations
+                .iter()
+                .map(|name| format!("{root}/{name}"))
+                .collect();
+            let wanted = Wanted {
+                location: &serde_json::to_string(&locations).unwrap(),
+                suffixes: &["csv"],
+                partition_by: &[],
+            };
+            let stores = |url: &Url| {
+                Err(datafusion::error::DataFusionError::Internal(
+                    url.to_string(),
+                ))
+            };
+            list(wanted, &stores).await
+        };
+        let read = async |locations: &[&str]| names(&folder, &at(locations).await.unwrap()).0;
+        assert_eq!(
+            read(&["in/*.csv", "b, c.csv"]).await,
+            ["in/x.csv", "b, c.csv"]
+        );
+        assert_eq!(read(&["[\"q\"]"]).await, ["[\"q\"]"]);
+        // Once, whatever leads to it.
+        assert_eq!(
+            read(&["a.csv", "in/../a.csv", "?.csv", "in"]).await,
+            ["a.csv", "in/x.csv"]
+        );
+        let (read, left_out) = names(&folder, &at(&["in", "in/y.txt"]).await.unwrap());
+        assert_eq!((read.len(), left_out.len()), (2, 0));
+        let error = at(&["a.csv", "empty"]).await.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("empty: has no file that is read"),
+            "{error}"
+        );
+        let error = several("[\"a.csv\", b.csv]").unwrap_err();
+        assert!(
+            error.to_string().contains("is no list of locations"),
+            "{error}"
+        );
+        assert_eq!(several("[\"a\"]*").map_err(drop), Err(()));
+        assert_eq!(several("[ab].csv").unwrap(), None);
     }
 
     #[test]

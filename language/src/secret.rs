@@ -166,6 +166,10 @@ pub fn is_secret_parameter(name: &str) -> bool {
 /// Whether a location carries a secret: a password before its host (`scheme://user:password@host`), or a signature or
 /// token in its query (`?sig=…`).
 pub(super) fn carries_secret(location: &str) -> bool {
+    // A list of locations, in JSON.
+    if location.trim_start().starts_with("[\"") {
+        return location.split('"').any(carries_secret);
+    }
     let signed = location.split_once('?').is_some_and(|(_, query)| {
         query
             .split(['&', ';'])
@@ -391,6 +395,8 @@ mod tests {
             "https://b.s3.example/a?X-Amz-Signature=0f",
             "https://api/a?access_token=1",
             "gs://lake/a?x=1;X-Goog-Signature=1",
+            "[\"a?b=1\", \"https://b.s3.example/a?X-Amz-Signature=0f\"]",
+            "[\"s3://a/b\", \"s3://ada:hunter2@c/\"]",
         ] {
             assert!(carries_secret(location), "{location}");
         }
