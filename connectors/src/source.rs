@@ -133,6 +133,8 @@ pub struct Survey {
     pub bytes: u64,
     /// Files that are not, each with why.
     pub left_out: Vec<(String, Why)>,
+    /// What was found of how they are written, if it was asked for.
+    pub detected: Option<String>,
 }
 
 /// Why a source cannot be opened. All of them are the caller's to mend.

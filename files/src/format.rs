@@ -4,7 +4,7 @@ use encoding_rs::Encoding;
 use serde::{Deserialize, Serialize};
 
 use super::bytes::{self, Compression};
-use super::csv::Dialect;
+use super::csv::{Detect, Dialect};
 use super::json::{Layout, Path};
 
 /// How the records of files are written.
@@ -31,6 +31,8 @@ pub struct Csv {
     pub dialect: Dialect,
     /// The delimiter, if it is said; else it is of the file's suffix.
     pub delimiter: Option<u8>,
+    /// What of the dialect is to be found in the files; `None` for nothing.
+    pub detect: Option<Detect>,
     /// Whether fields are columns by their place and not by the names in the header.
     pub by_position: bool,
 }

@@ -17,6 +17,7 @@ mod bytes;
 mod columns;
 pub mod csv;
 mod decode;
+mod dialect;
 mod error;
 mod feed;
 mod format;
@@ -43,6 +44,7 @@ mod unite;
 mod value;
 
 pub use bytes::{Compression, encoding};
+pub use dialect::detected;
 pub use error::{Problem, ReadError};
 pub use format::{Binary, Bytes, Csv, Format, Json};
 pub use guard::hide_panics_of_readers;

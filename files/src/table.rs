@@ -11,6 +11,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::decode::{HEADER_HELP, Wanted};
+use super::dialect;
 use super::error::ReadError;
 use super::format::{Bytes, Format};
 use super::guard::{GaveUp, guarded};
@@ -63,15 +64,15 @@ impl FilesTable {
     /// [`ReadError`] when they cannot be read as declared, or lack a declared column.
     pub async fn open(declared: Declared, files: Vec<File>, stores: Stores) -> Result<Self> {
         let partitions = Partitions::new(&declared.partition_by, declared.columns.as_deref());
-        let looking = Looking {
+        let mut looking = Looking {
             declared: declared.clone(),
             files: files.clone(),
             stores,
             partitions: partitions.clone(),
         };
-        let looked = tokio::task::spawn_blocking(move || guarded(|| looking.columns())).await;
+        let looked = tokio::task::spawn_blocking(move || guarded(|| looking.look())).await;
         let looked = looked.unwrap_or(Err(GaveUp));
-        let (in_files, inferred) = looked.map_err(|GaveUp| {
+        let (format, in_files, inferred) = looked.map_err(|GaveUp| {
             ReadError::of_file(
                 &declared.location,
                 "a reader gave up: a file is damaged, or of a kind that is not known",
@@ -82,7 +83,7 @@ impl FilesTable {
             location: declared.location,
             files,
             bytes: declared.bytes,
-            format: declared.format,
+            format,
             in_files: Arc::new(in_files),
             inferred,
             partitions,
@@ -100,6 +101,16 @@ struct Looking {
 }
 
 impl Looking {
+    /// How records are written, the columns that files have, and whether their types were found in the data.
+    fn look(&mut self) -> Result<(Format, Schema, bool)> {
+        if let Format::Csv(csv) = &self.declared.format {
+            let found = dialect::find(csv, &self.declared.bytes, &self.files, &self.stores)?;
+            self.declared.format = Format::Csv(found);
+        }
+        let (columns, inferred) = self.columns()?;
+        Ok((self.declared.format.clone(), columns, inferred))
+    }
+
     /// The columns that files have, and whether their types were found in the data.
     fn columns(&self) -> Result<(Schema, bool)> {
         match self.declared.format {

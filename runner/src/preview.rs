@@ -171,7 +171,12 @@ async fn preview(
             None => {
                 let estimate =
                     estimate::of_table(&ctx, source, &services.registry, &surveys).await?;
-                (source.location.clone(), None, estimate)
+                let survey = surveys.get(&source.name);
+                let reads = match survey.and_then(|survey| survey.detected.as_ref()) {
+                    Some(detected) => format!("{} with {detected}", source.location),
+                    None => source.location.clone(),
+                };
+                (reads, None, estimate)
             }
         };
         let mut preview = SourcePreview::new(source, reads, items, &estimate);

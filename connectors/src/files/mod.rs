@@ -205,7 +205,24 @@ impl InPlace for Folder {
 
     async fn survey(&self, session: &SessionState) -> Result<Survey, DataFusionError> {
         let listing = self.list(session).await?;
+        let said = match self.format {
+            "PARQUET" => None,
+            kind => said(kind, &plain(&self.declared)).ok(),
+        };
+        let detected = match &said {
+            Some(Said {
+                format: Format::Csv(csv),
+                bytes,
+                ..
+            }) => {
+                let registry = &session.runtime_env().object_store_registry;
+                let stores = Stores::of(&listing.files, registry.as_ref())?;
+                files::detected(csv, bytes, &listing.files, &stores).await?
+            }
+            _ => None,
+        };
         Ok(Survey {
+            detected,
             files: listing.files.len() as u64,
             bytes: listing.files.iter().map(|file| file.size).sum(),
             left_out: listing

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytesize::ByteSize;
+use files::csv::Detect;
 use files::json::{Layout, Path};
 use files::{Binary, Bytes, Compression, Csv, Format, Json, SAMPLE_BYTES};
 
@@ -150,6 +151,12 @@ fn csv() -> Vec<OptionSpec> {
             Parser::Flag,
             Some("true"),
             "whether fields in quotes may have line ends in them",
+        ),
+        spec(
+            "dialect",
+            Parser::Choice(vec!["detect".to_owned()]),
+            None,
+            "`detect` finds `delimiter`, `quote`, `has_header` and `skip_rows` in the files, those of them that are not given; `plan` shows what was found",
         ),
         spec(
             "by_position",
@@ -336,6 +343,15 @@ fn of_csv(plain: &Plain) -> Result<Csv, OptionProblem> {
         dialect
             .null
             .extend(words.split(',').map(|word| word.trim().to_owned()));
+    }
+    if plain.contains_key("dialect") {
+        let is_wanted = |name: &str| !plain.contains_key(name);
+        csv.detect = Some(Detect {
+            delimiter: is_wanted("delimiter"),
+            quote: is_wanted("quote"),
+            header: is_wanted("has_header"),
+            skip_rows: is_wanted("skip_rows"),
+        });
     }
     let special = [
         Some(csv.delimiter.unwrap_or(b',')),

@@ -4,6 +4,7 @@
 //! an empty line is no row, except in a file of one column, where it is NULL.
 
 pub(crate) mod decode;
+pub(crate) mod detect;
 mod dialect;
 pub(crate) mod guess;
 pub(crate) mod header;
@@ -11,5 +12,6 @@ mod marks;
 mod records;
 pub(crate) mod split;
 
+pub use detect::Detect;
 pub use dialect::Dialect;
 pub(crate) use records::Records;

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use files::Csv;
-use files::csv::Dialect;
+use files::csv::{Detect, Dialect};
 use rstest::rstest;
 
 use crate::cases::Case;
@@ -281,5 +281,40 @@ fn a_limit_stops_readers() {
     assert_eq!(
         one(&text).read("SELECT count(*) FROM t").unwrap(),
         ["10000"]
+    );
+}
+
+fn detecting() -> Csv {
+    Csv {
+        detect: Some(Detect {
+            delimiter: true,
+            quote: true,
+            header: true,
+            skip_rows: true,
+        }),
+        ..Csv::default()
+    }
+}
+
+#[test]
+fn a_dialect_is_found_where_that_is_asked_for() {
+    let text = "Sales, all of them\n\nid;name\n1;'a;b'\n2;'c\nd'\n3;'it''s'\n";
+    let case = one(text).with_csv(detecting());
+    assert_eq!(case.all().unwrap(), ["1|a;b", "2|c\nd", "3|it's"]);
+    assert_eq!(case.types()[0].0, "id");
+    let bare = one("1\tx\n2\ty\n").with_csv(detecting());
+    assert_eq!(bare.read("SELECT column_2 FROM t").unwrap(), ["x", "y"]);
+    let zipped = Case::csv(&[("f.csv.gz", &gzip("a|b\n1|2\n"))]).with_csv(detecting());
+    assert_eq!(zipped.read("SELECT b FROM t").unwrap(), ["2"]);
+}
+
+#[test]
+fn files_of_different_dialects_are_an_error() {
+    let files: [(&str, &[u8]); 2] = [("a.csv", b"x;y\n1;2\n"), ("b.csv", b"x,y\n3,4\n")];
+    let message = Case::csv(&files).with_csv(detecting()).all().unwrap_err();
+    assert!(
+        message.starts_with("b.csv: it has delimiter `,`")
+            && message.contains("a.csv has delimiter `;`"),
+        "{message}"
     );
 }
