@@ -21,6 +21,9 @@ const MOST_METADATA: u64 = 64 << 20;
 /// Bytes that are read at once.
 const BUFFER: usize = 1 << 18;
 
+/// Keys and values.
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// A file at work.
 pub(crate) struct AvroFile {
     name: String,
@@ -204,7 +207,7 @@ impl AvroFile {
     }
 
     /// What is said in the header: keys and values.
-    fn metadata(&mut self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError> {
+    fn metadata(&mut self) -> Result<Pairs, ReadError> {
         let (mut metadata, mut sum) = (Vec::new(), 0_u64);
         loop {
             let count = self.number()?;

@@ -3,8 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::disallowed_methods,
-    reason = "helpers of tests fail by panicking, and the engine's sessions are above this crate"
+    reason = "helpers of tests fail by panicking"
 )]
 
 mod avro;
