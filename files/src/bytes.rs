@@ -59,6 +59,8 @@ pub(crate) struct Text {
     ahead: Vec<u8>,
     decoder: Option<encoding_rs::Decoder>,
     ended: bool,
+    /// Bytes of the mark before its text, if the text is as it stands in the file.
+    pub mark_bytes: u64,
     /// What it is compressed with.
     pub compression: Option<Compression>,
     /// How it is encoded.
@@ -102,12 +104,14 @@ impl Text {
         if seen == Some(encoding) {
             ahead.drain(..mark);
         }
+        let is_marked = seen == Some(encoding) && encoding == UTF_8;
         let decoder = (encoding != UTF_8).then(|| encoding.new_decoder_without_bom_handling());
         Ok(Self {
             bytes,
             ahead,
             decoder,
             ended: false,
+            mark_bytes: if is_marked { mark as u64 } else { 0 },
             compression,
             encoding,
         })

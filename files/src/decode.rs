@@ -1,6 +1,7 @@
-//! Parts of files to rows of the table. Owns the decoder of the file that is at hand, and the columns that are not in files:
-//! those of partitions.
+//! Parts of files to rows of the table. Owns the decoder of the file that is at hand, the columns that are not in files
+//! (those of partitions), and that decoding goes on behind a bad row where these are put aside.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
@@ -10,15 +11,19 @@ use datafusion::common::internal_err;
 use datafusion::error::{DataFusionError, Result};
 
 use super::avro::decode::AvroDecoder;
+use super::bad_rows::{BadRow, BadRows};
 use super::binary;
 use super::columns::{Columns, misfit_of};
 use super::csv::decode::CsvDecoder;
 use super::csv::header;
-use super::error::{ReadError, listed};
+use super::error::{Problem, ReadError, listed};
 use super::feed::Piece;
 use super::format::Format;
+use super::json::Layout;
 use super::json::decode::JsonDecoder;
-use super::open::{Shape, Written};
+use super::open::{Block, Shape, Written};
+use super::salvage::record_end;
+use super::split::{Bad, Part};
 use super::text::TextDecoder;
 use super::value::Values;
 
@@ -38,6 +43,8 @@ pub(crate) struct Wanted {
     pub partition_by: Fields,
     /// Which of all of them, files' columns first, are wanted, in this order.
     pub projection: Vec<usize>,
+    /// Whether the columns of files that are not wanted are decoded too.
+    pub all_columns: bool,
 }
 
 impl Wanted {
@@ -66,9 +73,13 @@ impl Wanted {
         format
     }
 
-    /// The wanted columns that files have.
+    /// The columns of files that are decoded: those that are wanted, or all of them if what is bad in one nobody wants has to
+    /// be noticed.
     fn of_files(&self) -> Vec<usize> {
         let count = self.in_files.fields().len();
+        if self.all_columns {
+            return (0..count).collect();
+        }
         self.projection
             .iter()
             .copied()
@@ -85,6 +96,8 @@ pub(crate) struct Decoder {
     batch_rows: usize,
     /// The file at hand.
     open: Option<(Arc<Shape>, OfFile)>,
+    /// Where bad rows go; without, the first one is an error.
+    salvage: Option<Salvage>,
 }
 
 #[derive(Debug)]
@@ -103,14 +116,50 @@ enum OfFormat {
     Rows(RowsDecoder),
 }
 
+/// What becomes of bad rows of the part at hand.
+#[derive(Debug)]
+struct Salvage {
+    rows: Arc<BadRows>,
+    /// Those that are known and not yet passed, in their order.
+    ahead: VecDeque<Bad>,
+    good: u64,
+}
+
+/// Why text could not be decoded.
+enum Fault {
+    /// A record that begins there is to blame.
+    Record(usize, Problem),
+    /// It has no record that could be left out.
+    Other(DataFusionError),
+}
+
+impl From<DataFusionError> for Fault {
+    fn from(error: DataFusionError) -> Self {
+        Self::Other(error)
+    }
+}
+
 impl Decoder {
-    /// For batches of so many rows at most.
-    pub(crate) fn new(wanted: Wanted, batch_rows: usize) -> Self {
+    /// For batches of so many rows at most. `bad_rows` takes those that cannot be read, if they are put aside.
+    pub(crate) fn new(wanted: Wanted, batch_rows: usize, bad_rows: Option<Arc<BadRows>>) -> Self {
         Self {
             schema: wanted.schema(),
             wanted,
             batch_rows,
             open: None,
+            salvage: bad_rows.map(|rows| Salvage {
+                rows,
+                ahead: VecDeque::new(),
+                good: 0,
+            }),
+        }
+    }
+
+    /// Takes up another part.
+    pub(crate) fn begin(&mut self, piece: &Piece<String>) {
+        if let (Some(salvage), Piece::Text(block)) = (&mut self.salvage, piece) {
+            salvage.ahead = block.unreadable.clone().into();
+            salvage.good = 0;
         }
     }
 
@@ -123,39 +172,167 @@ impl Decoder {
         piece: &Piece<String>,
         at: usize,
     ) -> Result<Option<(RecordBatch, usize)>> {
-        let shape = match piece {
-            Piece::Text(block) => &block.shape,
-            Piece::Avro(shape, _) | Piece::Rows(shape, _) => shape,
-        };
-        let of_file = match self.open.take() {
-            Some((known, of_file)) if Arc::ptr_eq(&known, shape) => of_file,
-            _ => self.of_file(shape)?,
-        };
-        let (_, of_file) = self.open.insert((Arc::clone(shape), of_file));
-        let decoded = match (&mut of_file.decoder, piece) {
-            (OfFormat::Rows(decoder), Piece::Rows(_, rows)) => {
-                decoder.decode(rows, at, self.batch_rows)?
-            }
-            (OfFormat::Csv(decoder), Piece::Text(block)) => decoder
-                .decode(&block.text, at, self.batch_rows)
-                .map_err(|problem| block.error(problem))?,
-            (OfFormat::Json(decoder), Piece::Text(block)) => decoder
-                .decode(&block.text, block.part, at, self.batch_rows)
-                .map_err(|problem| block.error(problem))?,
-            (OfFormat::Text(decoder), Piece::Text(block)) => decoder
-                .decode(&block.text, at, self.batch_rows)
-                .map_err(|problem| block.error(problem))?,
-            (OfFormat::Avro(decoder, columns), Piece::Avro(_, block)) => {
-                match decoder.decode(block, at, self.batch_rows)? {
+        match piece {
+            Piece::Avro(shape, block) => {
+                let batch_rows = self.batch_rows;
+                let of_file = self.open(shape)?;
+                let OfFormat::Avro(decoder, columns) = &mut of_file.decoder else {
+                    return internal_err!("a file of another format");
+                };
+                let decoded = match decoder.decode(block, at, batch_rows)? {
                     None => None,
                     Some(rows) => columns
                         .decode(&rows, 0, rows.num_rows())?
                         .map(|(batch, count)| (batch, at + count)),
+                };
+                self.with_partition(decoded)
+            }
+            Piece::Rows(shape, rows) => {
+                let batch_rows = self.batch_rows;
+                let of_file = self.open(shape)?;
+                let OfFormat::Rows(decoder) = &of_file.decoder else {
+                    return internal_err!("a file of another format");
+                };
+                let decoded = decoder.decode(rows, at, batch_rows)?;
+                self.with_partition(decoded)
+            }
+            Piece::Text(block) => match self.salvage.take() {
+                None => self
+                    .text(block, at, block.text.len())
+                    .map_err(|fault| fault.told(block)),
+                Some(mut salvage) => {
+                    let decoded = self.salvaging(&mut salvage, block, at);
+                    self.salvage = Some(salvage);
+                    decoded
+                }
+            },
+        }
+    }
+
+    /// The next rows of the text of a block, from `at` and up to `until`.
+    fn text(
+        &mut self,
+        block: &Block<String>,
+        at: usize,
+        until: usize,
+    ) -> Result<Option<(RecordBatch, usize)>, Fault> {
+        let batch_rows = self.batch_rows;
+        let of_file = self.open(&block.shape)?;
+        let text = &block.text[..until];
+        let (decoded, failed_at) = match &mut of_file.decoder {
+            OfFormat::Csv(decoder) => {
+                let decoded = decoder.decode(text, at, batch_rows);
+                (decoded, decoder.failed_at())
+            }
+            OfFormat::Json(decoder) => {
+                let part = Part {
+                    last: block.part.last && until == block.text.len(),
+                    ..block.part
+                };
+                let decoded = decoder.decode(text, part, at, batch_rows);
+                (decoded, decoder.failed_at())
+            }
+            OfFormat::Text(decoder) => (decoder.decode(text, at, batch_rows), None),
+            OfFormat::Avro(..) | OfFormat::Rows(_) => {
+                return Ok(internal_err!("a file of another format")?);
+            }
+        };
+        match (decoded, failed_at) {
+            (Ok(decoded), _) => Ok(self.with_partition(decoded)?),
+            (Err(problem), Some(start)) => Err(Fault::Record(start, problem)),
+            (Err(problem), None) => Err(Fault::Other(block.error(problem).into())),
+        }
+    }
+
+    /// As [`Decoder::text`], over the records that cannot be read.
+    fn salvaging(
+        &mut self,
+        salvage: &mut Salvage,
+        block: &Block<String>,
+        mut at: usize,
+    ) -> Result<Option<(RecordBatch, usize)>> {
+        let (text, file) = (&block.text, &block.shape.file.name);
+        loop {
+            let until = salvage.ahead.front().map_or(text.len(), |bad| bad.start);
+            let is_blank = at == until
+                || matches!(block.shape.records, Written::Json(_))
+                    && !salvage.ahead.is_empty()
+                    && text[at..until].trim_ascii().is_empty();
+            if !is_blank {
+                match self.text(block, at, until) {
+                    Ok(Some((rows, end))) => {
+                        salvage.good += rows.num_rows() as u64;
+                        return Ok(Some((rows, end)));
+                    }
+                    Ok(None) => {}
+                    Err(Fault::Record(start, problem)) => {
+                        // The rows before it are decoded again.
+                        self.open = None;
+                        let bad = self.bad(block, start, problem)?;
+                        if bad.start < at || bad.end > until {
+                            return Err(block.error(bad.problem).into());
+                        }
+                        salvage.ahead.push_front(bad);
+                        continue;
+                    }
+                    Err(fault) => return Err(fault.told(block)),
                 }
             }
-            _ => return internal_err!("a file of another format"),
+            let Some(bad) = salvage.ahead.pop_front() else {
+                salvage.rows.read_part(file, block.offset, salvage.good);
+                return Ok(None);
+            };
+            at = bad.end;
+            salvage
+                .rows
+                .add(bad_row(block, bad, salvage.rows.kept_bytes()))?;
+        }
+    }
+
+    /// The record that begins at `start` and has a problem, if it is certain where it ends.
+    fn bad(&mut self, block: &Block<String>, start: usize, problem: Problem) -> Result<Bad> {
+        let written = &block.shape.records;
+        let end = record_end(written, &block.text, block.part, start);
+        // What stands behind an item of an array is not the item's fault.
+        let is_within = |end: usize| match written {
+            Written::Json(Layout::Array) => problem.at < end,
+            _ => true,
         };
-        let Some((rows, end)) = decoded else {
+        let Some(end) = end.filter(|end| is_within(*end)) else {
+            return Err(block.error(problem).into());
+        };
+        // Told as if nothing was behind it: how much is there depends on where the file is cut.
+        let alone = match written {
+            Written::Json(_) => self.text(block, start, end),
+            _ => Ok(None),
+        };
+        self.open = None;
+        let problem = match alone {
+            Err(Fault::Record(_, alone)) => alone,
+            _ => problem,
+        };
+        Ok(Bad {
+            start,
+            end,
+            problem,
+            bytes: None,
+        })
+    }
+
+    /// What decodes a file.
+    fn open(&mut self, shape: &Arc<Shape>) -> Result<&mut OfFile> {
+        let of_file = match self.open.take() {
+            Some((known, of_file)) if Arc::ptr_eq(&known, shape) => of_file,
+            _ => self.of_file(shape)?,
+        };
+        Ok(&mut self.open.insert((Arc::clone(shape), of_file)).1)
+    }
+
+    fn with_partition(
+        &self,
+        decoded: Option<(RecordBatch, usize)>,
+    ) -> Result<Option<(RecordBatch, usize)>> {
+        let (Some((rows, end)), Some((_, of_file))) = (decoded, &self.open) else {
             return Ok(None);
         };
         let batch = with_partition(rows, &of_file.partition, &self.wanted, &self.schema)?;
@@ -178,9 +355,12 @@ impl Decoder {
             }
             (Written::Json(layout), _) => {
                 let decoder = JsonDecoder::new(columns, in_files.fields(), *layout);
-                OfFormat::Json(
-                    decoder.map_err(|problem| ReadError::of_file(&shape.file.name, problem))?,
-                )
+                let decoder =
+                    decoder.map_err(|problem| ReadError::of_file(&shape.file.name, problem))?;
+                OfFormat::Json(match self.wanted.all_columns {
+                    true => decoder.with_strict_lines(),
+                    false => decoder,
+                })
             }
             (Written::Lines { terminator }, _) => {
                 OfFormat::Text(TextDecoder::new(columns, *terminator))
@@ -307,14 +487,45 @@ impl RowsDecoder {
     }
 }
 
-/// Puts the partition columns where they are wanted.
+impl Fault {
+    /// As the error of a block.
+    fn told(self, block: &Block<String>) -> DataFusionError {
+        match self {
+            Self::Record(_, problem) => block.error(problem).into(),
+            Self::Other(error) => error,
+        }
+    }
+}
+
+/// What is kept of a record that cannot be read: so many bytes at most.
+fn bad_row(block: &Block<String>, bad: Bad, kept: usize) -> BadRow {
+    let error = block.error(Problem {
+        at: bad.start,
+        ..bad.problem
+    });
+    let bytes = match &bad.bytes {
+        Some(bytes) => bytes,
+        None => &block.text.as_bytes()[bad.start..bad.end],
+    };
+    BadRow {
+        file: error.file,
+        line: error.line.unwrap_or(0),
+        offset: block.offset + bad.start as u64,
+        length: bytes.len() as u64,
+        column: error.column,
+        reason: error.problem,
+        bytes: bytes[..bytes.len().min(kept)].to_vec(),
+    }
+}
+
+/// The wanted columns out of those that were decoded, with the partition columns where they are wanted.
 fn with_partition(
     rows: RecordBatch,
     partition: &[ArrayRef],
     wanted: &Wanted,
     schema: &SchemaRef,
 ) -> Result<RecordBatch> {
-    if partition.is_empty() {
+    if partition.is_empty() && !wanted.all_columns {
         return Ok(rows);
     }
     let count = wanted.in_files.fields().len();
@@ -322,7 +533,11 @@ fn with_partition(
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
     for &index in &wanted.projection {
         if index < count {
-            columns.extend(of_files.next().cloned());
+            let decoded = match wanted.all_columns {
+                true => rows.columns().get(index),
+                false => of_files.next(),
+            };
+            columns.extend(decoded.cloned());
         } else if let Some(value) = of_partition.next() {
             let repeated = datafusion::arrow::array::UInt32Array::from(vec![0; rows.num_rows()]);
             columns.push(datafusion::arrow::compute::take(value, &repeated, None)?);

@@ -23,6 +23,7 @@ use super::guard::{GaveUp, guarded};
 use super::listing::File;
 use super::open::{Block, OpenFile, Shape, Written};
 use super::rows::RowsFile;
+use super::salvage::lenient;
 use super::stores::Stores;
 
 /// A record may have this share of the memory that queries have.
@@ -34,6 +35,8 @@ const RECORD_BYTES: (usize, usize) = (1 << 20, 1 << 30);
 #[derive(Debug, Clone)]
 pub(crate) struct Feed {
     pieces: Receiver<Result<Piece<Vec<u8>>, ReadError>>,
+    /// Whether records with bytes that are no UTF-8 are told from the others, and not an error.
+    is_lenient: bool,
     /// For the parts that are under way.
     _reservation: Arc<MemoryReservation>,
 }
@@ -98,8 +101,16 @@ impl Feed {
         }
         Ok(Self {
             pieces,
+            is_lenient: false,
             _reservation: Arc::new(reservation),
         })
+    }
+
+    /// Tells records with bytes that are no UTF-8 from the others.
+    #[must_use]
+    pub(crate) fn lenient(mut self, is_lenient: bool) -> Self {
+        self.is_lenient = is_lenient;
+        self
     }
 
     /// The next part of any file; `None` when all are read.
@@ -110,7 +121,10 @@ impl Feed {
         // Looked at by who decodes it, so that all of them do: there may be one reader.
         Ok(match self.pieces.recv_async().await.ok().transpose()? {
             None => None,
-            Some(Piece::Text(block)) => Some(Piece::Text(block.checked()?)),
+            Some(Piece::Text(block)) => Some(Piece::Text(match self.is_lenient {
+                true => lenient(block)?,
+                false => block.checked()?,
+            })),
             Some(Piece::Avro(shape, block)) => {
                 let block = block.unpacked(&shape.file.name)?;
                 Some(Piece::Avro(shape, block))

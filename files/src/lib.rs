@@ -11,6 +11,8 @@
 
 mod arrow;
 mod avro;
+mod bad_rows;
+mod bad_scan;
 mod binary;
 mod by_name;
 mod bytes;
@@ -31,6 +33,7 @@ mod open;
 mod parquet;
 mod partitions;
 mod rows;
+mod salvage;
 mod sample;
 mod scan;
 mod split;
@@ -43,6 +46,8 @@ mod types;
 mod unite;
 mod value;
 
+pub use bad_rows::{BadRow, BadRows, MOST_BAD_ROWS, Quarantine};
+pub use bad_scan::{BadRowScan, bad_row_scans, good_rows};
 pub use bytes::{Compression, encoding};
 pub use dialect::detected;
 pub use error::{Problem, ReadError};

@@ -22,12 +22,14 @@ use super::json::Layout;
 use super::json::mask::Mask;
 use super::json::split::{StructureSplit, detect};
 use super::listing::{File, Place};
-use super::split::{LineSplit, Part, Split};
+use super::split::{Bad, LineSplit, Part, Split};
 
 /// Lines as they nearly always end.
 const LINES: LineSplit = LineSplit { terminator: b'\n' };
 /// So much of a text is looked at for a line feed before carriage returns are taken for line ends.
 const LINE_END_BYTES: usize = 1 << 20;
+/// Bytes by which the layout of JSON is seen, if the file has so many.
+const LAYOUT_BYTES: usize = 1 << 20;
 
 /// A part of a file: whole records, as bytes or as text.
 #[derive(Debug)]
@@ -38,8 +40,12 @@ pub(crate) struct Block<T = Vec<u8>> {
     pub text: T,
     /// The number of their first line, from 1.
     pub line: u64,
+    /// Where the first of them begins, in bytes of the file's text.
+    pub offset: u64,
     /// Which part of the file this is.
     pub part: Part,
+    /// The records that are not to be decoded, in their order.
+    pub unreadable: Vec<Bad>,
 }
 
 /// What is known of a file once it is open.
@@ -85,6 +91,8 @@ pub(crate) struct OpenFile {
     buffer: Vec<u8>,
     more: bool,
     line: u64,
+    /// Where the buffer begins in the file's text.
+    offset: u64,
     first: bool,
     /// A record may have so many bytes.
     most: usize,
@@ -157,6 +165,7 @@ impl OpenFile {
                 file: file.clone(),
                 records: Written::Json(Layout::Lines),
             }),
+            offset: text.mark_bytes,
             text,
             split: Box::new(LINES),
             mask: None,
@@ -218,6 +227,7 @@ impl OpenFile {
 
     fn drop_beginning(&mut self, bytes: usize, terminator: u8) {
         self.line += memchr_iter(terminator, &self.buffer[..bytes]).count() as u64;
+        self.offset += bytes as u64;
         self.buffer.drain(..bytes);
     }
 
@@ -271,13 +281,9 @@ impl OpenFile {
             self.mask(0)?;
             return Ok(Written::Json(Layout::Documents));
         }
-        let layout = loop {
-            let text = String::from_utf8_lossy(&self.buffer);
-            match json.layout.map(Some).unwrap_or_else(|| detect(&text)) {
-                Some(layout) => break layout,
-                None if self.more => self.fill(self.part_bytes)?,
-                None => break Layout::Lines,
-            }
+        let layout = match json.layout {
+            Some(layout) => layout,
+            None => self.layout()?,
         };
         self.split = match layout {
             // A line feed is never within a string.
@@ -299,6 +305,20 @@ impl OpenFile {
         Ok(Written::Lines { terminator })
     }
 
+    /// The layout, by so much of the beginning that it does not depend on how much is read at once.
+    fn layout(&mut self) -> Result<Layout, ReadError> {
+        loop {
+            let white = self.buffer.len() - self.buffer.trim_ascii_start().len();
+            let end = white + LAYOUT_BYTES;
+            if !self.more || self.buffer.len() >= end {
+                let beginning = &self.buffer[white..self.buffer.len().min(end)];
+                let beginning = String::from_utf8_lossy(beginning);
+                return Ok(detect(&beginning).unwrap_or(Layout::Lines));
+            }
+            self.fill(self.part_bytes)?;
+        }
+    }
+
     /// Whether all of it was given.
     pub(crate) fn is_at_end(&self) -> bool {
         self.buffer.is_empty() && !self.more
@@ -316,6 +336,9 @@ impl OpenFile {
     pub(crate) fn next_block(&mut self) -> Result<Option<Block>, ReadError> {
         loop {
             if self.buffer.is_empty() && !self.more {
+                // Something around the records may be open still.
+                let ended = self.split.split(&self.buffer, true);
+                ended.map_err(|problem| self.error(problem))?;
                 return Ok(None);
             }
             let end = self.split.split(&self.buffer, !self.more);
@@ -339,12 +362,15 @@ impl OpenFile {
         rest.extend_from_slice(&self.buffer[end..]);
         self.buffer.truncate(end);
         let text = std::mem::replace(&mut self.buffer, rest);
-        let line = self.line;
+        let (line, offset) = (self.line, self.offset);
+        self.offset += end as u64;
         self.line += memchr_iter(self.terminator(), &text).count() as u64;
         Block {
             shape: Arc::clone(&self.shape),
             text,
             line,
+            offset,
+            unreadable: Vec::new(),
             part: Part {
                 first: std::mem::replace(&mut self.first, false),
                 last: !self.more && self.buffer.is_empty(),
@@ -389,14 +415,18 @@ impl Block {
             shape,
             text,
             line,
+            offset,
             part,
+            unreadable,
         } = self;
         match String::from_utf8(text) {
             Ok(text) => Ok(Block {
                 shape,
                 text,
                 line,
+                offset,
                 part,
+                unreadable,
             }),
             Err(error) => {
                 let problem = not_utf8(error.utf8_error().valid_up_to());
@@ -423,7 +453,8 @@ fn located(file: &str, line: u64, text: &[u8], terminator: u8, problem: Problem)
     ReadError::of_problem(file, Some(line), problem)
 }
 
-fn not_utf8(at: usize) -> Problem {
+/// A record has bytes that are no UTF-8 from `at` on.
+pub(crate) fn not_utf8(at: usize) -> Problem {
     Problem::new(at, "the bytes are no UTF-8")
         .with_help("say how the file is encoded, as in `encoding 'windows-1252'`")
 }

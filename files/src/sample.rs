@@ -20,6 +20,7 @@ use super::json::guess::Guess as JsonGuess;
 use super::json::lexer::Lexer;
 use super::listing::File;
 use super::open::{Block, OpenFile, Written, bytes_of};
+use super::salvage::{lenient, records};
 use super::stores::Stores;
 
 /// Bytes that are looked at, if nothing else is said.
@@ -92,20 +93,27 @@ impl Sample {
     }
 }
 
+/// How files are looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look<'a> {
+    /// How records are written.
+    pub format: &'a Format,
+    /// What is said of the bytes.
+    pub bytes: &'a Bytes,
+    /// Bytes of all files together.
+    pub most: u64,
+    /// Whether bad rows are passed over, and not an error.
+    pub lenient: bool,
+}
+
 /// Looks at files. Waits for them: to be called where that does no harm.
 ///
 /// # Errors
 /// With the place of what cannot be read as the format.
-pub(crate) fn look(
-    files: &[File],
-    stores: &Stores,
-    format: &Format,
-    bytes: &Bytes,
-    sample_bytes: u64,
-) -> Result<Sample, ReadError> {
+pub(crate) fn look(files: &[File], stores: &Stores, how: Look<'_>) -> Result<Sample, ReadError> {
     let step = files.len().div_ceil(MOST_FILES).max(1);
     let looked_at: Vec<&File> = files.iter().step_by(step).collect();
-    let of_each = (sample_bytes / looked_at.len().max(1) as u64).max(LEAST_BYTES);
+    let of_each = (how.most / looked_at.len().max(1) as u64).max(LEAST_BYTES);
     let mut sample = Sample {
         whole: step == 1,
         ..Sample::default()
@@ -114,8 +122,7 @@ pub(crate) fn look(
         let looker = Looker {
             file,
             store: stores.get(file),
-            format,
-            bytes,
+            how,
         };
         sample.and(looker.look(of_each)?);
     }
@@ -125,8 +132,7 @@ pub(crate) fn look(
 struct Looker<'a> {
     file: &'a File,
     store: Option<&'a Arc<dyn ObjectStore>>,
-    format: &'a Format,
-    bytes: &'a Bytes,
+    how: Look<'a>,
 }
 
 impl Looker<'_> {
@@ -138,7 +144,13 @@ impl Looker<'_> {
             most
         };
         let limit = usize::try_from(most.max(1 << 30)).unwrap_or(usize::MAX);
-        let mut open = OpenFile::open(self.file, self.store, self.format, self.bytes, limit)?;
+        let mut open = OpenFile::open(
+            self.file,
+            self.store,
+            self.how.format,
+            self.how.bytes,
+            limit,
+        )?;
         let mut sample = Sample {
             whole: true,
             ..Sample::default()
@@ -157,8 +169,15 @@ impl Looker<'_> {
             let Some(block) = open.next_block()? else {
                 break;
             };
-            let block = block.checked()?;
-            sample.and(look_at(&block, beginning - looked)?);
+            let block = match self.how.lenient {
+                true => lenient(block)?,
+                false => block.checked()?,
+            };
+            let seen = match (look_at(&block, beginning - looked), self.how.lenient) {
+                (Err(_), true) => look_at_good(&block),
+                (seen, _) => seen?,
+            };
+            sample.and(seen);
             // What is no row of a document is white space here.
             looked += block.text.trim_ascii().len() as u64;
         }
@@ -199,12 +218,41 @@ impl Looker<'_> {
 /// A block's beginning of about so many bytes.
 fn look_at(block: &Block<String>, most: u64) -> Result<Sample, ReadError> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
+    if let Some(bad) = block.unreadable.first() {
+        return Err(block.error(bad.problem.clone()));
+    }
     let seen = match &block.shape.records {
         Written::Csv { dialect, names } => of_csv(dialect, names, &block.text, most),
         Written::Json(layout) => of_json(*layout, &block.text, block.part.first, most),
         Written::Lines { .. } | Written::Avro(_) | Written::Rows => Ok(Sample::default()),
     };
     seen.map_err(|problem| block.error(problem))
+}
+
+/// The records of a block that can be looked at; a column may be in one that cannot.
+fn look_at_good(block: &Block<String>) -> Sample {
+    let written = &block.shape.records;
+    let mut sample = Sample {
+        whole: true,
+        ..Sample::default()
+    };
+    for (start, end) in records(written, &block.text, block.part) {
+        if block.unreadable.iter().any(|bad| bad.start == start) {
+            sample.whole = false;
+            continue;
+        }
+        let record = &block.text[start..end];
+        let seen = match written {
+            Written::Csv { dialect, names } => of_csv(dialect, names, record, usize::MAX),
+            Written::Json(layout) => of_json(*layout, record, false, usize::MAX),
+            Written::Lines { .. } | Written::Avro(_) | Written::Rows => Ok(Sample::default()),
+        };
+        match seen {
+            Ok(seen) => sample.and(seen),
+            Err(_) => sample.whole = false,
+        }
+    }
+    sample
 }
 
 fn of_csv(dialect: &Dialect, names: &[String], text: &str, most: usize) -> Result<Sample, Problem> {

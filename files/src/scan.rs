@@ -27,6 +27,7 @@ use datafusion::physical_plan::{
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
+use super::bad_rows::{BadRows, Quarantine, sent_schema};
 use super::decode::{Decoder, Wanted};
 use super::feed::{Feed, Piece};
 use super::format::{Bytes, Format};
@@ -45,6 +46,20 @@ pub(crate) struct Scan {
     pub(crate) shared: Option<Vec<File>>,
     /// Rows that are wanted at most, of each partition.
     pub limit: Option<usize>,
+    /// Where bad rows go; without, the first one ends the query.
+    pub bad_rows: Option<Arc<BadRows>>,
+    /// Whether the bad rows are what is given, and not the others.
+    pub only_bad: bool,
+}
+
+impl Scan {
+    /// What the rows look like.
+    fn schema(&self) -> SchemaRef {
+        match self.only_bad {
+            true => sent_schema(),
+            false => self.wanted.schema(),
+        }
+    }
 }
 
 /// See the module.
@@ -90,7 +105,7 @@ impl FileScanExec {
     /// Reads what the scan says, of the files in these lists.
     fn over(scan: Arc<Scan>, lists: Arc<dyn ExecutionPlan>) -> Self {
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(scan.wanted.schema()),
+            EquivalenceProperties::new(scan.schema()),
             Partitioning::UnknownPartitioning(lists.output_partitioning().partition_count()),
             EmissionType::Incremental,
             Boundedness::Bounded,
@@ -104,7 +119,32 @@ impl FileScanExec {
         }
     }
 
-    fn partitions(&self) -> usize {
+    /// Where its bad rows go.
+    pub(crate) fn bad_rows(&self) -> Option<&Arc<BadRows>> {
+        self.scan.bad_rows.as_ref()
+    }
+
+    /// The files that it reads, where it was planned.
+    pub(crate) fn files(&self) -> &[File] {
+        self.scan.shared.as_deref().unwrap_or_default()
+    }
+
+    /// Reads of these files what is bad, by partition.
+    ///
+    /// # Errors
+    /// When the lists cannot be written down.
+    pub(crate) fn only_bad(&self, files: &[Vec<File>]) -> Result<Self> {
+        let scan = Scan {
+            only_bad: true,
+            shared: None,
+            limit: None,
+            ..self.scan.as_ref().clone()
+        };
+        Self::new(scan, files)
+    }
+
+    /// How many partitions it has.
+    pub(crate) fn partitions(&self) -> usize {
         self.lists.output_partitioning().partition_count()
     }
 
@@ -125,7 +165,8 @@ impl FileScanExec {
 
 fn start(scan: &Scan, files: Vec<File>, streams: usize, context: &TaskContext) -> Result<Feed> {
     let (format, bytes) = (scan.wanted.format(), scan.bytes.clone());
-    Feed::start(files, format, bytes, streams, context)
+    let feed = Feed::start(files, format, bytes, streams, context)?;
+    Ok(feed.lenient(scan.bad_rows.is_some()))
 }
 
 /// Where the parts of a partition come from.
@@ -217,18 +258,29 @@ impl ExecutionPlan for FileScanExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
+        let scan = &self.scan;
+        let bad_rows = match (&scan.bad_rows, scan.only_bad) {
+            // Each partition tells what it finds.
+            (Some(rows), true) => Some(Arc::new(BadRows::new(&scan.location, rows.limits()))),
+            (rows, _) => rows.clone(),
+        };
+        let batch_rows = context.session_config().batch_size();
         let state = Reading {
             source: self.feed(partition, &context)?,
             scan: Arc::clone(&self.scan),
             context: Arc::clone(&context),
-            decoder: Decoder::new(
-                self.scan.wanted.clone(),
-                context.session_config().batch_size(),
-            ),
+            decoder: Decoder::new(scan.wanted.clone(), batch_rows, bad_rows.clone()),
             piece: None,
             left: self.scan.limit,
             metrics: BaselineMetrics::new(&self.metrics, partition),
         };
+        if let Some(bad_rows) = bad_rows.filter(|_| scan.only_bad) {
+            let batches = futures::stream::once(state.bad_rows(bad_rows))
+                .map_ok(|batches| futures::stream::iter(batches.into_iter().map(Ok)))
+                .try_flatten();
+            let rows = RecordBatchStreamAdapter::new(self.schema(), batches);
+            return Ok(Box::pin(rows));
+        }
         let rows = futures::stream::try_unfold(state, Reading::next);
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
@@ -286,7 +338,10 @@ impl Reading {
             let Some((piece, at)) = self.piece.take() else {
                 match &self.source {
                     Source::Fed(feed) => match feed.next().await? {
-                        Some(piece) => self.piece = Some((piece, 0)),
+                        Some(piece) => {
+                            self.decoder.begin(&piece);
+                            self.piece = Some((piece, 0));
+                        }
                         None => return Ok(None),
                     },
                     Source::Listed(_) => self = self.read_list().await?,
@@ -310,6 +365,16 @@ impl Reading {
     }
 }
 
+impl Reading {
+    /// What is bad in all of its files, and how many rows are not.
+    async fn bad_rows(mut self, found: Arc<BadRows>) -> Result<Vec<RecordBatch>> {
+        while let Some((_, next)) = self.next().await? {
+            self = next;
+        }
+        found.to_send()
+    }
+}
+
 /// A scan as it is sent.
 #[derive(Serialize, Deserialize)]
 struct Sent {
@@ -321,10 +386,12 @@ struct Sent {
     partition_by: Vec<u8>,
     projection: Vec<usize>,
     limit: Option<usize>,
+    quarantine: Option<Quarantine>,
+    only_bad: bool,
 }
 
 /// What a scan of files begins with when it is sent.
-const MARK: &[u8] = b"spillway.files.scan.1\n";
+const MARK: &[u8] = b"spillway.files.scan.2\n";
 
 fn schema_bytes(schema: &Schema) -> Vec<u8> {
     let encoded = datafusion::arrow::ipc::convert::IpcSchemaEncoder::new().schema_to_fb(schema);
@@ -356,6 +423,8 @@ pub fn encode_operator(operator: &dyn ExecutionPlan) -> Result<Option<Vec<u8>>> 
         partition_by: schema_bytes(&Schema::new(scan.wanted.partition_by.clone())),
         projection: scan.wanted.projection.clone(),
         limit: scan.limit,
+        quarantine: scan.bad_rows.as_ref().map(|rows| rows.limits()),
+        only_bad: scan.only_bad,
     };
     let mut bytes = MARK.to_vec();
     serde_json::to_writer(&mut bytes, &sent)
@@ -384,6 +453,9 @@ pub fn decode_operator(
         serde_json::from_slice(sent).map_err(|error| DataFusionError::External(Box::new(error)))?;
     let partition_by: Fields = schema_of(&sent.partition_by)?.fields;
     let in_files: SchemaRef = Arc::new(schema_of(&sent.in_files)?);
+    let bad_rows = sent
+        .quarantine
+        .map(|limits| Arc::new(BadRows::new(&sent.location, limits)));
     let scan = Scan {
         location: sent.location,
         bytes: sent.bytes,
@@ -393,9 +465,12 @@ pub fn decode_operator(
             inferred: sent.inferred,
             partition_by,
             projection: sent.projection,
+            all_columns: bad_rows.is_some(),
         },
         shared: None,
         limit: sent.limit,
+        bad_rows,
+        only_bad: sent.only_bad,
     };
     Ok(Arc::new(FileScanExec::over(
         Arc::new(scan),

@@ -31,6 +31,19 @@ impl Split for LineSplit {
     }
 }
 
+/// A record that cannot be read, in a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bad {
+    /// Where it begins.
+    pub start: usize,
+    /// Where it ends.
+    pub end: usize,
+    /// What is wrong with it.
+    pub problem: Problem,
+    /// What it is made of, if that is not what stands in the text.
+    pub bytes: Option<Vec<u8>>,
+}
+
 /// Which part of its file a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Part {

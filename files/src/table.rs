@@ -10,6 +10,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::bad_rows::{BadRows, Quarantine};
 use super::decode::{HEADER_HELP, Wanted};
 use super::dialect;
 use super::error::ReadError;
@@ -18,7 +19,7 @@ use super::guard::{GaveUp, guarded};
 use super::listing::File;
 use super::partitions::Partitions;
 use super::rows;
-use super::sample::{self, Sample};
+use super::sample::{self, Look, Sample};
 use super::scan::{FileScanExec, Scan};
 use super::stores::Stores;
 use super::text;
@@ -42,6 +43,8 @@ pub struct Declared {
     pub bytes: Bytes,
     /// Bytes to look at.
     pub sample_bytes: u64,
+    /// How many bad rows are put aside; `None` for none, where the first one is an error.
+    pub quarantine: Option<Quarantine>,
 }
 
 /// See the module.
@@ -55,6 +58,7 @@ pub struct FilesTable {
     inferred: bool,
     partitions: Partitions,
     schema: SchemaRef,
+    bad_rows: Option<Arc<BadRows>>,
 }
 
 impl FilesTable {
@@ -79,7 +83,9 @@ impl FilesTable {
             )
         })??;
         let schema = partitions.behind(&in_files);
+        let quarantine = declared.quarantine;
         Ok(Self {
+            bad_rows: quarantine.map(|limits| Arc::new(BadRows::new(&declared.location, limits))),
             location: declared.location,
             files,
             bytes: declared.bytes,
@@ -89,6 +95,11 @@ impl FilesTable {
             partitions,
             schema,
         })
+    }
+
+    /// The bad rows that queries met, if they are put aside.
+    pub fn bad_rows(&self) -> Option<&Arc<BadRows>> {
+        self.bad_rows.as_ref()
     }
 }
 
@@ -161,7 +172,16 @@ impl Looking {
             sample_bytes,
             ..
         } = &self.declared;
-        let sample = sample::look(&self.files, &self.stores, format, bytes, *sample_bytes)?;
+        let sample = sample::look(
+            &self.files,
+            &self.stores,
+            Look {
+                format,
+                bytes,
+                most: *sample_bytes,
+                lenient: self.declared.quarantine.is_some(),
+            },
+        )?;
         self.partitions
             .check_names(&self.declared.location, sample.names())?;
         let Some(columns) = &self.declared.columns else {
@@ -203,7 +223,7 @@ fn check_columns(
 }
 
 /// Deals files to `partitions` so that each has about as many bytes.
-fn deal(mut files: Vec<File>, partitions: usize) -> Vec<Vec<File>> {
+pub(crate) fn deal(mut files: Vec<File>, partitions: usize) -> Vec<Vec<File>> {
     let mut dealt: Vec<(u64, Vec<File>)> = vec![(0, Vec::new()); partitions.max(1)];
     files.sort_by(|one, other| {
         other
@@ -265,9 +285,12 @@ impl TableProvider for FilesTable {
                 inferred: self.inferred,
                 partition_by: self.partitions.fields().clone(),
                 projection: projection.cloned().unwrap_or_else(all),
+                all_columns: self.bad_rows.is_some(),
             },
             shared: Some(files.clone()),
             limit,
+            bad_rows: self.bad_rows.clone(),
+            only_bad: false,
         };
         let exec = FileScanExec::new(scan, &deal(files, partitions))?;
         Ok(Arc::new(exec))

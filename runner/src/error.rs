@@ -167,6 +167,18 @@ pub enum RunError {
         /// Rows counted another way.
         expected: u64,
     },
+    /// The query gave other rows than it read.
+    #[error(
+        "the query of the output `{output}` gave {given} rows of the {read} that it read, and is none that leaves out or adds any; nothing was published"
+    )]
+    Unaccounted {
+        /// The output.
+        output: String,
+        /// Rows that came out of its sources.
+        read: u64,
+        /// Rows that it gave.
+        given: u64,
+    },
     /// The query stood still: its operators waited for one another.
     #[error("the query of the output `{output}` stood still, and was ended: {report}")]
     Standstill {
@@ -329,7 +341,7 @@ impl RunError {
             }
             Self::Cluster(error) if error.is_transient() => ErrorKind::Transient,
             Self::Checks { .. } => ErrorKind::Check,
-            Self::Standstill { .. } => ErrorKind::Internal,
+            Self::Standstill { .. } | Self::Unaccounted { .. } => ErrorKind::Internal,
             Self::Table { source, .. } if source.is_busy() => ErrorKind::Busy,
             Self::Store(StoreError::AlreadyRunning { .. }) | Self::Superseded => ErrorKind::Busy,
             Self::Store(StoreError::Busy { .. }) => ErrorKind::Transient,

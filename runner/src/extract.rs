@@ -161,6 +161,7 @@ fn kept(source: &str, item: Quarantined) -> store::Quarantined {
         reason: item.reason,
         class: String::from(item.class),
         body: item.body,
+        row: None,
         at: Utc::now(),
     }
 }

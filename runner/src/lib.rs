@@ -14,6 +14,7 @@
 //! [`commit`]. Nothing is visible to a reader of an
 //! output before `commit`; whatever stops a run before leaves its landed records for the next attempt.
 
+pub mod account;
 pub mod cancel;
 pub mod check;
 pub mod claim;
@@ -34,6 +35,7 @@ pub mod output;
 pub mod plan;
 pub mod prepare;
 pub mod preview;
+pub mod put_aside;
 pub mod quantity;
 pub mod redact;
 pub mod sample;

@@ -26,12 +26,13 @@ use super::extract;
 use super::output::{self, table_failed};
 use super::plan::plan_in;
 use super::prepare::Prepared;
+use super::put_aside::PutAside;
 use super::quantity::{bytes, count, thousands};
 use super::source_tables::{self, ExtractedTables, Surveys};
 use super::sources::Extracted;
 use super::staged_inputs::stage_inputs;
 use super::transaction::{Positions, claim};
-use super::write::{OpenOutput, give_back, write_all};
+use super::write::{OpenOutput, ReadRows, give_back, write_all};
 use crate::store::{Counts, StageName};
 use language::{Bound, Output};
 
@@ -57,6 +58,7 @@ pub(super) async fn execute(
     let tables = ExtractedTables::in_folder(&run.registry, &run.work_dir);
     let (ctx, planned) = plan_in(run, bound, tables, &budget).await?;
     let surveys = source_tables::surveys(&ctx, &bound.sources, &run.registry).await?;
+    let put_aside = PutAside::of(&ctx, &bound.sources).await;
     for warning in source_tables::require_files(&bound.sources, &surveys)? {
         run.warn(warning).await?;
     }
@@ -92,12 +94,24 @@ pub(super) async fn execute(
             Err((error, outputs)) => return Err(give_back(outputs, error).await),
         };
     }
-    let staged = write_all(run, &executor, opened).await?;
+    let staged = match write_all(run, &executor, opened).await {
+        Err(error) => return put_aside.settle(run, Err(error)).await,
+        Ok(staged) => staged,
+    };
+    let sum = |rows: fn(&ReadRows) -> u64| staged.iter().map(|output| rows(&output.read)).sum();
+    let (scanned, filtered): (u64, u64) = (sum(|read| read.scanned), sum(|read| read.filtered));
+    let read = scanned.max(read_before(&before));
     if extracted.is_empty() {
-        let scanned: u64 = staged.iter().map(|output| output.scanned).sum();
-        counts.read = scanned.max(read_before(&before));
+        counts.read = read + put_aside.count();
+        counts.filtered = filtered;
     }
-    match check_all(run, bound, &ctx, &staged, counts).await {
+    let checked = check_all(run, bound, &ctx, &staged, counts).await;
+    let checked = put_aside.settle(run, checked).await;
+    if extracted.is_empty() {
+        // Checks may have read what no output reads.
+        counts.read = read + put_aside.count();
+    }
+    match checked {
         Ok(()) => publish_all(run, bound, &ctx, staged, before, counts).await,
         Err(error) => Err(give_back(staged.into_iter().map(|output| output.open), error).await),
     }

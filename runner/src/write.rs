@@ -14,12 +14,15 @@ use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::Int64Type;
 use datafusion::common::stats::Precision;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use engine::JoinStrategy;
 use serde_json::{Value, json};
 
+use super::account::Account;
 use super::context::{RunContext, StageReport};
 use super::error::{RunError, chain};
 use super::event::Status;
@@ -49,8 +52,17 @@ pub struct StagedOutput {
     pub open: OpenOutput,
     /// What was staged.
     pub rows: StagedRows,
-    /// Rows that the query took from its sources, landed ones included.
+    /// What its query read.
+    pub read: ReadRows,
+}
+
+/// What a query took from its sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadRows {
+    /// Rows, landed ones included.
     pub scanned: u64,
+    /// Those of them that it left out, where that can be told.
+    pub filtered: u64,
 }
 
 /// Stages every output.
@@ -131,10 +143,10 @@ impl OpenOutput {
         query: &LogicalPlan,
     ) -> Result<StagedOutput, (RunError, Box<Self>)> {
         match self.attempts(run, executor, query).await {
-            Ok((rows, scanned)) => Ok(StagedOutput {
+            Ok((rows, read)) => Ok(StagedOutput {
                 open: self,
                 rows,
-                scanned,
+                read,
             }),
             Err(error) => Err((error, Box::new(self))),
         }
@@ -145,7 +157,7 @@ impl OpenOutput {
         run: &RunContext,
         executor: &Executor,
         query: &LogicalPlan,
-    ) -> Result<(StagedRows, u64), RunError> {
+    ) -> Result<(StagedRows, ReadRows), RunError> {
         let name = name(&self.output);
         let (mut number, mut relieved) = (1, false);
         loop {
@@ -182,7 +194,7 @@ impl OpenOutput {
         run: &RunContext,
         attempt: &Attempt<'_>,
         query: &LogicalPlan,
-    ) -> Result<(StagedRows, u64), RunError> {
+    ) -> Result<(StagedRows, ReadRows), RunError> {
         let begun = self.transaction.begin_attempt(attempt.writers()).await;
         begun.map_err(|error| self.table_failed(error))?;
         let sampled = self.sample(run, attempt, query).await?;
@@ -192,6 +204,7 @@ impl OpenOutput {
         let writing = self.transaction.write_plan(Arc::clone(&planned.physical));
         planned.physical = writing.map_err(|error| self.table_failed(error))?;
         let executed = Arc::clone(&planned.physical);
+        let session = (planned.state.clone(), planned.joins);
         let written = self.execute(run, attempt, planned, Purpose::Write).await?;
         let staged = self.transaction.staged(&written);
         let staged = staged.map_err(|error| self.table_failed(error))?;
@@ -208,8 +221,55 @@ impl OpenOutput {
                     expected,
                 });
             }
+            self.bad_rows(run, attempt, session, executed.as_ref())
+                .await?;
         }
-        Ok((staged, attempt.scanned(executed.as_ref())))
+        let read = self.account(query, attempt.scanned(executed.as_ref()), staged)?;
+        Ok((staged, read))
+    }
+
+    /// Asks executors what was bad in the files that they read.
+    async fn bad_rows(
+        &self,
+        run: &RunContext,
+        attempt: &Attempt<'_>,
+        (state, joins): (SessionState, JoinStrategy),
+        executed: &dyn ExecutionPlan,
+    ) -> Result<(), RunError> {
+        let scans = files::bad_row_scans(executed).map_err(|error| self.query_failed(error))?;
+        for scan in scans {
+            let planned = Planned {
+                state: state.clone(),
+                physical: Arc::clone(&scan.plan),
+                joins,
+            };
+            let told = self
+                .execute(run, attempt, planned, Purpose::BadRows)
+                .await?;
+            scan.take(&told).map_err(|error| self.query_failed(error))?;
+        }
+        Ok(())
+    }
+
+    /// What became of the rows that were scanned, where that can be told.
+    fn account(
+        &self,
+        query: &LogicalPlan,
+        scanned: u64,
+        staged: StagedRows,
+    ) -> Result<ReadRows, RunError> {
+        let given = staged.rows + staged.discarded;
+        let filtered = match Account::of(query) {
+            // Executors do not count what they read of other sources.
+            Some(account) if scanned > 0 || given == 0 => account.left_out(scanned, given),
+            _ => Some(0),
+        };
+        let filtered = filtered.ok_or_else(|| RunError::Unaccounted {
+            output: name(&self.output),
+            read: scanned,
+            given,
+        })?;
+        Ok(ReadRows { scanned, filtered })
     }
 
     /// Looks at the rows first, if where they go depends on them; then it is known how many there are.

@@ -4,6 +4,7 @@
 //! `files`', except that DataFusion reads Parquet, and checks its options.
 
 mod options;
+mod quarantine;
 
 use std::sync::Arc;
 
@@ -156,6 +157,7 @@ impl Folder {
             format: said.format,
             bytes: said.bytes,
             sample_bytes: said.sample_bytes,
+            quarantine: said.quarantine,
         };
         let table = FilesTable::open(declared, listing.files, stores).await?;
         Ok(Arc::new(table))

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use bytesize::ByteSize;
 use files::csv::Detect;
 use files::json::{Layout, Path};
-use files::{Binary, Bytes, Compression, Csv, Format, Json, SAMPLE_BYTES};
+use files::{Binary, Bytes, Compression, Csv, Format, Json, Quarantine, SAMPLE_BYTES};
 
+use super::quarantine;
 use crate::option::{self, Given, OptionProblem, OptionSpec, OptionValue, Parser};
 use crate::source::Declared;
 
@@ -16,6 +17,7 @@ pub(super) struct Said {
     pub(super) format: Format,
     pub(super) bytes: Bytes,
     pub(super) sample_bytes: u64,
+    pub(super) quarantine: Option<Quarantine>,
 }
 
 fn spec(name: &str, parser: Parser, default: Option<&str>, doc: &str) -> OptionSpec {
@@ -51,10 +53,20 @@ pub(super) fn said(kind: &str, plain: &Plain) -> Result<Said, OptionProblem> {
         "BINARY" => Format::Binary(of_binary(plain)?),
         _ => Format::Arrow,
     };
+    let quarantine = match &format {
+        Format::Csv(_) | Format::Json(_) => quarantine::of(plain)?,
+        _ => None,
+    };
+    if quarantine.is_some() && matches!(&format, Format::Json(json) if json.path.is_some()) {
+        let problem =
+            "cannot be `quarantine` with `path`: what is no item may be why one cannot be read";
+        return Err(OptionProblem::new("on_error", problem, None));
+    }
     Ok(Said {
         format,
         bytes,
         sample_bytes,
+        quarantine,
     })
 }
 
@@ -89,7 +101,7 @@ fn encoding() -> OptionSpec {
 
 /// The options that formats have whose columns are found in the data.
 fn of_text() -> Vec<OptionSpec> {
-    vec![
+    let mut options = vec![
         compression(),
         encoding(),
         spec(
@@ -98,7 +110,9 @@ fn of_text() -> Vec<OptionSpec> {
             Some("8MiB"),
             "how much is looked at to find columns and types",
         ),
-    ]
+    ];
+    options.extend(quarantine::options());
+    options
 }
 
 /// The options of CSV.

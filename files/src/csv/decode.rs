@@ -21,6 +21,8 @@ pub(crate) struct CsvDecoder {
     values: Vec<Option<Values>>,
     /// Whether the file has one column only, where an empty line is a NULL.
     single: bool,
+    /// Where the record at hand begins, while it is read.
+    record: Option<usize>,
 }
 
 impl CsvDecoder {
@@ -37,7 +39,13 @@ impl CsvDecoder {
             columns,
             fields,
             values,
+            record: None,
         }
+    }
+
+    /// Where the record begins that could not be read.
+    pub(crate) fn failed_at(&self) -> Option<usize> {
+        self.record
     }
 
     /// The next rows of `text`, `most` of them at most, from `at` on, and where they end; `None` if there are no more.
@@ -53,13 +61,17 @@ impl CsvDecoder {
         let rest = &text[at..];
         let mut records = Records::new(&self.dialect, rest);
         let mut rows = 0;
-        while rows < most && records.next_record(self.single).is_some() {
-            self.record(&mut records).map_err(|mut problem| {
+        while rows < most
+            && let Some(start) = records.next_record(self.single)
+        {
+            self.record = Some(at + start);
+            self.read_record(&mut records).map_err(|mut problem| {
                 problem.at += at;
                 problem
             })?;
             rows += 1;
         }
+        self.record = None;
         if rows == 0 {
             return Ok(None);
         }
@@ -68,7 +80,7 @@ impl CsvDecoder {
         Ok(Some((batch, at + records.position())))
     }
 
-    fn record(&mut self, records: &mut Records<'_>) -> Result<(), Problem> {
+    fn read_record(&mut self, records: &mut Records<'_>) -> Result<(), Problem> {
         let start = records.position();
         let mut index = 0;
         loop {

@@ -28,6 +28,10 @@ pub(crate) struct JsonDecoder {
     columns: Columns,
     layout: Layout,
     root: Objects,
+    /// Whether a document on several lines is a mistake where each has a line.
+    strict_lines: bool,
+    /// Where the document at hand begins, while it is read.
+    record: Option<usize>,
 }
 
 /// Where values go.
@@ -87,7 +91,22 @@ impl JsonDecoder {
             columns,
             layout,
             root,
+            strict_lines: false,
+            record: None,
         })
+    }
+
+    /// A document on several lines is a mistake where each has a line: whether one that breaks off goes on would depend on
+    /// where the file is cut.
+    #[must_use]
+    pub(crate) fn with_strict_lines(mut self) -> Self {
+        self.strict_lines = self.layout == Layout::Lines;
+        self
+    }
+
+    /// Where the document begins that could not be read; `None` if what is around documents could not.
+    pub(crate) fn failed_at(&self) -> Option<usize> {
+        self.record
     }
 
     /// The next rows of `text`, `most` of them at most, from `at` on, and where they end; `None` if there are no more.
@@ -103,19 +122,26 @@ impl JsonDecoder {
     ) -> Result<Option<(RecordBatch, usize)>, Problem> {
         let mut lexer = Lexer::new(text, at);
         let mut rows = 0;
+        self.record = None;
         if self.layout == Layout::Array && at == 0 && !self.begin_array(&mut lexer, part)? {
             return Ok(None);
         }
         while rows < most && lexer.peek().is_some() {
+            let start = lexer.position();
+            self.record = Some(start);
             if lexer.kind()? != Kind::Object {
                 return Err(self.no_object(&mut lexer));
             }
             self.root.append(&mut lexer)?;
             rows += 1;
+            if self.strict_lines {
+                on_one_line(text, start, lexer.position())?;
+            }
             if self.layout == Layout::Array {
                 end_item(&mut lexer, part)?;
             }
         }
+        self.record = None;
         if rows == 0 {
             return Ok(None);
         }
@@ -155,6 +181,15 @@ impl JsonDecoder {
         self.root.begin();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(Arc::clone(self.columns.schema()), columns, &options)
+    }
+}
+
+/// A document has no line end in it.
+fn on_one_line(text: &str, start: usize, end: usize) -> Result<(), Problem> {
+    match memchr::memchr(b'\n', &text.as_bytes()[start..end]) {
+        None => Ok(()),
+        Some(_) => Err(Problem::new(start, "the document goes on in the next line")
+            .with_help("if documents stand on several lines, say `layout 'documents'`")),
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct StructureSplit {
     end: usize,
     depth: usize,
     in_string: bool,
-    /// Where the outermost value that is open began.
+    /// Where the record that is open began.
     began: usize,
 }
 
@@ -41,11 +41,55 @@ impl StructureSplit {
         }
     }
 
+    /// Where the first record of `text` ends: a document behind its last bracket, an item behind its comma, or before the
+    /// bracket that closes the array.
+    pub(crate) fn first_end(text: &[u8], of_items: bool) -> Option<usize> {
+        let mut split = Self {
+            of_items,
+            depth: usize::from(of_items),
+            ..Self::documents()
+        };
+        while split.advance(text) {
+            if split.end > 0 {
+                return Some(split.end);
+            }
+            if of_items && split.depth == 0 {
+                return Some(split.scanned - 1);
+            }
+        }
+        None
+    }
+
+    /// Goes over what is next; `false` at the end of what is there.
+    #[inline]
+    fn advance(&mut self, text: &[u8]) -> bool {
+        let Some(&byte) = text.get(self.scanned) else {
+            return false;
+        };
+        if !self.in_string {
+            self.structure(byte);
+            return true;
+        }
+        let Some(found) = memchr2(b'"', b'\\', &text[self.scanned..]) else {
+            self.scanned = text.len();
+            return false;
+        };
+        let at = self.scanned + found;
+        let is_escape = text[at] == b'\\';
+        if is_escape && at + 1 == text.len() {
+            self.scanned = at;
+            return false;
+        }
+        self.in_string = is_escape;
+        self.scanned = at + 1 + usize::from(is_escape);
+        true
+    }
+
     fn structure(&mut self, byte: u8) {
         match byte {
             b'"' => self.in_string = true,
             b'{' | b'[' => {
-                if self.depth == 0 {
+                if self.depth == usize::from(self.of_items) {
                     self.began = self.scanned;
                 }
                 self.depth += 1;
@@ -69,25 +113,12 @@ impl StructureSplit {
 
 impl Split for StructureSplit {
     fn split(&mut self, text: &[u8], at_end: bool) -> Result<usize, Problem> {
-        while let Some(&byte) = text.get(self.scanned) {
-            if !self.in_string {
-                self.structure(byte);
-                continue;
-            }
-            let Some(found) = memchr2(b'"', b'\\', &text[self.scanned..]) else {
-                self.scanned = text.len();
-                break;
-            };
-            let at = self.scanned + found;
-            let is_escape = text[at] == b'\\';
-            if is_escape && at + 1 == text.len() {
-                self.scanned = at;
-                break;
-            }
-            self.in_string = is_escape;
-            self.scanned = at + 1 + usize::from(is_escape);
-        }
+        while self.advance(text) {}
         if at_end {
+            if self.of_items && self.depth == 1 && !self.in_string {
+                let end = text.trim_ascii_end().len();
+                return Err(Problem::new(end, "this is no JSON: the array does not end"));
+            }
             if self.depth > 0 || self.in_string {
                 return Err(Problem::new(
                     self.began,

@@ -10,12 +10,14 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use files::json::Path;
 use files::listing::{Wanted, list};
 use files::{
-    Binary, Bytes, Csv, Declared, FilesTable, Format, Json, ReadError, SAMPLE_BYTES, Stores,
+    BadRow, Binary, Bytes, Csv, Declared, FilesTable, Format, Json, Quarantine, ReadError,
+    SAMPLE_BYTES, Stores,
 };
 
 /// Files and what is said of them.
@@ -27,6 +29,7 @@ pub(crate) struct Case {
     bytes: Bytes,
     sample_bytes: u64,
     memory: usize,
+    quarantine: Option<Quarantine>,
 }
 
 /// Sizes of parts: from the least to more than all of a file.
@@ -48,6 +51,7 @@ impl Case {
             bytes: Bytes::default(),
             sample_bytes: SAMPLE_BYTES,
             memory: 1 << 30,
+            quarantine: None,
         }
     }
 
@@ -113,6 +117,14 @@ impl Case {
         self
     }
 
+    pub(crate) fn quarantine(mut self, most_rows: u64) -> Self {
+        self.quarantine = Some(Quarantine {
+            most_rows,
+            most_share: None,
+        });
+        self
+    }
+
     /// Looks at so little that types are not found.
     pub(crate) fn sample(mut self, bytes: u64) -> Self {
         self.sample_bytes = bytes;
@@ -145,6 +157,7 @@ impl Case {
                 ..self.bytes.clone()
             },
             sample_bytes: self.sample_bytes,
+            quarantine: self.quarantine,
         };
         FilesTable::open(declared, listing.await?.files, Stores::default()).await
     }
@@ -194,6 +207,68 @@ impl Case {
             }
         }
         known.unwrap()
+    }
+
+    /// The rows of a query over `t`, and what was put aside of it, in every way of reading; or the message.
+    pub(crate) fn put_aside(&self, query: &str) -> Result<(Vec<String>, Vec<BadRow>), String> {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let mut known = None;
+        for part_bytes in PARTS {
+            for (partitions, sent) in [(1, false), (2, false), (8, false), (2, true)] {
+                let read = runtime.block_on(self.rows_and_bad(part_bytes, partitions, sent, query));
+                let read = read.map_err(|error| self.message(&error));
+                match &known {
+                    None => known = Some(read),
+                    Some(known) => assert_eq!(
+                        *known, read,
+                        "in parts of {part_bytes} bytes by {partitions} streams, sent: {sent}"
+                    ),
+                }
+            }
+        }
+        known.unwrap()
+    }
+
+    async fn rows_and_bad(
+        &self,
+        part_bytes: usize,
+        partitions: usize,
+        sent: bool,
+        query: &str,
+    ) -> Result<(Vec<String>, Vec<BadRow>)> {
+        let config = SessionConfig::new()
+            .with_target_partitions(partitions)
+            .with_batch_size(3);
+        let ctx = SessionContext::new_with_config(config);
+        let table = self.table(part_bytes).await?;
+        let bad = Arc::clone(table.bad_rows().unwrap());
+        ctx.register_table("t", Arc::new(table))?;
+        let plan = ctx.sql(query).await?.create_physical_plan().await?;
+        // Twice: what is read again is not put aside again.
+        let mut rows = Vec::new();
+        for _ in 0..2 {
+            let plan = match sent {
+                true => as_sent(Arc::clone(&plan))?,
+                false => reset_plan_states(Arc::clone(&plan))?,
+            };
+            rows = collect(plan, ctx.task_ctx()).await?;
+        }
+        if sent {
+            assert!(!bad.was_read(), "executors have their own");
+            for scan in files::bad_row_scans(plan.as_ref())? {
+                let plan = as_sent(Arc::clone(&scan.plan))?;
+                scan.take(&collect(plan, ctx.task_ctx()).await?)?;
+            }
+            assert!(files::bad_row_scans(plan.as_ref())?.is_empty());
+            assert_eq!(files::good_rows(plan.as_ref()), bad.good());
+        }
+        let folder = format!("{}/", self.folder.path().display());
+        let mut bad_rows = bad.rows();
+        for row in &mut bad_rows {
+            row.file = row.file.replace(&folder, "");
+        }
+        assert!(!query.starts_with("SELECT *") || bad.good() == lines(&rows).len() as u64);
+        Ok((lines(&rows), bad_rows))
     }
 
     /// All rows and columns, read in one way; whatever the error.

@@ -35,7 +35,7 @@ fn what_is_there_is_what_is_read(#[case] text: &str, #[case] expected: &[&str]) 
 #[case::cut_short("{\"a\":1}\n{\"a\":2}\n{\"a\":\n", "f.json, line 3: this is no JSON")]
 #[case::array_cut_short(
     "[{\"a\":1},\n{\"a\":2}",
-    "f.json, line 1: this is no JSON: what begins here does not end"
+    "f.json, line 2: this is no JSON: the array does not end"
 )]
 #[case::two_arrays("[{\"a\":1}]\n[{\"a\":2}]\n", "f.json, line 2: this is no JSON")]
 #[case::comma_at_the_end("[{\"a\":1},\n]", "f.json, line 2: this is no JSON")]

@@ -7,6 +7,7 @@
 )]
 
 mod avro;
+mod bad_rows;
 mod binary;
 mod cases;
 mod csv;

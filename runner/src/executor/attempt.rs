@@ -50,6 +50,8 @@ pub enum Purpose {
     Sample,
     /// To know how many there are.
     Count,
+    /// To know what is bad in the files that were read.
+    BadRows,
 }
 
 /// Why a plan did not give its rows.

@@ -9,6 +9,7 @@ use connectors::sink::Writers;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
 use engine::cluster::{
     ClusterError, ExecutorReport, JobProgress, JobSnapshot, Workers, cluster_plan,
 };
@@ -179,8 +180,8 @@ impl Attempt<'_> {
         }
     }
 
-    pub(super) fn rows_read(&self) -> u64 {
-        self.cluster.rows_read
+    pub(super) fn rows_read(&self, executed: &dyn ExecutionPlan) -> u64 {
+        self.cluster.rows_read + files::good_rows(executed)
     }
 
     pub(super) async fn plan(
@@ -213,6 +214,7 @@ impl Attempt<'_> {
             Purpose::Write => {}
             Purpose::Sample => job.push_str(" sample"),
             Purpose::Count => job.push_str(" count"),
+            Purpose::BadRows => job.push_str(" bad rows"),
         }
         let cluster = self.cluster;
         let (config, limit) = (planned.state.config(), cluster.job_timeout);

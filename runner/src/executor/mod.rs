@@ -131,7 +131,7 @@ impl Attempt<'_> {
     pub fn scanned(&self, executed: &dyn ExecutionPlan) -> u64 {
         match self {
             Self::Local(_) => local::scanned_rows(executed),
-            Self::Cluster(attempt) => attempt.rows_read(),
+            Self::Cluster(attempt) => attempt.rows_read(executed),
         }
     }
 

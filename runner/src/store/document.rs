@@ -152,6 +152,7 @@ mod tests {
                     reason: text("no title"),
                     class: text("missing_field"),
                     body: None,
+                    row: None,
                     at: at(2),
                 }],
             },

@@ -42,7 +42,8 @@ pub use error::StoreError;
 pub use identity::{RunAttempt, RunId, RunIdentity};
 pub use owner::{HEARTBEAT_INTERVAL, LEASE, Owner, OwnerAlive, Processes};
 pub use records::{
-    Chunk, LedgerTotals, MemorySnapshot, Output, Quarantined, Stage, StageEnd, StageName, Warning,
+    Chunk, LedgerTotals, MemorySnapshot, Output, Quarantined, RowPlace, Stage, StageEnd, StageName,
+    Warning,
 };
 pub use run::{
     Claim, Counts, Decision, ErrorClass, NewRun, Outcome, Run, RunEnd, RunError, RunFilter,
@@ -187,7 +188,7 @@ pub trait RunWriter: std::fmt::Debug + Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// Puts items into quarantine, all or none, and returns how many were new: an item of the same
-    /// source, URL and reason is kept once per run, as first seen.
+    /// source, URL, reason and offset is kept once per run, as first seen.
     ///
     /// # Errors
     /// [`StoreError::Superseded`], [`StoreError::NotRunning`].

@@ -137,8 +137,26 @@ pub struct Quarantined {
     pub class: String,
     /// What was received, as far as it is kept.
     pub body: Option<String>,
+    /// Where it is, for a row of a file.
+    #[serde(flatten)]
+    pub row: Option<RowPlace>,
     /// When.
     pub at: DateTime<Utc>,
+}
+
+/// Where a bad row of a file is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowPlace {
+    /// The line on which it begins, from 1.
+    pub line: u64,
+    /// Where it begins, in bytes of the file's text.
+    pub offset: u64,
+    /// Its bytes; as many as are kept of it are the body.
+    pub length: u64,
+    /// The column whose value is to blame.
+    pub column: Option<String>,
+    /// The bytes of the body in hexadecimal, where they are no text.
+    pub body_hex: Option<String>,
 }
 
 /// What an output of a run holds since the run.

@@ -159,6 +159,7 @@ async fn table(ctx: &SessionContext, format: &str, location: &str) -> Arc<dyn Ta
         format,
         bytes: Bytes::default(),
         sample_bytes: SAMPLE_BYTES,
+        quarantine: None,
     };
     Arc::new(
         FilesTable::open(declared, files, Stores::default())

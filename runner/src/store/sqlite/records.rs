@@ -111,9 +111,10 @@ impl SqliteRunStore {
         let mut added = 0;
         for item in items {
             let inserted = sqlx::query(
-                "INSERT INTO quarantine (run, source, unit, resource, url, reason, class, body, at) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
-                 ON CONFLICT (run, source, url, reason) DO NOTHING",
+                "INSERT INTO quarantine (run, source, unit, resource, url, reason, class, body, at, \
+                 line, byte_offset, byte_length, column_name, body_hex) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+                 ON CONFLICT DO NOTHING",
             )
             .bind(attempt.run.to_string())
             .bind(&item.source)
@@ -124,6 +125,11 @@ impl SqliteRunStore {
             .bind(&item.class)
             .bind(item.body.as_deref())
             .bind(instant(item.at))
+            .bind(item.row.as_ref().map(|row| integer(row.line)))
+            .bind(item.row.as_ref().map(|row| integer(row.offset)))
+            .bind(item.row.as_ref().map(|row| integer(row.length)))
+            .bind(item.row.as_ref().and_then(|row| row.column.as_deref()))
+            .bind(item.row.as_ref().and_then(|row| row.body_hex.as_deref()))
             .execute(&mut *transaction)
             .await
             .map_err(self.fault(OPERATION))?;
@@ -260,8 +266,8 @@ impl SqliteRunStore {
     ) -> Result<QuarantineSummary, StoreError> {
         const OPERATION: &str = "read the quarantined items of a run";
         let rows: Vec<QuarantinedRow> = sqlx::query_as(
-            "SELECT source, unit, resource, url, reason, class, body, at \
-             FROM quarantine WHERE run = ?1 ORDER BY id LIMIT ?2 OFFSET ?3",
+            "SELECT source, unit, resource, url, reason, class, body, at, \
+             line, byte_offset, byte_length, column_name, body_hex FROM quarantine WHERE run = ?1 ORDER BY id LIMIT ?2 OFFSET ?3",
         )
         .bind(run.to_string())
         .bind(limit)

@@ -8,7 +8,7 @@ use sqlx::FromRow;
 use crate::store::identity::{RunId, RunIdentity};
 use crate::store::owner::Owner;
 use crate::store::records::{
-    Chunk, LedgerTotals, MemorySnapshot, Output, Quarantined, Stage, StageName, Warning,
+    Chunk, LedgerTotals, MemorySnapshot, Output, Quarantined, RowPlace, Stage, StageName, Warning,
 };
 use crate::store::run::{Counts, Decision, Run, RunError, RunMode, RunState, Setting};
 
@@ -209,11 +209,25 @@ pub(super) struct QuarantinedRow {
     class: String,
     body: Option<String>,
     at: DateTime<Utc>,
+    line: Option<u64>,
+    byte_offset: Option<u64>,
+    byte_length: Option<u64>,
+    column_name: Option<String>,
+    body_hex: Option<String>,
 }
 
 impl From<QuarantinedRow> for Quarantined {
     fn from(row: QuarantinedRow) -> Self {
+        let place = row.line.zip(row.byte_offset).zip(row.byte_length);
+        let place = place.map(|((line, offset), length)| RowPlace {
+            line,
+            offset,
+            length,
+            column: row.column_name,
+            body_hex: row.body_hex,
+        });
         Self {
+            row: place,
             source: row.source,
             unit: row.unit,
             resource: row.resource,

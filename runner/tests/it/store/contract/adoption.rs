@@ -232,6 +232,7 @@ async fn every_write(
         reason: "stale".to_owned(),
         class: "stale".to_owned(),
         body: None,
+        row: None,
         at: at(50),
     };
     let warning = Warning {

@@ -64,6 +64,7 @@ macro_rules! run_store_contract {
             records: [
                 a_stage_keeps_its_first_start_and_its_last_end,
                 quarantine_keeps_an_item_once,
+                quarantine_tells_rows_of_one_line_apart,
                 quarantine_is_listed_in_pages,
                 a_new_attempt_forgets_what_it_will_ask_for_again,
                 an_output_recorded_again_replaces_the_first,

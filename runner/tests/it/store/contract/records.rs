@@ -1,8 +1,8 @@
 //! Stages, quarantine, outputs, and the document that holds everything.
 
 use runner::store::{
-    MemorySnapshot, Outcome, Output, Quarantined, RunDocument, RunId, SCHEMA_VERSION, StageEnd,
-    StageName, StoreError, Warning,
+    MemorySnapshot, Outcome, Output, Quarantined, RowPlace, RunDocument, RunId, SCHEMA_VERSION,
+    StageEnd, StageName, StoreError, Warning,
 };
 use serde_json::{Value, json};
 
@@ -17,6 +17,7 @@ fn item(number: u32, reason: &str) -> Quarantined {
         reason: reason.to_owned(),
         class: "missing_field".to_owned(),
         body: Some("{\"self_link\": null}".to_owned()),
+        row: None,
         at: at(i64::from(number)),
     }
 }
@@ -139,6 +140,26 @@ pub(crate) async fn quarantine_keeps_an_item_once(fixture: &Fixture) {
     assert_eq!(added, 1, "each run has its own quarantine");
     let kept = store.quarantined(other.id, 0, 100).await.unwrap();
     assert_eq!(kept.total, 1);
+}
+
+pub(crate) async fn quarantine_tells_rows_of_one_line_apart(fixture: &Fixture) {
+    let store = &*fixture.store;
+    let (run, attempt) = running(store, "bugs").await;
+    let row = |offset: u64| Quarantined {
+        row: Some(RowPlace {
+            line: 3,
+            offset,
+            length: 9,
+            column: Some("title".to_owned()),
+            body_hex: Some("ff".to_owned()),
+        }),
+        ..item(1, "no title")
+    };
+    let items = [row(20), row(29), row(20), item(1, "no title")];
+    let added = store.add_quarantined(attempt, &items).await.unwrap();
+    assert_eq!(added, 3);
+    let kept = store.quarantined(run.id, 0, 100).await.unwrap();
+    assert_eq!(kept.items, [row(20), row(29), item(1, "no title")]);
 }
 
 pub(crate) async fn a_new_attempt_forgets_what_it_will_ask_for_again(fixture: &Fixture) {
