@@ -16,6 +16,7 @@ mod flags;
 mod launchpad_fake;
 mod logging;
 mod plan;
+mod quarantine;
 mod report;
 mod run;
 mod runs;
@@ -66,6 +67,11 @@ enum Command {
     Cancel(cancel::CancelArguments),
     /// List runs, or show one
     Runs(runs::RunsArguments),
+    /// List what a run put aside, or show one such item
+    Quarantine {
+        #[command(subcommand)]
+        command: quarantine::QuarantineCommand,
+    },
     /// Look at tables and look after them: show, log, files, verify, compact, expire
     Tables(tables::TablesArguments),
     /// Remove what dead runs left behind: staged files of tables, work folders
@@ -124,6 +130,7 @@ pub async fn main() -> ExitStatus {
         Command::Show(arguments) => catalogue::show(&session, &arguments).await,
         Command::Validate(arguments) => catalogue::validate(&session, &arguments).await,
         Command::Runs(arguments) => runs::runs(&session, &arguments).await,
+        Command::Quarantine { command } => quarantine::quarantine(&session, &command).await,
         Command::Cancel(arguments) => cancel::cancel(&session, &arguments).await,
         Command::Tables(arguments) => tables::tables(&session, &arguments).await,
         Command::Clean(arguments) => clean::clean(&session, &arguments).await,

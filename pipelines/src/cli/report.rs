@@ -133,7 +133,7 @@ pub(super) fn summary(printer: Printer, report: &Report) {
     if run.counts.quarantined > 0 {
         printer.say("");
         printer.warning(format_args!(
-            "{} could not be fetched or understood and went to quarantine; see: pipelines runs show {}",
+            "{} could not be fetched or understood and went to quarantine; see: pipelines quarantine list {}",
             count(run.counts.quarantined, "item"),
             run.id
         ));

@@ -22,6 +22,7 @@ mod file_calls;
 mod file_pipelines;
 mod members;
 mod outside;
+mod quarantine;
 mod readers;
 mod replay;
 mod resume;
