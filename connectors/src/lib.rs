@@ -17,6 +17,7 @@ mod rest;
 pub mod sample;
 pub mod sink;
 pub mod source;
+mod staged;
 mod table;
 mod window;
 

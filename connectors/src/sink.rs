@@ -92,6 +92,8 @@ pub struct StagedRows {
     pub discarded: u64,
     /// Bytes, as they are stored.
     pub bytes: u64,
+    /// What those were before they were compressed.
+    pub plain_bytes: u64,
 }
 
 /// What a transaction published, or what one before had published of the same.
@@ -200,7 +202,7 @@ pub trait Transaction: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// When they cannot be read.
-    fn staged_table(
+    async fn staged_table(
         &self,
         ctx: &SessionContext,
     ) -> datafusion::error::Result<Arc<dyn TableProvider>>;

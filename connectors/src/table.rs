@@ -7,22 +7,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{
-    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
-};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use tables::{
-    Begun, Change, Commit, CommitInfo, Committed, Error, RemoteAttempt, Staged, StagedInputs,
-    Staging, Table,
+    Begun, Change, Commit, CommitInfo, Committed, Error, Format, RemoteAttempt, Staged,
+    StagedInputs, Staging, Table,
 };
 
 use crate::sink::{Opened, Opening, Publication, Result, Sink, StagedRows, Transaction, Writers};
+use crate::staged::StagedFiles;
 
 #[async_trait]
 impl Sink for Table {
@@ -34,7 +31,7 @@ impl Sink for Table {
             claim,
             checked,
         } = opening;
-        let partition_by = options.partition_by.clone();
+        let format = options.format;
         match self.begin_once(run_id, options, schema, claim).await? {
             Begun::Committed(committed) => Ok(Opened::Committed(committed)),
             Begun::Staging(mut staging) => {
@@ -44,7 +41,7 @@ impl Sink for Table {
                 Ok(Opened::Transaction(Box::new(TableTransaction {
                     staging: *staging,
                     schema: Arc::new(schema.clone()),
-                    partition_by,
+                    format,
                     executors: None,
                     staged: None,
                     change: None,
@@ -60,7 +57,7 @@ struct TableTransaction {
     staging: Staging,
     /// Columns of the query, as it gives them.
     schema: SchemaRef,
-    partition_by: Vec<String>,
+    format: Format,
     /// The attempt under way, if executors work on it.
     executors: Option<Executors>,
     staged: Option<Staged>,
@@ -153,12 +150,13 @@ impl Transaction for TableTransaction {
             rows: staged.rows(),
             discarded: staged.rows_discarded,
             bytes: staged.bytes(),
+            plain_bytes: staged.plain_bytes(),
         };
         self.staged = Some(staged);
         Ok(rows)
     }
 
-    fn staged_table(
+    async fn staged_table(
         &self,
         ctx: &SessionContext,
     ) -> std::result::Result<Arc<dyn TableProvider>, DataFusionError> {
@@ -166,24 +164,15 @@ impl Transaction for TableTransaction {
             .staging
             .staged_url(ctx)
             .map_err(|error| DataFusionError::External(Box::new(error)))?;
-        let (partitions, stored): (Vec<_>, Vec<_>) = self
-            .schema
-            .fields()
-            .iter()
-            .cloned()
-            .partition(|field| self.partition_by.contains(field.name()));
-        let mut partitions: Vec<(String, DataType)> = partitions
-            .iter()
-            .map(|field| (field.name().clone(), field.data_type().clone()))
-            .collect();
-        partitions.sort_by_key(|(name, _)| self.partition_by.iter().position(|by| by == name));
-        let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
-            .with_file_extension(".parquet")
-            .with_table_partition_cols(partitions);
-        let config = ListingTableConfig::new(ListingTableUrl::try_new(folder, None)?)
-            .with_listing_options(options)
-            .with_schema(Arc::new(Schema::new(stored)));
-        Ok(Arc::new(ListingTable::try_new(config)?))
+        let has_files = (self.staged.as_ref()).is_some_and(|staged| !staged.files.is_empty());
+        let rows = StagedFiles {
+            folder,
+            has_files,
+            format: self.format,
+            of_query: &self.schema,
+            of_table: self.staging.schema(),
+        };
+        rows.table(ctx).await
     }
 
     async fn prepare(&mut self, ctx: &SessionContext) -> Result<()> {

@@ -1,9 +1,10 @@
-//! `COPY step TO 'location' STORED AS PARQUET PARTITIONED BY (…) OPTIONS (…)`: an output table.
+//! `COPY step TO 'location' STORED AS format PARTITIONED BY (…) OPTIONS (…)`: an output table.
 
 use datafusion::sql::sqlparser::ast::Query;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
+use tables::Format;
 
 use super::columns::check_repetition;
 use super::cursor::{Cursor, Parsed};
@@ -24,6 +25,8 @@ pub struct Output {
     pub query: Box<Query>,
     /// Where to.
     pub location: String,
+    /// The format of the files.
+    pub format: Format,
     /// Partition columns, outermost first.
     pub partition_by: Vec<Name>,
     /// Options.
@@ -65,22 +68,11 @@ pub(super) fn read(cursor: &mut Cursor, report: &mut Report) -> Parsed<CopyState
             return Err(cursor.error(cursor.since(start), "this clause is already there"));
         }
     }
-    if let Some(format) = format
-        && format.value != "parquet"
-    {
-        report.push(
-            report
-                .error_at(
-                    format.span,
-                    format!(
-                        "an output cannot be stored as `{}`",
-                        format.value.to_uppercase()
-                    ),
-                )
-                .with_suggestion(nearest(&format.value, ["PARQUET"]))
-                .with_help("outputs are stored as PARQUET"),
-        );
-    }
+    let format = match format {
+        None => Format::default(),
+        // A mistake is reported, and the rest is looked at as if there were none.
+        Some(word) => named(&word, report).unwrap_or_default(),
+    };
     let partitioned_by = partitioned_by.unwrap_or_default();
     check_repetition(&partitioned_by, "PARTITIONED BY", report);
     Ok(CopyStatement {
@@ -88,10 +80,33 @@ pub(super) fn read(cursor: &mut Cursor, report: &mut Report) -> Parsed<CopyState
         query,
         location,
         location_span,
+        format,
         partitioned_by,
         options: options.unwrap_or_default(),
         span: cursor.span(),
     })
+}
+
+/// The format that a word names; reports a word that names none.
+fn named(word: &Name, report: &mut Report) -> Option<Format> {
+    let names = Format::NAMES.iter();
+    let found = names
+        .clone()
+        .find(|(name, _)| word.value.eq_ignore_ascii_case(name));
+    if found.is_none() {
+        let names: Vec<&str> = names.map(|(name, _)| *name).collect();
+        let upper = word.value.to_uppercase();
+        report.push(
+            report
+                .error_at(
+                    word.span,
+                    format!("an output cannot be stored as `{upper}`"),
+                )
+                .with_suggestion(nearest(&upper, names.iter().copied()))
+                .with_help(format!("outputs are stored as {}", names.join(", "))),
+        );
+    }
+    found.map(|(_, format)| *format)
 }
 
 /// `SELECT * FROM name`.
@@ -131,6 +146,7 @@ pub(super) fn resolve(
         relation: statement.relation.clone(),
         query,
         location: location?,
+        format: statement.format,
         partition_by: statement.partitioned_by.clone(),
         options,
         span: statement.span,

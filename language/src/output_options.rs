@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 
 use bytesize::ByteSize;
 
-use tables::{Compression, KeyScope, PublishMode, SchemaPolicy, Statistics};
+use tables::{Compression, Format, KeyScope, PublishMode, SchemaPolicy, Statistics};
 
 use super::columns::{Directions, SortKey, read_columns, read_sort_keys};
 use super::diagnostic::Report;
@@ -102,10 +102,21 @@ pub const OUTPUT_OPTIONS: &[OutputOption] = &[
         read: |options, said, _, _| said.count().map(|rows| options.split_rows = Some(rows)),
     },
     OutputOption {
+        name: "single_file",
+        values: "true, false",
+        default: "false",
+        doc: "whether a run writes one file, or one in each partition",
+        read: |options, said, _, _| {
+            options.single_file =
+                said.choice("true or false", &[("true", true), ("false", false)])?;
+            Ok(())
+        },
+    },
+    OutputOption {
         name: "compression",
         values: "zstd, zstd(1..22), snappy, gzip, gzip(0..9), lz4, none",
-        default: "of the writer",
-        doc: "the codec of the files",
+        default: "of the format",
+        doc: "the codec of the files; not every format has all",
         read: |options, said, _, _| {
             compression(said).map(|codec| options.compression = Some(codec))
         },
@@ -114,14 +125,14 @@ pub const OUTPUT_OPTIONS: &[OutputOption] = &[
         name: "row_group_rows",
         values: "positive number",
         default: "of the writer",
-        doc: "rows per row group",
+        doc: "rows per row group; PARQUET",
         read: |options, said, _, _| said.count().map(|rows| options.row_group_rows = Some(rows)),
     },
     OutputOption {
         name: "row_group_size",
         values: "size such as '32MiB'",
         default: "of the writer",
-        doc: "encoded size of a row group",
+        doc: "encoded size of a row group; PARQUET",
         read: |options, said, _, _| size(said).map(|size| options.row_group_size = Some(size)),
     },
     OutputOption {
@@ -135,7 +146,7 @@ pub const OUTPUT_OPTIONS: &[OutputOption] = &[
         name: "dictionary",
         values: "true, false, or columns: 'a, b'",
         default: "of the writer",
-        doc: "the columns that are dictionary-encoded",
+        doc: "the columns that are dictionary-encoded; PARQUET",
         read: |options, said, entry, report| {
             options.dictionary = Some(match said.text.to_ascii_lowercase().as_str() {
                 "true" => DictionaryChoice::Every(true),
@@ -149,7 +160,7 @@ pub const OUTPUT_OPTIONS: &[OutputOption] = &[
         name: "statistics",
         values: "none, chunk, page",
         default: "of the writer",
-        doc: "least and greatest values in the files",
+        doc: "least and greatest values in the files; PARQUET",
         read: |options, said, _, _| {
             let statistics = said.choice("none, chunk or page", &Statistics::NAMES)?;
             options.statistics = Some(statistics);
@@ -160,12 +171,21 @@ pub const OUTPUT_OPTIONS: &[OutputOption] = &[
         name: "bloom_filter",
         values: "columns: 'a, b'",
         default: "none",
-        doc: "the columns with Bloom filters",
+        doc: "the columns with Bloom filters; PARQUET",
         read: |options, said, entry, report| {
             options.bloom_filter = read_columns(said.text, entry, report);
             Ok(())
         },
     },
+];
+
+/// Options that say how Parquet files are made.
+const OF_PARQUET: [&str; 5] = [
+    "row_group_rows",
+    "row_group_size",
+    "dictionary",
+    "statistics",
+    "bloom_filter",
 ];
 
 /// The options of an output. [`None`] is "not said": the writer's default holds.
@@ -185,7 +205,9 @@ pub struct OutputOptions {
     pub sort: Vec<SortKey>,
     /// Rows of a file, about, where a partition is written by several streams.
     pub split_rows: Option<NonZeroU64>,
-    /// The codec of the Parquet files.
+    /// Whether a run writes one file, or one in each partition.
+    pub single_file: bool,
+    /// The codec of the files.
     pub compression: Option<Compression>,
     /// Rows per row group.
     pub row_group_rows: Option<NonZeroU64>,
@@ -262,6 +284,13 @@ pub(super) fn resolve_options(
             // A mode that is not understood may have been meant to be `merge`.
             mode_unknown |= key == "publish";
             report.push(describe(&error, entry, report));
+        } else if let Some((problem, help)) = unfit(statement.format, key, &options) {
+            let span = if key == "compression" || key == "publish" {
+                entry.value_span
+            } else {
+                entry.key.span
+            };
+            report.push(report.error_at(span, problem).with_help(help));
         }
     }
     if merge_at.is_none() && !mode_unknown {
@@ -281,7 +310,7 @@ pub(super) fn resolve_options(
         }
     }
     if let Some(span) = split_at
-        && let Some(help) = not_split(merge_at.is_some(), sort_given)
+        && let Some(help) = not_split(merge_at.is_some(), sort_given, options.single_file)
     {
         report.push(
             report
@@ -303,8 +332,32 @@ pub(super) fn resolve_options(
     options
 }
 
+/// What is wrong with an option for files of that format, if anything is, and what to do.
+fn unfit(format: Format, key: &str, options: &OutputOptions) -> Option<(String, String)> {
+    let name = format.name();
+    if format != Format::Parquet && OF_PARQUET.contains(&key) {
+        return Some((
+            format!("option `{key}` has a meaning for PARQUET only"),
+            format!("leave it out, or store the output as PARQUET instead of {name}"),
+        ));
+    }
+    match key {
+        "publish" if options.publish == PublishMode::Merge && !format.is_read_back() => Some((
+            format!("publish 'merge' reads published rows, and {name} files are only written"),
+            String::from(
+                "publish 'overwrite' replaces whole partitions; or store the output as PARQUET",
+            ),
+        )),
+        "compression" => {
+            let refused = format.check_compression(options.compression?).err()?;
+            Some((format!("option `compression` does not fit {name}"), refused))
+        }
+        _ => None,
+    }
+}
+
 /// What keeps partitions from being split, if anything does.
-fn not_split(merges: bool, sorts: bool) -> Option<&'static str> {
+fn not_split(merges: bool, sorts: bool, in_one_file: bool) -> Option<&'static str> {
     match (merges, sorts) {
         (true, _) => Some(
             "with publish 'merge' each partition is written in one stream; leave `split_rows` out",
@@ -312,7 +365,8 @@ fn not_split(merges: bool, sorts: bool) -> Option<&'static str> {
         (false, false) => Some(
             "without `sort` all streams write a large partition already; leave `split_rows` out, or say `sort`",
         ),
-        (false, true) => None,
+        (false, true) => in_one_file
+            .then_some("`single_file` keeps together what it splits; leave one of the two out"),
     }
 }
 

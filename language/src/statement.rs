@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::ast::{
     ColumnDef, Expr, Query, Value, ValueWithSpan, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
+use tables::Format;
 
 use super::parameters::{Parameter, placeholder_name};
 
@@ -85,6 +86,8 @@ pub struct CopyStatement {
     pub location: Expr,
     /// Where the location stands.
     pub location_span: Span,
+    /// The format of the files.
+    pub format: Format,
     /// Partition columns.
     pub partitioned_by: Vec<Name>,
     /// Options as written.

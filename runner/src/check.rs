@@ -53,7 +53,7 @@ async fn check(
     staged: &[StagedOutput],
 ) -> Result<u64, RunError> {
     for output in staged {
-        read_back(ctx, &output.open)?;
+        read_back(ctx, &output.open).await?;
     }
     let mut failed = Vec::new();
     for assert in &bound.asserts {
@@ -75,12 +75,12 @@ async fn check(
 }
 
 /// Makes the staged rows readable in `ctx` under the name of the view that they came from.
-fn read_back(ctx: &SessionContext, open: &OpenOutput) -> Result<(), RunError> {
+async fn read_back(ctx: &SessionContext, open: &OpenOutput) -> Result<(), RunError> {
     let Some(relation) = &open.output.relation else {
         return Ok(());
     };
     let table = TableReference::bare(relation.value.as_str());
-    let staged = open.transaction.staged_table(ctx);
+    let staged = open.transaction.staged_table(ctx).await;
     staged
         .and_then(|staged| {
             ctx.deregister_table(table.clone())?;

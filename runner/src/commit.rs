@@ -4,7 +4,7 @@
 use connectors::sink::Publication;
 use datafusion::prelude::SessionContext;
 use serde_json::{Value, json};
-use tables::CommitInfo;
+use tables::{CommitInfo, Format};
 
 use super::context::{RunContext, StageReport};
 use super::error::RunError;
@@ -25,6 +25,8 @@ pub struct Published {
     pub mode: String,
     /// Whether it has partition columns, for the reader's command.
     pub partitioned: bool,
+    /// The format of its files, for the same.
+    pub format: Format,
     /// What publishing came to.
     pub publication: Publication,
 }
@@ -36,6 +38,7 @@ impl Published {
             name: name(output),
             mode: output.options.publish.to_string(),
             partitioned: !output.partition_by.is_empty(),
+            format: output.format,
             location,
             publication,
         }

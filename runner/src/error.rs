@@ -459,6 +459,7 @@ fn care_kind(error: &tables::Error) -> ErrorKind {
         tables::Error::NoTable { .. }
         | tables::Error::NoDate { .. }
         | tables::Error::WouldBeEmpty { .. }
+        | tables::Error::NotReadBack { .. }
         | tables::Error::Options { .. }
         | tables::Error::UnsupportedLocation { .. } => ErrorKind::Definition,
         error if tables::Error::is_transient(error) => ErrorKind::Transient,

@@ -36,7 +36,9 @@ pub fn table_options(output: &Output, settings: &RunSettings) -> TableOptions {
         contract: options.contract,
         sort: options.sort.iter().map(sort_key).collect(),
         split_rows: options.split_rows.map(NonZeroU64::get),
-        compression: options.compression.unwrap_or(defaults.compression),
+        format: output.format,
+        single_file: options.single_file,
+        compression: (options.compression).unwrap_or(output.format.default_compression()),
         row_group_rows: options
             .row_group_rows
             .map_or(settings.load_batch_size.value, number),

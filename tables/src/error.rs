@@ -131,6 +131,39 @@ pub enum Error {
         /// Why it is refused and what to do.
         reason: &'static str,
     },
+    /// A row has a value that files of the table's format cannot hold.
+    #[error("column {column} has the value {value}, which the files cannot hold: {reason}")]
+    NoText {
+        /// The column, or the field of one.
+        column: String,
+        /// The value, shortened if it is very long.
+        value: String,
+        /// Why it is refused and what to do.
+        reason: &'static str,
+    },
+    /// The table's files have another format than the run asks for.
+    #[error(
+        "table {table} is stored as {table_format} and this run asks for {run_format}; use the table's format, or publish \
+         with mode 'replace'"
+    )]
+    FormatChanged {
+        /// The table's location.
+        table: String,
+        /// The format of the published files.
+        table_format: &'static str,
+        /// The format in the options of this run.
+        run_format: &'static str,
+    },
+    /// Published rows would have to be read, and files of that format are only written.
+    #[error("table {table} is stored as {format}, whose files are not read back: {problem}")]
+    NotReadBack {
+        /// The table's location.
+        table: String,
+        /// The format of the published files.
+        format: &'static str,
+        /// What cannot be done, and what can.
+        problem: String,
+    },
     /// The operator's output rows do not describe files of this run.
     #[error("the writer reported {path}, {reason}")]
     StagedFile {

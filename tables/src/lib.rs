@@ -1,4 +1,4 @@
-//! A Hive-partitioned Parquet table: layout, partitioned writer, staging, commit log, publish modes, recovery, maintenance.
+//! A Hive-partitioned table of files, Parquet most often: layout, partitioned writer, staging, commit log, publish modes, recovery, maintenance.
 //! Knows nothing of pipelines or of the cluster.
 //!
 //! ```text
@@ -67,7 +67,7 @@ pub use log::{Commit, DataFile, Interval, Totals, Transaction};
 pub use log_options::{LogOptions, LogSortKey};
 pub use maintenance::PartitionFilter;
 pub use options::{
-    Compression, Dictionary, KeyScope, OptionProblem, PublishMode, SortKey, Statistics,
+    Compression, Dictionary, Format, KeyScope, OptionProblem, PublishMode, SortKey, Statistics,
     TableOptions,
 };
 pub use process::{ProcessError, ProcessTable};

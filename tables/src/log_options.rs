@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::options::{
-    Compression, Dictionary, KeyScope, PublishMode, SortKey, Statistics, TableOptions,
+    Compression, Dictionary, Format, KeyScope, PublishMode, SortKey, Statistics, TableOptions,
 };
 use crate::schema_policy::SchemaPolicy;
 
@@ -26,7 +26,13 @@ pub struct LogOptions {
     /// Rows of a file in a partition that is split; `None` where none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split_rows: Option<u64>,
-    /// Page compression as a pipeline spells it, such as `zstd(3)`.
+    /// The format of the files.
+    #[serde(default, skip_serializing_if = "is_parquet")]
+    pub format: Format,
+    /// Whether a run writes one file, or one in each partition.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub single_file: bool,
+    /// Compression as a pipeline spells it, such as `zstd(3)`.
     pub compression: String,
     /// Rows in a row group, at most.
     pub row_group_rows: usize,
@@ -74,6 +80,8 @@ impl LogOptions {
                 })
                 .collect(),
             split_rows: options.split_rows,
+            format: options.format,
+            single_file: options.single_file,
             compression: spelled(options.compression),
             row_group_rows: options.row_group_rows,
             row_group_bytes: options.row_group_bytes,
@@ -100,11 +108,15 @@ impl LogOptions {
                 })
                 .collect(),
             split_rows: self.split_rows.map(|rows| rows.max(1)),
+            format: self.format,
+            single_file: self.single_file,
             // A compression that a newer program wrote is no reason to leave the table alone.
             compression: self
                 .compression
                 .parse()
-                .unwrap_or(TableOptions::default().compression),
+                .ok()
+                .filter(|compression| self.format.check_compression(*compression).is_ok())
+                .unwrap_or(self.format.default_compression()),
             // These decide on rows that arrive, and maintenance brings none.
             order: Vec::new(),
             key_scope: KeyScope::default(),
@@ -117,6 +129,11 @@ impl LogOptions {
             bloom_filter: self.bloom_filter.clone(),
         }
     }
+}
+
+/// What tables were before they could be anything else.
+fn is_parquet(format: &Format) -> bool {
+    *format == Format::Parquet
 }
 
 /// A compression as [`Compression`]'s `FromStr` reads it.
@@ -136,12 +153,12 @@ mod tests {
 
     #[test]
     fn options_are_the_same_after_a_round_through_the_log() {
-        for compression in [
-            Compression::None,
-            Compression::Snappy,
-            Compression::Lz4,
-            Compression::Zstd(19),
-            Compression::Gzip(9),
+        for (format, compression) in [
+            (Format::Parquet, Compression::None),
+            (Format::Parquet, Compression::Snappy),
+            (Format::Parquet, Compression::Lz4),
+            (Format::Csv, Compression::Zstd(19)),
+            (Format::Json, Compression::Gzip(9)),
         ] {
             let options = TableOptions {
                 partition_by: vec!["day".to_owned()],
@@ -153,6 +170,8 @@ mod tests {
                     nulls_first: true,
                 }],
                 split_rows: Some(6),
+                format,
+                single_file: true,
                 compression,
                 row_group_rows: 7,
                 row_group_bytes: 8,

@@ -2,6 +2,7 @@
 //! check of the options against the rows; does not parse pipelines.
 
 mod encoding;
+mod format;
 mod problem;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use crate::schema::{TableSchema, can_partition, can_sort};
 use crate::schema_policy::SchemaPolicy;
 
 pub use encoding::{Compression, Dictionary, Statistics};
+pub use format::Format;
 pub use problem::OptionProblem;
 
 use problem::problem;
@@ -129,7 +131,13 @@ pub struct TableOptions {
     /// Rows of a file of a table with `sort`, about: a partition with more is split by the sort columns, so that several
     /// streams write it, at the price of reading those columns of all rows once more. Default: partitions are not split.
     pub split_rows: Option<u64>,
-    /// Page compression. Default: `zstd(3)`.
+    /// The format of the files. Default: [`Format::Parquet`].
+    pub format: Format,
+    /// Whether a run writes one file, or one in each partition, however large it is. Then one stream writes each of them.
+    /// Default: no.
+    pub single_file: bool,
+    /// Compression of the files, or of the pages in them. Default: `zstd(3)`, which every format has; a pipeline that says
+    /// nothing has [`Format::default_compression`].
     pub compression: Compression,
     /// Rows in a row group, at most. Default: 1,048,576.
     pub row_group_rows: usize,
@@ -156,6 +164,8 @@ impl Default for TableOptions {
             contract: SchemaPolicy::Evolve,
             sort: Vec::new(),
             split_rows: None,
+            format: Format::Parquet,
+            single_file: false,
             compression: Compression::Zstd(encoding::ZSTD_LEVEL),
             row_group_rows: 1 << 20,
             row_group_bytes: 32 << 20,
@@ -193,8 +203,9 @@ impl TableOptions {
         validate_order("order", &self.order, &table, &names, &mut problems);
         validate_order("sort", &self.sort, &table, &names, &mut problems);
         self.validate_split(&mut problems);
+        self.validate_format(&table, &mut problems);
         self.validate_encoding(&table, &names, &mut problems);
-        if let Err(reason) = self.compression.to_parquet() {
+        if let Err(reason) = self.format.check_compression(self.compression) {
             problems.push(problem("compression", None, reason, &[]));
         }
         for (option, value) in [
@@ -268,9 +279,27 @@ impl TableOptions {
             Some(_) if self.sort.is_empty() => {
                 "needs sort: without an order, all streams write a large partition already"
             }
+            Some(_) if self.single_file => "splits what single_file keeps together; leave one out",
             Some(_) => return,
         };
         problems.push(problem("split_rows", None, reason, &[]));
+    }
+
+    /// What the files cannot hold, and what cannot be done without reading them.
+    fn validate_format(&self, table: &TableSchema, problems: &mut Vec<OptionProblem>) {
+        if self.mode.requirements().key && !self.format.is_read_back() {
+            let reason = format!(
+                "a merge reads published rows, and {} files are only written: publish 'overwrite' replaces whole \
+                 partitions, or store the output as PARQUET",
+                self.format.name()
+            );
+            problems.push(problem("publish", Some("merge"), reason, &[]));
+        }
+        for field in table.file_schema().fields() {
+            if let Err(reason) = self.format.check_type(field.data_type()) {
+                problems.push(problem("column", Some(field.name()), reason, &[]));
+            }
+        }
     }
 
     fn validate_encoding(

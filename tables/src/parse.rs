@@ -7,7 +7,7 @@
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 
-use crate::write::format;
+use crate::options::Format;
 
 /// The greatest number in a control file: what every reader of JSON keeps exactly. Sums of two do not overflow.
 pub(crate) const MAX_NUMBER: u64 = (1 << 53) - 1;
@@ -41,15 +41,15 @@ pub(crate) fn attempt_of_intent(name: &str) -> Option<&str> {
     name.strip_suffix(".json").filter(|name| is_attempt(name))
 }
 
-/// The attempt that a data file's name carries: `part-00000-<12 hexadecimal digits>.parquet`, with 8 digits more where the
-/// table has no order (`write::names`).
+/// The attempt that a data file's name carries: `part-00000-<12 hexadecimal digits>.parquet`, or another suffix of a format,
+/// with 8 digits more where the table has no order (`write::names`).
 pub(crate) fn attempt_of_file(key: &str) -> Option<&str> {
     let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
-    let (ordinal, token) = name
-        .strip_prefix("part-")?
-        .strip_suffix(format::of_tables().extension())?
-        .strip_suffix('.')?
-        .split_once('-')?;
+    let (stem, suffix) = name.strip_prefix("part-")?.split_once('.')?;
+    if !Format::is_suffix(suffix) {
+        return None;
+    }
+    let (ordinal, token) = stem.split_once('-')?;
     let (token, suffix) = match token.split_once('-') {
         Some((token, suffix)) => (token, Some(suffix)),
         None => (token, None),
@@ -219,7 +219,18 @@ mod tests {
             attempt_of_file("part-00001-0123456789ab-89abcdef.parquet"),
             Some("0123456789ab")
         );
+        for suffix in ["csv", "csv.gz", "csv.zst", "jsonl", "jsonl.gz", "jsonl.zst"] {
+            assert_eq!(
+                attempt_of_file(&format!("part-00000-0123456789ab.{suffix}")),
+                Some("0123456789ab"),
+                "{suffix}"
+            );
+        }
         for foreign in [
+            "part-00000-0123456789ab.gz",
+            "part-00000-0123456789ab.parquet.gz",
+            "part-00000-0123456789ab.",
+            "part-00000-0123456789ab",
             "lake/t/part-00000-0123456789ab-.parquet",
             "lake/t/part-00000-0123456789ab-89abcdef-.parquet",
             "lake/t/part-00000-0123456789AB.parquet",

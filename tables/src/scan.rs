@@ -1,5 +1,5 @@
 //! Exactly these files as a relation of the engine: never a listing, because other files may lie beside them.
-//! Columns that a file does not have are NULL, narrower types are widened; each row can carry its partition.
+//! Files are Parquet: no other format is read back. Columns that a file does not have are NULL, narrower types are widened; each row can carry its partition.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,6 +10,8 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ScalarValue, Statistics, internal_datafusion_err};
 use datafusion::datasource::TableType;
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchema as ScanSchema;
@@ -24,7 +26,7 @@ use crate::layout;
 use crate::log::DataFile;
 use crate::schema::TableSchema;
 use crate::store::Store;
-use crate::write::{StagedFile, format};
+use crate::write::StagedFile;
 
 /// The column with the partition's path, in relations that carry it.
 pub(crate) const PATH: &str = "__spillway_partition";
@@ -160,7 +162,7 @@ impl TableProvider for Files {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let format = format::of_tables().reader();
+        let format: Arc<dyn FileFormat> = Arc::new(ParquetFormat::default());
         let streams = state.config().target_partitions();
         let rows = usize::try_from(self.rows).unwrap_or(usize::MAX);
         let statistics = Statistics::new_unknown(self.schema.table_schema())

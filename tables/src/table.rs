@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::Schema;
+use datafusion::arrow::datatypes::{DataType, Schema};
 use tracing::info;
 
 use crate::commit::Requirements;
@@ -11,7 +11,7 @@ use crate::lease::Lease;
 use crate::listeners::{CommitListener, Listeners};
 use crate::location::open_store;
 use crate::log::{self, Commit, Newest};
-use crate::options::TableOptions;
+use crate::options::{Format, TableOptions};
 use crate::recover::{Recovery, recover};
 use crate::schema::TableSchema;
 use crate::schema_policy::{Agreement, SchemaPolicy, agree};
@@ -20,7 +20,7 @@ use crate::storage::StorageOptions;
 use crate::store::Store;
 use crate::transaction::{self, Claim, Committed};
 
-/// A Hive-partitioned Parquet table at a location. Holds no lock and no file open; cheap to clone.
+/// A Hive-partitioned table at a location. Holds no lock and no file open; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Table {
     pub(crate) store: Arc<dyn Store>,
@@ -287,9 +287,18 @@ impl Table {
         let contract = purpose.options.contract;
         let Requirements { replaces_table, .. } = purpose.action.requirements();
         let replaces = replaces_table && contract == SchemaPolicy::Evolve;
-        let fits = same_folders && base.schema.differences(run.columns()).is_empty();
+        let (format, before) = (purpose.options.format, base.format());
+        let fits =
+            same_folders && format == before && base.schema.differences(run.columns()).is_empty();
         if replaces && !fits {
             return Ok(Agreement::new_schema(Some(&base.schema), run));
+        }
+        if format != before {
+            return Err(Error::FormatChanged {
+                table: self.location().to_owned(),
+                table_format: before.name(),
+                run_format: format.name(),
+            });
         }
         if !same_folders {
             return Err(Error::PartitioningChanged {
@@ -298,17 +307,49 @@ impl Table {
                 run_columns: run.partition_by().to_vec(),
             });
         }
-        let agreed =
+        let mut agreed =
             agree(&base.schema, &run, contract).map_err(|differences| Error::SchemaChanged {
                 table: self.location().to_owned(),
                 contract,
                 differences,
             })?;
+        if agreed.widened && !format.is_read_back() {
+            self.keep_files(base, &run, format)?;
+            agreed.widened = false;
+        }
         for change in &agreed.changes {
             info!(table = self.location(), %change, "the schema of the table is going to change");
         }
         Ok(agreed)
     }
+
+    /// Published files can stay as they are where a column gets a wider type: their text means the same.
+    fn keep_files(&self, base: &Commit, run: &TableSchema, format: Format) -> Result<()> {
+        let differences = base.schema.differences(run.columns());
+        let rewritten = differences.iter().find(|difference| {
+            let (Some(from), Some(to)) = (&difference.table, &difference.run) else {
+                return false;
+            };
+            !(base.schema.is_partition(&difference.column)
+                || format.is_text() && is_same_text(from, to))
+        });
+        match rewritten {
+            None => Ok(()),
+            Some(difference) => Err(Error::NotReadBack {
+                table: self.location().to_owned(),
+                format: format.name(),
+                problem: format!(
+                    "{difference}, so that they would have to be rewritten; cast the column, or publish with mode \
+                     'replace'"
+                ),
+            }),
+        }
+    }
+}
+
+/// Whether the text of a value of `from` is that of the same value of `to`.
+fn is_same_text(from: &DataType, to: &DataType) -> bool {
+    from.is_integer() && to.is_integer() || from.is_decimal() && to.is_decimal()
 }
 
 /// How [`Table::begin_once`] went.

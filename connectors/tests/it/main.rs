@@ -3,6 +3,7 @@
 mod crawl;
 mod faults;
 mod flow;
+mod formats;
 mod fuzz;
 mod memory;
 mod options;

@@ -14,7 +14,7 @@ CREATE EXTERNAL TABLE crawl STORED AS LAUNCHPAT LOCATION 'bugs' OPTIONS ('member
 CREATE VIEW events AS SELECT * FROM crwal WHERE at > $since;
 CREATE VIEW broken AS SELECT FROM WHERE;
 ASSERT 1 = ;
-COPY events TO 'events/' STORED AS CSV OPTIONS (publsh 'merge', key 'id');"
+COPY events TO 'events/' STORED AS XLSX OPTIONS (publsh 'merge', key 'id');"
     ), @r"
     bugs.sql:1:5: unknown option `pipeline.memmory`
       |
@@ -66,18 +66,18 @@ COPY events TO 'events/' STORED AS CSV OPTIONS (publsh 'merge', key 'id');"
     7 | ASSERT 1 = ;
       |            ^
 
-    bugs.sql:8:36: an output cannot be stored as `CSV`
+    bugs.sql:8:36: an output cannot be stored as `XLSX`
       |
-    8 | COPY events TO 'events/' STORED AS CSV OPTIONS (publsh 'merge', key 'id');
-      |                                    ^^^
-      = help: outputs are stored as PARQUET
+    8 | COPY events TO 'events/' STORED AS XLSX OPTIONS (publsh 'merge', key 'id');
+      |                                    ^^^^
+      = help: outputs are stored as PARQUET, CSV, JSON
 
-    bugs.sql:8:49: unknown option `publsh` of an output
+    bugs.sql:8:50: unknown option `publsh` of an output
       |
-    8 | COPY events TO 'events/' STORED AS CSV OPTIONS (publsh 'merge', key 'id');
-      |                                                 ^^^^^^
+    8 | COPY events TO 'events/' STORED AS XLSX OPTIONS (publsh 'merge', key 'id');
+      |                                                  ^^^^^^
       = did you mean `publish`?
-      = help: options of an output: publish, key, order, key_scope, contract, sort, split_rows, compression, row_group_rows, row_group_size, target_file_size, dictionary, statistics, bloom_filter
+      = help: options of an output: publish, key, order, key_scope, contract, sort, split_rows, single_file, compression, row_group_rows, row_group_size, target_file_size, dictionary, statistics, bloom_filter
     ");
 }
 

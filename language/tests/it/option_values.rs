@@ -279,7 +279,7 @@ COPY w TO 'i/' PARTITION BY (n);"
     2 | COPY v TO 'b/' STORED AS PARQET;
       |                          ^^^^^^
       = did you mean `PARQUET`?
-      = help: outputs are stored as PARQUET
+      = help: outputs are stored as PARQUET, CSV, JSON
 
     bugs.sql:4:35: column `n` is twice in PARTITIONED BY
       |
@@ -333,7 +333,7 @@ COPY w TO 'i/' PARTITION BY (n);"
       |
     8 | COPY w TO 'g/' OPTIONS (sort 'id DESC NULLS FIRST, ', partitions 5);
       |                                                       ^^^^^^^^^^
-      = help: options of an output: publish, key, order, key_scope, contract, sort, split_rows, compression, row_group_rows, row_group_size, target_file_size, dictionary, statistics, bloom_filter
+      = help: options of an output: publish, key, order, key_scope, contract, sort, split_rows, single_file, compression, row_group_rows, row_group_size, target_file_size, dictionary, statistics, bloom_filter
 
     bugs.sql:9:8: expected `TO`, found `FROM`
       |
@@ -345,5 +345,44 @@ COPY w TO 'i/' PARTITION BY (n);"
     10 | COPY w TO 'i/' PARTITION BY (n);
        |                ^^^^^^^^^
        = did you mean `PARTITIONED BY`?
+    ");
+}
+
+#[test]
+fn options_that_a_format_does_not_have_are_told_with_the_way_out() {
+    let text = "CREATE VIEW w AS SELECT 1 AS id;
+COPY w TO 'a/' STORED AS CSV OPTIONS (publish 'merge', key 'id', compression snappy);
+COPY w TO 'b/' STORED AS json OPTIONS (single_file maybe, dictionary true);
+COPY w TO 'c/' STORED AS CSV OPTIONS (single_file true, sort 'id', split_rows 5);
+COPY w TO 'd/' STORED AS JSON OPTIONS (publish append, compression 'gzip(9)', single_file true);";
+    assert_snapshot!(mistakes_before_output(text), @r"
+    bugs.sql:2:47: publish 'merge' reads published rows, and CSV files are only written
+      |
+    2 | COPY w TO 'a/' STORED AS CSV OPTIONS (publish 'merge', key 'id', compression snappy);
+      |                                               ^^^^^^^
+      = help: publish 'overwrite' replaces whole partitions; or store the output as PARQUET
+
+    bugs.sql:2:78: option `compression` does not fit CSV
+      |
+    2 | COPY w TO 'a/' STORED AS CSV OPTIONS (publish 'merge', key 'id', compression snappy);
+      |                                                                              ^^^^^^
+      = help: CSV files are compressed with gzip or zstd, or not at all (none)
+
+    bugs.sql:3:52: option `single_file` cannot be `maybe`: expected true or false
+      |
+    3 | COPY w TO 'b/' STORED AS json OPTIONS (single_file maybe, dictionary true);
+      |                                                    ^^^^^
+
+    bugs.sql:3:59: option `dictionary` has a meaning for PARQUET only
+      |
+    3 | COPY w TO 'b/' STORED AS json OPTIONS (single_file maybe, dictionary true);
+      |                                                           ^^^^^^^^^^
+      = help: leave it out, or store the output as PARQUET instead of JSON
+
+    bugs.sql:4:68: option `split_rows` does nothing here
+      |
+    4 | COPY w TO 'c/' STORED AS CSV OPTIONS (single_file true, sort 'id', split_rows 5);
+      |                                                                    ^^^^^^^^^^
+      = help: `single_file` keeps together what it splits; leave one of the two out
     ");
 }

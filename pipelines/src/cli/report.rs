@@ -7,6 +7,7 @@ use runner::Report;
 use runner::commit::Published;
 use runner::error::RunError;
 use runner::quantity::{bytes, count, thousands};
+use tables::Format;
 
 /// Writes a JSON document to standard output.
 pub(super) fn json(printer: Printer, document: &impl Serialize) -> Result<(), RunError> {
@@ -117,17 +118,11 @@ pub(super) fn summary(printer: Printer, report: &Report) {
         ));
     }
     for output in &report.outputs {
-        let (folder, hive) = (
-            output.location.trim_end_matches('/'),
-            if output.partitioned {
-                ", hive_partitioning = true"
-            } else {
-                ""
-            },
-        );
+        let folder = output.location.trim_end_matches('/');
         printer.say(format_args!("  where        {folder}/"));
         printer.say(format_args!(
-            "  look at it   duckdb -c \"SELECT * FROM read_parquet('{folder}/**/*.parquet'{hive}) LIMIT 10\""
+            "  look at it   duckdb -c \"SELECT * FROM {} LIMIT 10\"",
+            scan(output.format, folder, output.partitioned)
         ));
     }
     if run.counts.quarantined > 0 {
@@ -137,6 +132,22 @@ pub(super) fn summary(printer: Printer, report: &Report) {
             count(run.counts.quarantined, "item"),
             run.id
         ));
+    }
+}
+
+/// What DuckDB reads the files of a table with.
+fn scan(format: Format, folder: &str, partitioned: bool) -> String {
+    let hive = if partitioned {
+        ", hive_partitioning = true"
+    } else {
+        ""
+    };
+    match format {
+        Format::Parquet => format!("read_parquet('{folder}/**/*.parquet'{hive})"),
+        Format::Csv => {
+            format!("read_csv('{folder}/**/*.csv*', allow_quoted_nulls = false{hive})")
+        }
+        Format::Json => format!("read_json('{folder}/**/*.jsonl*'{hive})"),
     }
 }
 

@@ -91,10 +91,11 @@ impl Table {
     /// What [`Table::compact`] would rewrite. Reads the log only, takes no lease and writes nothing.
     ///
     /// # Errors
-    /// [`Error::NoTable`], [`Error::Options`] for a partition column that the table does not have, those of
-    /// [`Table::current`].
+    /// [`Error::NoTable`], [`Error::NotReadBack`] for a format that is only written, [`Error::Options`] for a partition
+    /// column that the table does not have, those of [`Table::current`].
     pub async fn plan_compaction(&self, options: &CompactOptions) -> Result<Compaction> {
         let commit = maintenance::current(self).await?;
+        self.check_read_back(&commit)?;
         maintenance::check_filters(&options.partitions, &commit)?;
         Ok(Work::of(&commit, options).into_plan(&commit))
     }
@@ -129,6 +130,20 @@ impl Table {
             compaction.uncleared = commit.uncleared;
         }
         Ok(compaction)
+    }
+
+    fn check_read_back(&self, commit: &Commit) -> Result<()> {
+        let format = commit.format();
+        if format.is_read_back() {
+            return Ok(());
+        }
+        Err(Error::NotReadBack {
+            table: self.location().to_owned(),
+            format: format.name(),
+            problem: "they cannot be compacted. Fewer and larger files come of publishing with single_file true, or of \
+                      storing the output as PARQUET"
+                .to_owned(),
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Interval;
 use crate::commit::CommitMode;
 use crate::log_options::LogOptions;
+use crate::options::Format;
 use crate::parse;
 use crate::schema::TableSchema;
 use crate::schema_policy::SchemaChange;
@@ -115,6 +116,11 @@ impl Commit {
     /// Whether an append of this interval would be refused.
     pub fn has_interval(&self, interval: &Interval) -> bool {
         self.intervals.contains(interval)
+    }
+
+    /// The format of the files.
+    pub fn format(&self) -> Format {
+        (self.options.as_ref()).map_or_else(Format::default, |options| options.format)
     }
 
     /// The files of one partition.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::OptionProblem;
 
-/// How the pages of the files are compressed.
+/// How files, or the pages in them, are compressed. Not every format has all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Compression {
     /// Not at all.

@@ -96,6 +96,11 @@ impl Staged {
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
+
+    /// What those were before they were compressed.
+    pub fn plain_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.plain_bytes).sum()
+    }
 }
 
 impl Staging {

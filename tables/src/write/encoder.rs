@@ -277,6 +277,7 @@ impl OpenFile {
             ordinal: self.ordinal,
             rows: self.rows,
             bytes: self.bytes,
+            plain_bytes: self.encoder.plain_bytes(),
             sha256: hex::encode(self.hash.finalize()),
             repeated_keys: None,
         })

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{WriteSpec, format};
+use super::WriteSpec;
 use crate::log::Commit;
 use crate::store::Store;
 
@@ -25,7 +25,11 @@ impl WriteSpec {
         }
         let mut files: HashMap<&str, Option<&str>> = HashMap::new();
         for file in base.iter().flat_map(|base| &base.files) {
+            // A name says how its file is compressed.
             let name = file.path.rsplit('/').next();
+            let name = name.filter(|name| {
+                (name.split_once('.')).is_some_and(|(_, suffix)| suffix == self.suffix)
+            });
             // A second file makes the partition none of those.
             files
                 .entry(file.partition())
@@ -55,8 +59,7 @@ impl WriteSpec {
         match self.replaced_names.get(partition) {
             Some(name) if (range, ordinal) == (0, 0) => name.clone(),
             _ => {
-                let extension = format::of_tables().extension();
-                format!("part-{number}-{}{suffix}.{extension}", self.token)
+                format!("part-{number}-{}{suffix}.{}", self.token, self.suffix)
             }
         }
     }

@@ -29,6 +29,8 @@ pub struct StagedFile {
     pub rows: u64,
     /// Its size in bytes.
     pub bytes: u64,
+    /// What that was before it was compressed.
+    pub plain_bytes: u64,
     /// SHA-256 of its bytes, in hexadecimal.
     pub sha256: String,
     /// Rows whose key had, by its hash, come before in the partition; `Some(0)` proves that there are no duplicates.
@@ -47,6 +49,7 @@ impl StagedFile {
             ordinal: 0,
             rows: 0,
             bytes: 0,
+            plain_bytes: 0,
             sha256: String::new(),
             repeated_keys: None,
         }
@@ -71,7 +74,7 @@ impl StagedFile {
     }
 }
 
-const COLUMNS: [(&str, DataType, bool); 11] = [
+const COLUMNS: [(&str, DataType, bool); 12] = [
     ("partition", DataType::Utf8, false),
     ("name", DataType::Utf8, false),
     ("staged", DataType::Utf8, false),
@@ -83,6 +86,7 @@ const COLUMNS: [(&str, DataType, bool); 11] = [
     ("repeated_keys", DataType::UInt64, true),
     ("discarded", DataType::UInt64, false),
     ("part", DataType::UInt32, true),
+    ("plain_bytes", DataType::UInt64, false),
 ];
 
 /// The columns of the operator's output: one row per staged file.
@@ -137,6 +141,7 @@ pub(super) fn to_rows(
                     .iter()
                     .map(|file| part.filter(|_| file.name.is_empty())),
             )),
+            number(|file| file.plain_bytes),
         ],
     )?;
     Ok(batch)
@@ -192,6 +197,7 @@ pub(crate) fn read_rows(batches: &[RecordBatch]) -> Result<Rows> {
                 ordinal: batch.column(4).as_primitive::<UInt32Type>().value(row),
                 rows: number(5, row),
                 bytes: number(6, row),
+                plain_bytes: number(11, row),
                 sha256: text(7, row),
                 repeated_keys: batch.column(8).is_valid(row).then(|| number(8, row)),
             });

@@ -66,6 +66,10 @@ pub(crate) struct WriteSpec {
     pub(super) table_schema: TableSchema,
     pub(super) log_options: LogOptions,
     pub(super) limits: Limits,
+    /// What the names of files end with, after a dot.
+    pub(super) suffix: &'static str,
+    /// Whether the rows of a partition, or of a table that has none, are one file.
+    pub(super) single_file: bool,
     pub(super) encoding: Box<dyn FileEncoding>,
 }
 
@@ -108,7 +112,7 @@ impl WriteSpec {
         self.folder = rows_folder(&self.token, Some(attempt));
         self.attempt = Some(attempt);
         self.exchanged = exchanged;
-        if !exchanged && !self.is_sorted() {
+        if !exchanged && !self.is_sorted() && !self.single_file {
             // Several processes would give the name to one file each.
             self.replaced_names.clear();
         }
@@ -160,6 +164,8 @@ impl WriteSpec {
         schema: &TableSchema,
         options: &TableOptions,
     ) -> Self {
+        let encoding = format::encoding(options);
+        let (row_group_rows, row_group_bytes) = encoding.group_limits();
         Self {
             store: store.into(),
             token: token.to_owned(),
@@ -180,11 +186,16 @@ impl WriteSpec {
             table_schema: schema.clone(),
             log_options: LogOptions::of(options),
             limits: Limits {
-                row_group_rows: options.row_group_rows,
-                row_group_bytes: options.row_group_bytes,
-                target_file_bytes: options.target_file_bytes,
+                row_group_rows,
+                row_group_bytes,
+                target_file_bytes: match options.single_file {
+                    true => u64::MAX,
+                    false => options.target_file_bytes,
+                },
             },
-            encoding: format::of_tables().encoding(options),
+            suffix: options.format.suffix(options.compression),
+            single_file: options.single_file,
+            encoding,
         }
     }
 
@@ -214,7 +225,7 @@ impl WriteSpec {
             let behind = self.schema.fields().len() + usize::from(!self.checked.is_empty());
             return Distribution::KeyPartitioned(vec![Arc::new(Column::new(SLOT, behind))]);
         }
-        if !self.is_sorted() && !self.exchanged {
+        if !self.is_sorted() && !self.exchanged && !self.single_file {
             return Distribution::UnspecifiedDistribution;
         }
         if self.partition.is_empty() {
@@ -258,15 +269,22 @@ impl WriteSpec {
 
 /// The full order of rows: partitions, then the declared order (in `merge`, the key is next), then every other column
 /// that has an order. With it, equal rows are the only ones whose places could be swapped, so the files are a function
-/// of the rows. Empty when the table declares no order.
+/// of the rows. Empty when the table declares no order, except that one file a partition takes one partition after the other.
 fn order(
     schema: &Schema,
     partition_by: &[String],
     options: &TableOptions,
 ) -> Vec<(usize, SortOptions)> {
     let by_key = options.mode.requirements().key;
+    let ascending = SortOptions {
+        descending: false,
+        nulls_first: false,
+    };
     if options.sort.is_empty() && !by_key {
-        return Vec::new();
+        let partitions = partition_by.iter().filter(|_| options.single_file);
+        return partitions
+            .filter_map(|name| Some((schema.index_of(name).ok()?, ascending)))
+            .collect();
     }
     let declared = options.sort.iter().map(|key| {
         (
@@ -277,10 +295,6 @@ fn order(
             },
         )
     });
-    let ascending = SortOptions {
-        descending: false,
-        nulls_first: false,
-    };
     let key: &[String] = if by_key { &options.key } else { &[] };
     let names = partition_by
         .iter()

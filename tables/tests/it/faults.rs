@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use tables::{Commit, CommitInfo, Error, KeyScope, PublishMode, TableOptions};
+use tables::{Commit, CommitInfo, Compression, Error, Format, KeyScope, PublishMode, TableOptions};
 
 use crate::faulty::{Fault, faulty};
 use crate::lake::{FIRST, SECOND};
@@ -28,9 +28,16 @@ const FAULTS: [Fault; 3] = [Fault::Fails, Fault::AnswerLost, Fault::Killed];
 async fn first_commit(folder: &Path, second: Second) -> TestResult<Commit> {
     let rows = match second {
         Second::Evolution(_) => narrow_events(&FIRST)?,
-        Second::Mode(_) | Second::TableWideMerge => events(&FIRST)?,
+        Second::Mode(_) | Second::Written(..) | Second::TableWideMerge => events(&FIRST)?,
     };
-    let options = by_city(PublishMode::Overwrite);
+    let options = match second {
+        Second::Written(format, compression, _) => TableOptions {
+            format,
+            compression,
+            ..by_city(PublishMode::Overwrite)
+        },
+        _ => by_city(PublishMode::Overwrite),
+    };
     let (_, commit) = run_batch(&table_at(folder)?, "run-1", options, rows, interval(1)).await?;
     Ok(commit)
 }
@@ -39,6 +46,14 @@ async fn first_commit(folder: &Path, second: Second) -> TestResult<Commit> {
 async fn second_run(table: &tables::Table, second: Second, info: CommitInfo) -> TestResult<Once> {
     let (options, rows) = match second {
         Second::Mode(mode) => (by_city(mode), events(&SECOND)?),
+        Second::Written(format, compression, mode) => {
+            let options = TableOptions {
+                format,
+                compression,
+                ..by_city(mode)
+            };
+            (options, events(&SECOND)?)
+        }
         Second::TableWideMerge => {
             let options = TableOptions {
                 key_scope: KeyScope::Table,
@@ -55,6 +70,8 @@ async fn second_run(table: &tables::Table, second: Second, info: CommitInfo) -> 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Second {
     Mode(PublishMode),
+    /// As that, in a format that is only written.
+    Written(Format, Compression, PublishMode),
     /// A merge in which keys move between partitions, to published ones and to new ones, and come several times.
     TableWideMerge,
     /// Rows with one column more and one of a wider type: files that it does not touch are rewritten.
@@ -184,6 +201,8 @@ every_call_of! {
     replace: Second::Mode(PublishMode::Replace);
     merge: Second::Mode(PublishMode::Merge);
     merge_by_a_key_of_the_table: Second::TableWideMerge;
+    append_of_csv: Second::Written(Format::Csv, Compression::None, PublishMode::Append);
+    overwrite_of_json: Second::Written(Format::Json, Compression::Gzip(6), PublishMode::Overwrite);
     append_of_a_wider_type: Second::Evolution(PublishMode::Append);
     merge_of_a_wider_type: Second::Evolution(PublishMode::Merge);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -242,8 +243,41 @@ pub(crate) fn files_below(folder: &Path) -> Vec<String> {
     files
 }
 
-/// The rows of one file as text; fails on anything but a whole, readable Parquet file.
+/// The rows of one file as text; fails on anything but a whole, readable file of the format that its name says.
 pub(crate) fn rows_of_file(path: &Path) -> TestResult<Vec<String>> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match name.split_once('.').ok_or("no suffix")?.1 {
+        "parquet" => rows_of_parquet(path),
+        suffix => {
+            let mut lines = lines_of_file(path)?;
+            if suffix.starts_with("csv") {
+                lines.remove(0);
+            }
+            Ok(lines)
+        }
+    }
+}
+
+/// The lines of a file of text, whole ones.
+pub(crate) fn lines_of_file(path: &Path) -> TestResult<Vec<String>> {
+    let mut content = fs::read(path)?;
+    content = match path.extension().and_then(|suffix| suffix.to_str()) {
+        Some("gz") => {
+            let mut text = Vec::new();
+            flate2::read::GzDecoder::new(content.as_slice()).read_to_end(&mut text)?;
+            text
+        }
+        Some("zst") => zstd::decode_all(content.as_slice())?,
+        _ => content,
+    };
+    let text = String::from_utf8(content)?;
+    let text = text
+        .strip_suffix('\n')
+        .ok_or("the last line does not end")?;
+    Ok(text.split('\n').map(str::to_owned).collect())
+}
+
+fn rows_of_parquet(path: &Path) -> TestResult<Vec<String>> {
     let mut rows = Vec::new();
     for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.build()? {
         let batch = batch?;

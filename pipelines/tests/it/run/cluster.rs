@@ -40,6 +40,20 @@ pub(super) const SORTED: &str = "
     COPY by_city TO 'table/' PARTITIONED BY (city) OPTIONS (sort 'value DESC, id');
 ";
 
+/// The same as text, each partition one compressed file.
+const TEXT: &str = "
+    CREATE EXTERNAL TABLE readings STORED AS CSV LOCATION 'readings/' OPTIONS ('has_header' 'true');
+    CREATE VIEW by_city AS SELECT id, day, value, sqrt(value) AS root, week_of(day) AS week, city FROM readings;
+    COPY by_city TO 'table/' STORED AS CSV PARTITIONED BY (city)
+    OPTIONS (sort 'value DESC, id', compression 'gzip', single_file true);
+";
+
+/// Rows in no order, as lines of one file.
+const LINES: &str = "
+    CREATE EXTERNAL TABLE readings STORED AS CSV LOCATION 'readings/' OPTIONS ('has_header' 'true');
+    COPY (SELECT id, day, value, city FROM readings) TO 'table/' STORED AS JSON OPTIONS (single_file true);
+";
+
 /// Ordered rows in one partition, written as ranges of the order.
 const SPLIT: &str = "
     CREATE EXTERNAL TABLE readings STORED AS CSV LOCATION 'readings/' OPTIONS ('has_header' 'true');
@@ -92,7 +106,7 @@ fn assert_same_bytes(cluster: &Cluster, workspace: &Workspace) -> anyhow::Result
 #[rstest]
 fn a_sorted_table_has_the_same_bytes_from_any_number_of_executors(
     #[values(1, 3)] executors: usize,
-    #[values(SORTED, MERGED, SPLIT)] text: &str,
+    #[values(SORTED, MERGED, SPLIT, TEXT)] text: &str,
 ) -> anyhow::Result<()> {
     let Some((cluster, workspace)) = on_cluster(executors)? else {
         return Ok(());
@@ -110,6 +124,35 @@ fn a_sorted_table_has_the_same_bytes_from_any_number_of_executors(
     // Nothing of it stays behind but the table and its log.
     let staging = workspace.path().join(".table.spillway/staging");
     assert_eq!(std::fs::read_dir(staging)?.count(), 0);
+    Ok(())
+}
+
+#[test]
+fn lines_of_one_file_are_the_same_from_executors() -> anyhow::Result<()> {
+    let Some((cluster, workspace)) = on_cluster(2)? else {
+        return Ok(());
+    };
+    readings(&workspace, 4, 2_000)?;
+    workspace.write("p.sql", LINES)?;
+    let lines = || -> anyhow::Result<Vec<String>> {
+        let files = contents(&workspace.path().join("table"))?;
+        let [file] = files[""].as_slice() else {
+            anyhow::bail!("{} files", files[""].len());
+        };
+        let mut lines: Vec<String> = String::from_utf8(file.clone())?
+            .lines()
+            .map(String::from)
+            .collect();
+        lines.sort_unstable();
+        Ok(lines)
+    };
+    let run = |mode: &str| workspace.run(["run", "p.sql", "--mode", mode, "--restart"]);
+    run("local")?.expect(0, &[]);
+    let here = lines()?;
+    assert_eq!(here.len(), 8_000);
+    let far = run("cluster")?;
+    assert_eq!(far.code, Some(0), "{}{}", far.all(), cluster.said());
+    assert_eq!(lines()?, here);
     Ok(())
 }
 

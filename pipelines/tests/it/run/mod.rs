@@ -20,6 +20,7 @@ mod depth;
 mod faults;
 mod file_calls;
 mod file_pipelines;
+mod formats;
 mod members;
 mod outside;
 mod quarantine;

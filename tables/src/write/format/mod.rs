@@ -1,14 +1,19 @@
-//! The formats of files: how rows become bytes, and how the engine reads them again. Owns which format tables have. Where
-//! files and row groups are cut is `encoder`'s, what is staged and published is nobody's here.
-//!
-//! Tables have one format. Another one is a module beside [`parquet`], and a choice in [`of_tables`].
+//! The formats of files: how rows become bytes. Owns which encoder each format has. Where files and row groups are cut is
+//! `encoder`'s, what a format can hold is `options::Format`'s, what is staged and published is nobody's here.
 
-mod file_format;
+mod file_encoder;
 mod parquet;
+mod text;
 
-pub(crate) use file_format::{FileEncoder, FileEncoding, FileFormat};
+use crate::options::{Format, TableOptions};
 
-/// The format of the files of a table.
-pub(crate) fn of_tables() -> &'static dyn FileFormat {
-    &parquet::Parquet
+pub(crate) use file_encoder::{FileEncoder, FileEncoding};
+
+/// How files of a table with these options are written. The options have been validated.
+pub(crate) fn encoding(options: &TableOptions) -> Box<dyn FileEncoding> {
+    match options.format {
+        Format::Parquet => parquet::encoding(options),
+        Format::Csv => text::csv(options.compression),
+        Format::Json => text::json(options.compression),
+    }
 }

@@ -1,4 +1,4 @@
-//! Parquet, with the writer of the `parquet` crate and the engine's reader.
+//! Parquet, with the writer of the `parquet` crate.
 
 mod properties;
 
@@ -6,34 +6,24 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::datasource::file_format::FileFormat as ScanFormat;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::error::Result;
 use datafusion::parquet::arrow::ArrowWriter;
 
-use super::{FileEncoder, FileEncoding, FileFormat};
+use super::{FileEncoder, FileEncoding};
 use crate::options::TableOptions;
 
 use properties::ParquetEncoding;
 
-#[derive(Debug)]
-pub(super) struct Parquet;
-
-impl FileFormat for Parquet {
-    fn extension(&self) -> &'static str {
-        "parquet"
-    }
-
-    fn encoding(&self, options: &TableOptions) -> Box<dyn FileEncoding> {
-        Box::new(ParquetEncoding::new(options))
-    }
-
-    fn reader(&self) -> Arc<dyn ScanFormat> {
-        Arc::new(ParquetFormat::default())
-    }
+/// How files of a table with these options are written.
+pub(super) fn encoding(options: &TableOptions) -> Box<dyn FileEncoding> {
+    Box::new(ParquetEncoding::new(options))
 }
 
 impl FileEncoding for ParquetEncoding {
+    fn group_limits(&self) -> (usize, usize) {
+        self.row_group()
+    }
+
     fn begin(
         &self,
         schema: &SchemaRef,
@@ -85,5 +75,12 @@ impl FileEncoder for ParquetEncoder {
 
     fn memory(&self) -> usize {
         self.writer.memory_size() + self.codecs_bytes
+    }
+
+    fn plain_bytes(&self) -> u64 {
+        let groups = self.writer.flushed_row_groups().iter();
+        groups
+            .map(|group| u64::try_from(group.total_byte_size()).unwrap_or_default())
+            .sum()
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct ParquetEncoding {
     builder: WriterPropertiesBuilder,
     /// The tables of a column's codec.
     codec_bytes: usize,
+    /// Rows and bytes of a row group, at most.
+    row_group: (usize, usize),
 }
 
 impl ParquetEncoding {
@@ -85,7 +87,13 @@ impl ParquetEncoding {
                 Compression::GZIP(_) => 256 << 10,
                 _ => 34 << 10,
             },
+            row_group: (options.row_group_rows, options.row_group_bytes),
         }
+    }
+
+    /// Rows and bytes of a row group, at most.
+    pub(super) fn row_group(&self) -> (usize, usize) {
+        self.row_group
     }
 
     /// What an encoder of one column holds beside what it reports.

@@ -1,29 +1,16 @@
 //! What a format of files has to answer.
 
 use std::fmt;
-use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::datasource::file_format::FileFormat as ScanFormat;
 use datafusion::error::Result;
-
-use crate::options::TableOptions;
-
-/// A format of files.
-pub(crate) trait FileFormat: fmt::Debug + Send + Sync {
-    /// What the names of files end with, after a dot.
-    fn extension(&self) -> &'static str;
-
-    /// How files of a table with these options are written.
-    fn encoding(&self, options: &TableOptions) -> Box<dyn FileEncoding>;
-
-    /// What reads files in plans of the engine.
-    fn reader(&self) -> Arc<dyn ScanFormat>;
-}
 
 /// How the files of one table are written.
 pub(crate) trait FileEncoding: fmt::Debug + Send + Sync {
+    /// The rows and the bytes at which a group of rows is ended. What an open file holds is bounded by that.
+    fn group_limits(&self) -> (usize, usize);
+
     /// Begins a file of these columns, which begins with the rows `first` and will have about `group_rows` in a row group.
     fn begin(
         &self,
@@ -55,4 +42,7 @@ pub(crate) trait FileEncoder: Send {
 
     /// Bytes that are held for the row group.
     fn memory(&self) -> usize;
+
+    /// The bytes of ended row groups before they were compressed.
+    fn plain_bytes(&self) -> u64;
 }
