@@ -45,6 +45,7 @@ impl StagedFiles<'_> {
                 self.records(ctx, files::Format::Json(files::Json { layout, path: None }))
                     .await
             }
+            Format::Arrow => self.records(ctx, files::Format::Arrow).await,
         }
     }
 

@@ -219,7 +219,15 @@ mod tests {
             attempt_of_file("part-00001-0123456789ab-89abcdef.parquet"),
             Some("0123456789ab")
         );
-        for suffix in ["csv", "csv.gz", "csv.zst", "jsonl", "jsonl.gz", "jsonl.zst"] {
+        for suffix in [
+            "csv",
+            "csv.gz",
+            "csv.zst",
+            "jsonl",
+            "jsonl.gz",
+            "jsonl.zst",
+            "arrow",
+        ] {
             assert_eq!(
                 attempt_of_file(&format!("part-00000-0123456789ab.{suffix}")),
                 Some("0123456789ab"),

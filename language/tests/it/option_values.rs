@@ -279,7 +279,7 @@ COPY w TO 'i/' PARTITION BY (n);"
     2 | COPY v TO 'b/' STORED AS PARQET;
       |                          ^^^^^^
       = did you mean `PARQUET`?
-      = help: outputs are stored as PARQUET, CSV, JSON
+      = help: outputs are stored as PARQUET, CSV, JSON, ARROW
 
     bugs.sql:4:35: column `n` is twice in PARTITIONED BY
       |

@@ -121,8 +121,8 @@ pub(super) fn summary(printer: Printer, report: &Report) {
         let folder = output.location.trim_end_matches('/');
         printer.say(format_args!("  where        {folder}/"));
         printer.say(format_args!(
-            "  look at it   duckdb -c \"SELECT * FROM {} LIMIT 10\"",
-            scan(output.format, folder, output.partitioned)
+            "  look at it   {}",
+            look(output.format, folder, output.partitioned)
         ));
     }
     if run.counts.quarantined > 0 {
@@ -135,20 +135,26 @@ pub(super) fn summary(printer: Printer, report: &Report) {
     }
 }
 
-/// What DuckDB reads the files of a table with.
-fn scan(format: Format, folder: &str, partitioned: bool) -> String {
-    let hive = if partitioned {
-        ", hive_partitioning = true"
-    } else {
-        ""
+/// A command that shows rows of a table.
+fn look(format: Format, folder: &str, partitioned: bool) -> String {
+    let hive = match (format, partitioned) {
+        (_, false) => "",
+        (Format::Arrow, true) => ", partitioning='hive'",
+        (_, true) => ", hive_partitioning = true",
     };
-    match format {
+    let scan = match format {
         Format::Parquet => format!("read_parquet('{folder}/**/*.parquet'{hive})"),
         Format::Csv => {
             format!("read_csv('{folder}/**/*.csv*', allow_quoted_nulls = false{hive})")
         }
         Format::Json => format!("read_json('{folder}/**/*.jsonl*'{hive})"),
-    }
+        Format::Arrow => {
+            return format!(
+                "python3 -c \"import pyarrow.dataset as d; print(d.dataset('{folder}', format='ipc'{hive}).head(10))\""
+            );
+        }
+    };
+    format!("duckdb -c \"SELECT * FROM {scan} LIMIT 10\"")
 }
 
 /// Says what was written to an output.

@@ -4,7 +4,7 @@
 use datafusion::arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 
-use super::encoding::Compression;
+use super::encoding::{Compression, ZSTD_LEVEL};
 
 /// A format of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -17,14 +17,17 @@ pub enum Format {
     Csv,
     /// JSON, an object a line.
     Json,
+    /// Arrow IPC files.
+    Arrow,
 }
 
 impl Format {
     /// Every format with its name in pipelines.
-    pub const NAMES: [(&'static str, Self); 3] = [
+    pub const NAMES: [(&'static str, Self); 4] = [
         ("PARQUET", Self::Parquet),
         ("CSV", Self::Csv),
         ("JSON", Self::Json),
+        ("ARROW", Self::Arrow),
     ];
 
     /// Its name in pipelines.
@@ -36,8 +39,9 @@ impl Format {
     /// How files are compressed if nothing is said.
     pub fn default_compression(self) -> Compression {
         match self {
-            Self::Parquet => Compression::Zstd(super::encoding::ZSTD_LEVEL),
+            Self::Parquet => Compression::Zstd(ZSTD_LEVEL),
             Self::Csv | Self::Json => Compression::None,
+            Self::Arrow => Compression::Lz4,
         }
     }
 
@@ -61,6 +65,7 @@ impl Format {
             (Self::Json, Compression::Gzip(_)) => "jsonl.gz",
             (Self::Json, Compression::Zstd(_)) => "jsonl.zst",
             (Self::Json, _) => "jsonl",
+            (Self::Arrow, _) => "arrow",
         }
     }
 
@@ -74,6 +79,7 @@ impl Format {
             "jsonl",
             "jsonl.gz",
             "jsonl.zst",
+            "arrow",
         ]
         .contains(&text)
     }
@@ -89,11 +95,16 @@ impl Format {
             | (
                 Self::Csv | Self::Json,
                 Compression::None | Compression::Gzip(_) | Compression::Zstd(_),
-            ) => Ok(()),
+            )
+            | (Self::Arrow, Compression::None | Compression::Lz4) => Ok(()),
             (Self::Csv | Self::Json, _) => Err(format!(
                 "{} files are compressed with gzip or zstd, or not at all (none)",
                 self.name()
             )),
+            // With zstd, every open file would hold a codec.
+            (Self::Arrow, _) => {
+                Err("ARROW files are compressed with lz4, or not at all (none)".to_owned())
+            }
         }
     }
 
@@ -103,7 +114,7 @@ impl Format {
     /// With why not, and what to do.
     pub(crate) fn check_type(self, data_type: &DataType) -> Result<(), String> {
         match self {
-            Self::Parquet => Ok(()),
+            Self::Parquet | Self::Arrow => Ok(()),
             Self::Csv if data_type.is_nested() => Err(format!(
                 "CSV has no values of type {data_type}: take its parts as columns of their own, or store the output as JSON"
             )),

@@ -203,6 +203,7 @@ every_call_of! {
     merge_by_a_key_of_the_table: Second::TableWideMerge;
     append_of_csv: Second::Written(Format::Csv, Compression::None, PublishMode::Append);
     overwrite_of_json: Second::Written(Format::Json, Compression::Gzip(6), PublishMode::Overwrite);
+    replace_of_arrow: Second::Written(Format::Arrow, Compression::Lz4, PublishMode::Replace);
     append_of_a_wider_type: Second::Evolution(PublishMode::Append);
     merge_of_a_wider_type: Second::Evolution(PublishMode::Merge);
 }

@@ -16,11 +16,12 @@ use crate::support::{
 };
 
 /// Formats, each with a compression.
-const WRITTEN: [(Format, Compression, &str); 4] = [
+const WRITTEN: [(Format, Compression, &str); 5] = [
     (Format::Csv, Compression::None, ".csv"),
     (Format::Csv, Compression::Gzip(6), ".csv.gz"),
     (Format::Json, Compression::None, ".jsonl"),
     (Format::Json, Compression::Zstd(3), ".jsonl.zst"),
+    (Format::Arrow, Compression::Lz4, ".arrow"),
 ];
 
 fn options(format: Format, compression: Compression, mode: PublishMode) -> TableOptions {

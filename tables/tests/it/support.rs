@@ -9,6 +9,8 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     ArrayRef, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
 };
+use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::ipc::reader::FileReader;
 use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::execution::memory_pool::FairSpillPool;
@@ -248,6 +250,7 @@ pub(crate) fn rows_of_file(path: &Path) -> TestResult<Vec<String>> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     match name.split_once('.').ok_or("no suffix")?.1 {
         "parquet" => rows_of_parquet(path),
+        "arrow" => shown(FileReader::try_new(File::open(path)?, None)?),
         suffix => {
             let mut lines = lines_of_file(path)?;
             if suffix.starts_with("csv") {
@@ -278,8 +281,15 @@ pub(crate) fn lines_of_file(path: &Path) -> TestResult<Vec<String>> {
 }
 
 fn rows_of_parquet(path: &Path) -> TestResult<Vec<String>> {
+    shown(ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.build()?)
+}
+
+/// The rows of batches as text.
+fn shown(
+    batches: impl Iterator<Item = Result<RecordBatch, ArrowError>>,
+) -> TestResult<Vec<String>> {
     let mut rows = Vec::new();
-    for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.build()? {
+    for batch in batches {
         let batch = batch?;
         for row in 0..batch.num_rows() {
             let values: Result<Vec<String>, _> = batch

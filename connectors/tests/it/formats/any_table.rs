@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BooleanArray, Decimal128Array, Decimal256Array, Float32Array,
-    Float64Array, Int64Array, ListArray, PrimitiveArray, RecordBatch, StringArray, StructArray,
-    TimestampMicrosecondArray,
+    ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, Decimal128Array, Decimal256Array,
+    FixedSizeBinaryArray, Float32Array, Float64Array, Int64Array, ListArray, PrimitiveArray,
+    RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
 };
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::datatypes::{
@@ -37,6 +37,9 @@ pub(crate) fn any_table(format: Format, seed: u64, rows: usize) -> RecordBatch {
     columns.extend(any.scalars(format));
     if format != Format::Csv {
         columns.extend(any.nested());
+    }
+    if format == Format::Arrow {
+        columns.extend(any.bytes());
     }
     columns.push(("part", any.texts(&["a", "b c", "d=e/f"])));
     let columns = columns.into_iter().map(|(name, array)| (name, array, true));
@@ -201,6 +204,20 @@ impl Any {
         let listed = self.lists(one);
         let one = self.structs(texts.slice(0, self.rows), self.rows);
         vec![("numbers", numbers), ("object", one), ("objects", listed)]
+    }
+
+    fn bytes(&mut self) -> Vec<(&'static str, ArrayRef)> {
+        let edges = [Vec::new(), vec![0, 255, 10]];
+        let bytes = self.column(self.rows, &edges, |random| {
+            random.random::<u32>().to_le_bytes().to_vec()
+        });
+        let bytes = bytes.iter().map(Option::as_deref).collect::<BinaryArray>();
+        let fixed = self.column(self.rows, &[[0; 4]], |random| random.random::<[u8; 4]>());
+        let fixed = FixedSizeBinaryArray::try_from_sparse_iter_with_size(fixed.into_iter(), 4);
+        vec![
+            ("bytes", Arc::new(bytes)),
+            ("fixed", Arc::new(fixed.unwrap())),
+        ]
     }
 
     fn nulls(&mut self, rows: usize) -> NullBuffer {

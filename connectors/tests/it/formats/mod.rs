@@ -23,13 +23,15 @@ use crate::support::Outcome;
 const SCRIPT: &str = include_str!("read.py");
 
 /// Every format with every compression that is its own.
-const FORMATS: [(Format, Compression); 6] = [
+const FORMATS: [(Format, Compression); 8] = [
     (Format::Csv, Compression::None),
     (Format::Csv, Compression::Gzip(6)),
     (Format::Csv, Compression::Zstd(3)),
     (Format::Json, Compression::None),
     (Format::Json, Compression::Gzip(1)),
     (Format::Json, Compression::Zstd(9)),
+    (Format::Arrow, Compression::None),
+    (Format::Arrow, Compression::Lz4),
 ];
 
 #[expect(clippy::disallowed_methods, reason = "the engine is above this crate")]

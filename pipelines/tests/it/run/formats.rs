@@ -29,6 +29,7 @@ fn lines(workspace: &Workspace, source: &str) -> anyhow::Result<String> {
 #[case::csv_zstd("CSV", "zstd", ".csv.zst")]
 #[case::json("JSON", "none", ".jsonl")]
 #[case::json_gzip("JSON", "gzip", ".jsonl.gz")]
+#[case::arrow("ARROW", "lz4", ".arrow")]
 fn an_output_is_read_again_as_what_it_was(
     #[case] format: &str,
     #[case] compression: &str,

@@ -1,6 +1,7 @@
 //! The formats of files: how rows become bytes. Owns which encoder each format has. Where files and row groups are cut is
 //! `encoder`'s, what a format can hold is `options::Format`'s, what is staged and published is nobody's here.
 
+mod arrow;
 mod file_encoder;
 mod parquet;
 mod text;
@@ -15,5 +16,6 @@ pub(crate) fn encoding(options: &TableOptions) -> Box<dyn FileEncoding> {
         Format::Parquet => parquet::encoding(options),
         Format::Csv => text::csv(options.compression),
         Format::Json => text::json(options.compression),
+        Format::Arrow => arrow::encoding(options.compression),
     }
 }
