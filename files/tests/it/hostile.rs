@@ -53,7 +53,11 @@ fn a_file_that_is_cut_anywhere_is_an_error() {
         if length == 0 {
             continue;
         }
-        let message = case.all().unwrap_err();
+        // In every way is much for every length.
+        let message = match length % 64 {
+            0 => case.all().unwrap_err(),
+            _ => case.once().unwrap_err(),
+        };
         assert!(
             message.starts_with("f.arrow: it is no whole Arrow file"),
             "{length}: {message}"
