@@ -71,6 +71,13 @@ const JOINED: &str = "
     COPY deviations TO 'table/' PARTITIONED BY (city);
 ";
 
+/// A column that not every file has numbers in.
+const NUMBERED: &str = "
+    CREATE EXTERNAL TABLE readings (id BIGINT, city TEXT, day DATE, value DOUBLE)
+    STORED AS CSV LOCATION 'readings/' OPTIONS ('has_header' 'true');
+    COPY (SELECT * FROM readings) TO 'table/';
+";
+
 /// A merge into what an earlier run left.
 const MERGED: &str = "
     CREATE EXTERNAL TABLE readings STORED AS CSV LOCATION 'readings/' OPTIONS ('has_header' 'true');
@@ -502,5 +509,29 @@ fn a_join_that_exhausts_an_executor_is_planned_again_to_spill() -> anyhow::Resul
     );
     assert!(run.stdout.contains("\"sort_merge\""), "{}", run.all());
     assert_eq!(rows(&workspace.path().join("table"))?.len(), 100_000);
+    Ok(())
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_told_as_in_this_process() -> anyhow::Result<()> {
+    let Some((cluster, workspace)) = on_cluster(1)? else {
+        return Ok(());
+    };
+    readings(&workspace, 2, 50)?;
+    workspace.write(
+        "readings/2.csv",
+        "id,city,day,value\n1,a,2026-01-01,1\ntwo,a,2026-01-01,1\n",
+    )?;
+    workspace.write("p.sql", NUMBERED)?;
+    let errors = |mode: &str| -> anyhow::Result<(Option<i32>, Vec<String>)> {
+        let run = workspace.run(["run", "p.sql", "--mode", mode, "--restart"])?;
+        let said = run.all();
+        let told = said.lines().filter(|line| line.starts_with("error: "));
+        Ok((run.code, told.map(str::to_owned).collect()))
+    };
+    let here = errors("local")?;
+    let wanted = "readings/2.csv, line 3, column `id`: ";
+    assert!(here.1.iter().any(|line| line.contains(wanted)), "{here:?}");
+    assert_eq!(errors("cluster")?, here, "{}", cluster.said());
     Ok(())
 }
