@@ -20,7 +20,17 @@ fn kinds_describe_their_locations_and_options() {
     let names: Vec<&str> = registry.factories().map(SourceFactory::kind).collect();
     assert_eq!(
         names,
-        ["PARQUET", "CSV", "JSON", "ARROW", "LAUNCHPAD", "REST"]
+        [
+            "PARQUET",
+            "CSV",
+            "JSON",
+            "TEXT",
+            "BINARY",
+            "AVRO",
+            "ARROW",
+            "LAUNCHPAD",
+            "REST"
+        ]
     );
     let launchpad = registry.find("launchpad").unwrap();
     assert_eq!(launchpad.locations()[0].0, "bugs");

@@ -301,3 +301,81 @@ fn rows_read_of_files_are_counted() -> anyhow::Result<()> {
     );
     Ok(())
 }
+
+/// A file of Avro with two records: `{"id": 1, "name": "a"}` and `{"id": 2, "name": null}`.
+fn avro() -> Vec<u8> {
+    let schema = br#"{"type":"record","name":"r","fields":[{"name":"id","type":"long"},{"name":"name","type":["null","string"]}]}"#;
+    let length = u8::try_from(schema.len()).unwrap_or_default();
+    let mut file = b"Obj\x01\x02\x16avro.schema".to_vec();
+    // Numbers are twice what they are, seven bits to a byte.
+    file.extend([(length << 1) | 0x80, length >> 6]);
+    file.extend(schema);
+    file.push(0);
+    file.extend([7; 16]);
+    file.extend([4, 12, 2, 2, 2, b'a', 4, 0]);
+    file.extend([7; 16]);
+    file
+}
+
+#[test]
+fn every_format_is_read_and_what_was_found_is_shown() -> anyhow::Result<()> {
+    let workspace = workspace()?;
+    workspace.write("sales.csv", "Sales of the shop\n\nid;name\n1;'a;b'\n2;c\n")?;
+    workspace.write(
+        "a.json",
+        r#"{"page":1,"data":{"items":[{"id":1},{"id":2}]}}"#,
+    )?;
+    workspace.write(
+        "b, c.json",
+        r#"{"page":2,"data":{"items":[{"id":3}],"next":null}}"#,
+    )?;
+    workspace.write("lines.txt", "one\r\n\nthree")?;
+    workspace.write("values/x", "0123456789")?;
+    std::fs::write(workspace.path().join("records.avro"), avro())?;
+    workspace.write(
+        "all.sql",
+        "CREATE EXTERNAL TABLE sales STORED AS CSV LOCATION 'sales.csv' OPTIONS (dialect 'detect');
+         CREATE EXTERNAL TABLE items STORED AS JSON LOCATION '[\"a.json\", \"b, c.json\", \"?.json\"]'
+             OPTIONS (path '$.data.items');
+         CREATE EXTERNAL TABLE lines (entry TEXT) STORED AS TEXT LOCATION 'lines.txt';
+         CREATE EXTERNAL TABLE parts STORED AS BINARY LOCATION 'values/' OPTIONS (chunk_bytes '4B');
+         CREATE EXTERNAL TABLE records STORED AS AVRO LOCATION 'records.avro';
+         COPY (SELECT 'sales' AS source, id, name AS value FROM sales
+             UNION ALL SELECT 'items', id, NULL FROM items
+             UNION ALL SELECT 'lines', length(entry), entry FROM lines
+             UNION ALL SELECT 'parts', chunk, encode(content, 'hex') FROM parts
+             UNION ALL SELECT 'records', id, name FROM records) TO 'all/';\n",
+    )?;
+    workspace.run(["plan", "./all.sql"])?.expect(
+        0,
+        &["sales.csv with delimiter `;`, quote `'`, has_header true, skip_rows 2"],
+    );
+    workspace.run(["run", "./all.sql"])?.expect(0, &["13 rows"]);
+    let mut found: Vec<String> = rows(&workspace.path().join("all"))?
+        .iter()
+        .map(|row| {
+            let value = row.get("value").unwrap_or(&Value::Null);
+            format!("{} {} {value}", row["source"], row["id"]).replace('"', "")
+        })
+        .collect();
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "items 1 null",
+            "items 2 null",
+            "items 3 null",
+            "lines 0 ",
+            "lines 3 one",
+            "lines 5 three",
+            "parts 0 30313233",
+            "parts 1 34353637",
+            "parts 2 3839",
+            "records 1 a",
+            "records 2 null",
+            "sales 1 a;b",
+            "sales 2 c",
+        ]
+    );
+    Ok(())
+}
