@@ -55,6 +55,14 @@ pub struct Binary {
     pub with_content: bool,
 }
 
+impl Binary {
+    /// How many rows a file of so many bytes is.
+    pub(crate) fn rows(&self, size: u64) -> u64 {
+        let chunk_bytes = self.chunk_bytes.unwrap_or(size);
+        size.div_ceil(chunk_bytes.max(1)).max(1)
+    }
+}
+
 impl Default for Binary {
     fn default() -> Self {
         Self {
