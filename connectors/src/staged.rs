@@ -97,6 +97,7 @@ impl StagedFiles<'_> {
             bytes: files::Bytes::default(),
             sample_bytes: files::SAMPLE_BYTES,
             quarantine: None,
+            origin: files::Origin::default(),
         };
         Ok(Arc::new(
             FilesTable::open(declared, listing.files, stores).await?,

@@ -1,11 +1,13 @@
 //! Parts of files to rows of the table. Owns the decoder of the file that is at hand, the columns that are not in files
-//! (those of partitions), and that decoding goes on behind a bad row where these are put aside.
+//! (those of partitions, and of where a row is from), and that decoding goes on behind a bad row where these are put aside.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::array::{
+    ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, UInt32Array, new_null_array,
+};
+use datafusion::arrow::compute::{CastOptions, cast_with_options, take};
 use datafusion::arrow::datatypes::{Field, Fields, Schema, SchemaRef};
 use datafusion::common::internal_err;
 use datafusion::error::{DataFusionError, Result};
@@ -22,6 +24,7 @@ use super::format::Format;
 use super::json::Layout;
 use super::json::decode::JsonDecoder;
 use super::open::{Block, Shape, Written};
+use super::origin::Origin;
 use super::salvage::record_end;
 use super::split::{Bad, Part};
 use super::text::TextDecoder;
@@ -41,7 +44,9 @@ pub(crate) struct Wanted {
     pub inferred: bool,
     /// The partition columns.
     pub partition_by: Fields,
-    /// Which of all of them, files' columns first, are wanted, in this order.
+    /// The columns that say where a row is from.
+    pub origin: Origin,
+    /// Which of all of them, in this order, are wanted, in the order of this list.
     pub projection: Vec<usize>,
     /// Whether the columns of files that are not wanted are decoded too.
     pub all_columns: bool,
@@ -50,11 +55,13 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// What the rows look like.
     pub(crate) fn schema(&self) -> SchemaRef {
+        let origin = self.origin.fields();
         let all: Vec<&Arc<Field>> = self
             .in_files
             .fields()
             .iter()
             .chain(&self.partition_by)
+            .chain(&origin)
             .collect();
         let wanted = self.projection.iter().filter_map(|&index| all.get(index));
         Arc::new(Schema::new(
@@ -88,12 +95,48 @@ impl Wanted {
     }
 }
 
+/// What a wanted column is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Column {
+    /// The next one of those that were decoded.
+    OfFile(usize),
+    /// The value of a partition column.
+    OfPartition(usize),
+    /// The file.
+    File,
+    /// The line.
+    Line,
+}
+
+impl Wanted {
+    /// What each wanted column is; those of files by their place among the decoded ones.
+    fn columns(&self) -> Vec<Column> {
+        let of_files = self.of_files();
+        let (files, partitions) = (self.in_files.fields().len(), self.partition_by.len());
+        let wanted = self.projection.iter().map(|&index| {
+            let decoded = of_files.iter().position(|&decoded| decoded == index);
+            match (decoded, index.checked_sub(files)) {
+                (Some(decoded), _) => Column::OfFile(decoded),
+                (None, Some(partition)) if partition < partitions => Column::OfPartition(partition),
+                (None, Some(behind)) if behind == partitions && self.origin.file.is_some() => {
+                    Column::File
+                }
+                (None, _) => Column::Line,
+            }
+        });
+        wanted.collect()
+    }
+}
+
 /// Decodes the parts that one stream takes.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     wanted: Wanted,
     schema: SchemaRef,
+    columns: Vec<Column>,
     batch_rows: usize,
+    /// A place in the part at hand, and its line.
+    line: (usize, u64),
     /// The file at hand.
     open: Option<(Arc<Shape>, OfFile)>,
     /// Where bad rows go; without, the first one is an error.
@@ -103,8 +146,8 @@ pub(crate) struct Decoder {
 #[derive(Debug)]
 struct OfFile {
     decoder: OfFormat,
-    /// The values of wanted partition columns, one of each.
-    partition: Vec<ArrayRef>,
+    /// For every wanted column, its value if it is the same in all rows of the file, in an array of one.
+    constant: Vec<Option<ArrayRef>>,
 }
 
 #[derive(Debug)]
@@ -144,8 +187,10 @@ impl Decoder {
     pub(crate) fn new(wanted: Wanted, batch_rows: usize, bad_rows: Option<Arc<BadRows>>) -> Self {
         Self {
             schema: wanted.schema(),
+            columns: wanted.columns(),
             wanted,
             batch_rows,
+            line: (0, 1),
             open: None,
             salvage: bad_rows.map(|rows| Salvage {
                 rows,
@@ -157,7 +202,11 @@ impl Decoder {
 
     /// Takes up another part.
     pub(crate) fn begin(&mut self, piece: &Piece<String>) {
-        if let (Some(salvage), Piece::Text(block)) = (&mut self.salvage, piece) {
+        let Piece::Text(block) = piece else {
+            return;
+        };
+        self.line = (0, block.line);
+        if let Some(salvage) = &mut self.salvage {
             salvage.ahead = block.unreadable.clone().into();
             salvage.good = 0;
         }
@@ -185,7 +234,7 @@ impl Decoder {
                         .decode(&rows, 0, rows.num_rows())?
                         .map(|(batch, count)| (batch, at + count)),
                 };
-                self.with_partition(decoded)
+                self.whole(decoded, None)
             }
             Piece::Rows(shape, rows) => {
                 let batch_rows = self.batch_rows;
@@ -194,7 +243,7 @@ impl Decoder {
                     return internal_err!("a file of another format");
                 };
                 let decoded = decoder.decode(rows, at, batch_rows)?;
-                self.with_partition(decoded)
+                self.whole(decoded, None)
             }
             Piece::Text(block) => match self.salvage.take() {
                 None => self
@@ -238,7 +287,7 @@ impl Decoder {
             }
         };
         match (decoded, failed_at) {
-            (Ok(decoded), _) => Ok(self.with_partition(decoded)?),
+            (Ok(decoded), _) => Ok(self.whole(decoded, Some(block))?),
             (Err(problem), Some(start)) => Err(Fault::Record(start, problem)),
             (Err(problem), None) => Err(Fault::Other(block.error(problem).into())),
         }
@@ -328,14 +377,39 @@ impl Decoder {
         Ok(&mut self.open.insert((Arc::clone(shape), of_file)).1)
     }
 
-    fn with_partition(
-        &self,
+    /// The wanted columns of rows that were decoded.
+    fn whole(
+        &mut self,
         decoded: Option<(RecordBatch, usize)>,
+        block: Option<&Block<String>>,
     ) -> Result<Option<(RecordBatch, usize)>> {
-        let (Some((rows, end)), Some((_, of_file))) = (decoded, &self.open) else {
+        let (Some((rows, end)), Some((_, of_file))) = (decoded, &mut self.open) else {
             return Ok(None);
         };
-        let batch = with_partition(rows, &of_file.partition, &self.wanted, &self.schema)?;
+        let is_all = self.columns.len() == rows.num_columns()
+            && self
+                .columns
+                .iter()
+                .enumerate()
+                .all(|(index, column)| *column == Column::OfFile(index));
+        if is_all {
+            return Ok(Some((rows, end)));
+        }
+        let count = rows.num_rows();
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
+        for (column, constant) in self.columns.iter().zip(&of_file.constant) {
+            columns.push(match (column, constant, block) {
+                (Column::OfFile(index), ..) => Arc::clone(rows.column(*index)),
+                (_, Some(value), _) => take(value, &UInt32Array::from(vec![0; count]), None)?,
+                (Column::Line, _, Some(block)) => {
+                    lines(&mut self.line, block, of_file.decoder.starts())
+                }
+                _ => return internal_err!("a column that nothing has"),
+            });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        let schema = Arc::clone(&self.schema);
+        let batch = RecordBatch::try_new_with_options(schema, columns, &options)?;
         Ok(Some((batch, end)))
     }
 
@@ -343,6 +417,7 @@ impl Decoder {
         let of_files = self.wanted.of_files();
         let in_files = &self.wanted.in_files;
         let columns = Columns::new(Arc::new(in_files.project(&of_files)?), self.wanted.inferred);
+        let lines = self.columns.contains(&Column::Line);
         let decoder = match (&shape.records, &self.wanted.format) {
             (Written::Csv { dialect, names }, Format::Csv(csv)) => {
                 let all = fields(shape, names, in_files, csv.by_position || !dialect.header)?;
@@ -351,15 +426,16 @@ impl Decoder {
                 }
                 let place = |column: usize| of_files.iter().position(|&wanted| wanted == column);
                 let fields = all.iter().map(|column| column.and_then(place)).collect();
-                OfFormat::Csv(CsvDecoder::new(dialect.clone(), columns, fields))
+                let decoder = CsvDecoder::new(dialect.clone(), columns, fields);
+                OfFormat::Csv(decoder.with_starts(lines))
             }
             (Written::Json(layout), _) => {
                 let decoder = JsonDecoder::new(columns, in_files.fields(), *layout);
                 let decoder =
                     decoder.map_err(|problem| ReadError::of_file(&shape.file.name, problem))?;
                 OfFormat::Json(match self.wanted.all_columns {
-                    true => decoder.with_strict_lines(),
-                    false => decoder,
+                    true => decoder.with_strict_lines().with_starts(lines),
+                    false => decoder.with_starts(lines),
                 })
             }
             (Written::Lines { terminator }, _) => {
@@ -376,28 +452,49 @@ impl Decoder {
         };
         Ok(OfFile {
             decoder,
-            partition: self.partition(shape)?,
+            constant: self.constant(shape)?,
         })
     }
 
-    fn partition(&self, shape: &Shape) -> Result<Vec<ArrayRef>> {
-        let first = self.wanted.in_files.fields().len();
-        let wanted = self
-            .wanted
-            .projection
-            .iter()
-            .filter_map(|index| index.checked_sub(first));
-        wanted
-            .map(|index| {
-                let field = &self.wanted.partition_by[index];
-                partition_value(
-                    field,
-                    shape.file.partition.get(index).and_then(Option::as_deref),
-                    &shape.file.name,
-                )
-            })
-            .collect()
+    /// For every wanted column, its value if it is the same in all rows of a file.
+    fn constant(&self, shape: &Shape) -> Result<Vec<Option<ArrayRef>>> {
+        let name = &shape.file.name;
+        let constant = self.columns.iter().map(|column| match *column {
+            Column::OfFile(_) | Column::Line => Ok(None),
+            Column::File => {
+                let value: ArrayRef = Arc::new(StringArray::from(vec![name.as_str()]));
+                Ok(Some(value))
+            }
+            Column::OfPartition(index) => {
+                let value = shape.file.partition.get(index).and_then(Option::as_deref);
+                partition_value(&self.wanted.partition_by[index], value, name).map(Some)
+            }
+        });
+        constant.collect()
     }
+}
+
+impl OfFormat {
+    /// Where the rows of the last batch begin, if their lines are wanted.
+    fn starts(&self) -> &[usize] {
+        match self {
+            Self::Csv(decoder) => decoder.starts(),
+            Self::Json(decoder) => decoder.starts(),
+            Self::Text(_) | Self::Avro(..) | Self::Rows(_) => &[],
+        }
+    }
+}
+
+/// The lines on which records begin. `known` is a place before them, and its line, and goes along.
+fn lines(known: &mut (usize, u64), block: &Block<String>, starts: &[usize]) -> ArrayRef {
+    let (terminator, text) = (block.shape.records.terminator(), block.text.as_bytes());
+    let lines = starts.iter().map(|&start| {
+        let passed = &text[known.0..start];
+        let ends = memchr::memchr_iter(terminator, passed).count() as u64;
+        *known = (start, known.1 + ends);
+        i64::try_from(known.1).unwrap_or(i64::MAX)
+    });
+    Arc::new(Int64Array::from_iter_values(lines))
 }
 
 /// The value of a partition column, in an array of one.
@@ -516,39 +613,6 @@ fn bad_row(block: &Block<String>, bad: Bad, kept: usize) -> BadRow {
         reason: error.problem,
         bytes: bytes[..bytes.len().min(kept)].to_vec(),
     }
-}
-
-/// The wanted columns out of those that were decoded, with the partition columns where they are wanted.
-fn with_partition(
-    rows: RecordBatch,
-    partition: &[ArrayRef],
-    wanted: &Wanted,
-    schema: &SchemaRef,
-) -> Result<RecordBatch> {
-    if partition.is_empty() && !wanted.all_columns {
-        return Ok(rows);
-    }
-    let count = wanted.in_files.fields().len();
-    let (mut of_files, mut of_partition) = (rows.columns().iter(), partition.iter());
-    let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
-    for &index in &wanted.projection {
-        if index < count {
-            let decoded = match wanted.all_columns {
-                true => rows.columns().get(index),
-                false => of_files.next(),
-            };
-            columns.extend(decoded.cloned());
-        } else if let Some(value) = of_partition.next() {
-            let repeated = datafusion::arrow::array::UInt32Array::from(vec![0; rows.num_rows()]);
-            columns.push(datafusion::arrow::compute::take(value, &repeated, None)?);
-        }
-    }
-    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-    Ok(RecordBatch::try_new_with_options(
-        Arc::clone(schema),
-        columns,
-        &options,
-    )?)
 }
 
 /// For every field of a file, the column of `schema` that it is.

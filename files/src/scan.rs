@@ -34,6 +34,7 @@ use super::decode::{Decoder, Wanted};
 use super::feed::{Feed, Piece};
 use super::format::{Bytes, Format};
 use super::listing::File;
+use super::origin::Origin;
 
 /// What is read, and how.
 #[derive(Debug, Clone)]
@@ -409,6 +410,7 @@ struct Sent {
     limit: Option<usize>,
     quarantine: Option<Quarantine>,
     only_bad: bool,
+    origin: Origin,
 }
 
 /// What a scan of files begins with when it is sent.
@@ -446,6 +448,7 @@ pub fn encode_operator(operator: &dyn ExecutionPlan) -> Result<Option<Vec<u8>>> 
         limit: scan.limit,
         quarantine: scan.bad_rows.as_ref().map(|rows| rows.limits()),
         only_bad: scan.only_bad,
+        origin: scan.wanted.origin.clone(),
     };
     let mut bytes = MARK.to_vec();
     serde_json::to_writer(&mut bytes, &sent)
@@ -487,6 +490,7 @@ pub fn decode_operator(
             partition_by,
             projection: sent.projection,
             all_columns: bad_rows.is_some(),
+            origin: sent.origin,
         },
         shared: None,
         limit: sent.limit,

@@ -17,6 +17,7 @@ use super::error::ReadError;
 use super::format::{Bytes, Format};
 use super::guard::{GaveUp, guarded};
 use super::listing::File;
+use super::origin::Origin;
 use super::partitions::Partitions;
 use super::rows;
 use super::sample::{self, Look, Sample};
@@ -45,6 +46,8 @@ pub struct Declared {
     pub sample_bytes: u64,
     /// How many bad rows are put aside; `None` for none, where the first one is an error.
     pub quarantine: Option<Quarantine>,
+    /// The columns that say where a row is from.
+    pub origin: Origin,
 }
 
 /// See the module.
@@ -58,6 +61,7 @@ pub struct FilesTable {
     inferred: bool,
     partitions: Partitions,
     schema: SchemaRef,
+    origin: Origin,
     bad_rows: Option<Arc<BadRows>>,
 }
 
@@ -83,6 +87,7 @@ impl FilesTable {
             )
         })??;
         let schema = partitions.behind(&in_files);
+        let schema = declared.origin.behind(&declared.location, &schema)?;
         let quarantine = declared.quarantine;
         Ok(Self {
             bad_rows: quarantine.map(|limits| Arc::new(BadRows::new(&declared.location, limits))),
@@ -93,7 +98,8 @@ impl FilesTable {
             in_files: Arc::new(in_files),
             inferred,
             partitions,
-            schema,
+            schema: Arc::new(schema),
+            origin: declared.origin,
         })
     }
 
@@ -286,6 +292,7 @@ impl TableProvider for FilesTable {
                 partition_by: self.partitions.fields().clone(),
                 projection: projection.cloned().unwrap_or_else(all),
                 all_columns: self.bad_rows.is_some(),
+                origin: self.origin.clone(),
             },
             shared: Some(files.clone()),
             limit,

@@ -158,6 +158,7 @@ impl Folder {
             bytes: said.bytes,
             sample_bytes: said.sample_bytes,
             quarantine: said.quarantine,
+            origin: said.origin,
         };
         let table = FilesTable::open(declared, listing.files, stores).await?;
         Ok(Arc::new(table))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytesize::ByteSize;
 use files::csv::Detect;
 use files::json::{Layout, Path};
-use files::{Binary, Bytes, Compression, Csv, Format, Json, Quarantine, SAMPLE_BYTES};
+use files::{Binary, Bytes, Compression, Csv, Format, Json, Origin, Quarantine, SAMPLE_BYTES};
 
 use super::quarantine;
 use crate::option::{self, Given, OptionProblem, OptionSpec, OptionValue, Parser};
@@ -18,6 +18,7 @@ pub(super) struct Said {
     pub(super) bytes: Bytes,
     pub(super) sample_bytes: u64,
     pub(super) quarantine: Option<Quarantine>,
+    pub(super) origin: Origin,
 }
 
 fn spec(name: &str, parser: Parser, default: Option<&str>, doc: &str) -> OptionSpec {
@@ -36,9 +37,9 @@ pub(super) fn of(kind: &str) -> Vec<OptionSpec> {
     match kind {
         "CSV" => csv(),
         "JSON" => json(),
-        "TEXT" => vec![compression(), encoding()],
+        "TEXT" => vec![compression(), encoding(), file_column()],
         "BINARY" => vec![chunk_bytes()],
-        _ => vec![compression()],
+        _ => vec![compression(), file_column()],
     }
 }
 
@@ -67,6 +68,7 @@ pub(super) fn said(kind: &str, plain: &Plain) -> Result<Said, OptionProblem> {
         bytes,
         sample_bytes,
         quarantine,
+        origin: of_origin(plain),
     })
 }
 
@@ -99,6 +101,23 @@ fn encoding() -> OptionSpec {
     )
 }
 
+fn file_column() -> OptionSpec {
+    spec(
+        "file_column",
+        Parser::Word,
+        None,
+        "the name of a column with the file that the row is from, such as `_file`",
+    )
+}
+
+/// Which columns say where a row is from.
+fn of_origin(plain: &Plain) -> Origin {
+    Origin {
+        file: plain.get("file_column").cloned(),
+        line: plain.get("line_column").cloned(),
+    }
+}
+
 /// The options that formats have whose columns are found in the data.
 fn of_text() -> Vec<OptionSpec> {
     let mut options = vec![
@@ -112,6 +131,15 @@ fn of_text() -> Vec<OptionSpec> {
         ),
     ];
     options.extend(quarantine::options());
+    options.extend([
+        file_column(),
+        spec(
+            "line_column",
+            Parser::Word,
+            None,
+            "the name of a column with the line on which the record begins, such as `_line`",
+        ),
+    ]);
     options
 }
 

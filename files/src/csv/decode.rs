@@ -23,6 +23,8 @@ pub(crate) struct CsvDecoder {
     single: bool,
     /// Where the record at hand begins, while it is read.
     record: Option<usize>,
+    /// Where the records of a batch begin, if that is wanted.
+    starts: Option<Vec<usize>>,
 }
 
 impl CsvDecoder {
@@ -40,7 +42,20 @@ impl CsvDecoder {
             fields,
             values,
             record: None,
+            starts: None,
         }
+    }
+
+    /// Notes where records begin, if that is wanted.
+    #[must_use]
+    pub(crate) fn with_starts(mut self, wanted: bool) -> Self {
+        self.starts = wanted.then(Vec::new);
+        self
+    }
+
+    /// Where the records of the last batch begin.
+    pub(crate) fn starts(&self) -> &[usize] {
+        self.starts.as_deref().unwrap_or_default()
     }
 
     /// Where the record begins that could not be read.
@@ -61,10 +76,16 @@ impl CsvDecoder {
         let rest = &text[at..];
         let mut records = Records::new(&self.dialect, rest);
         let mut rows = 0;
+        if let Some(starts) = &mut self.starts {
+            starts.clear();
+        }
         while rows < most
             && let Some(start) = records.next_record(self.single)
         {
             self.record = Some(at + start);
+            if let Some(starts) = &mut self.starts {
+                starts.push(at + start);
+            }
             self.read_record(&mut records).map_err(|mut problem| {
                 problem.at += at;
                 problem

@@ -32,6 +32,8 @@ pub(crate) struct JsonDecoder {
     strict_lines: bool,
     /// Where the document at hand begins, while it is read.
     record: Option<usize>,
+    /// Where the documents of a batch begin, if that is wanted.
+    starts: Option<Vec<usize>>,
 }
 
 /// Where values go.
@@ -93,7 +95,20 @@ impl JsonDecoder {
             root,
             strict_lines: false,
             record: None,
+            starts: None,
         })
+    }
+
+    /// Notes where documents begin, if that is wanted.
+    #[must_use]
+    pub(crate) fn with_starts(mut self, wanted: bool) -> Self {
+        self.starts = wanted.then(Vec::new);
+        self
+    }
+
+    /// Where the documents of the last batch begin.
+    pub(crate) fn starts(&self) -> &[usize] {
+        self.starts.as_deref().unwrap_or_default()
     }
 
     /// A document on several lines is a mistake where each has a line: whether one that breaks off goes on would depend on
@@ -123,12 +138,18 @@ impl JsonDecoder {
         let mut lexer = Lexer::new(text, at);
         let mut rows = 0;
         self.record = None;
+        if let Some(starts) = &mut self.starts {
+            starts.clear();
+        }
         if self.layout == Layout::Array && at == 0 && !self.begin_array(&mut lexer, part)? {
             return Ok(None);
         }
         while rows < most && lexer.peek().is_some() {
             let start = lexer.position();
             self.record = Some(start);
+            if let Some(starts) = &mut self.starts {
+                starts.push(start);
+            }
             if lexer.kind()? != Kind::Object {
                 return Err(self.no_object(&mut lexer));
             }

@@ -16,7 +16,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use files::json::Path;
 use files::listing::{Wanted, list};
 use files::{
-    BadRow, Binary, Bytes, Csv, Declared, FilesTable, Format, Json, Quarantine, ReadError,
+    BadRow, Binary, Bytes, Csv, Declared, FilesTable, Format, Json, Origin, Quarantine, ReadError,
     SAMPLE_BYTES, Stores,
 };
 
@@ -30,6 +30,7 @@ pub(crate) struct Case {
     sample_bytes: u64,
     memory: usize,
     quarantine: Option<Quarantine>,
+    origin: Origin,
 }
 
 /// Sizes of parts: from the least to more than all of a file.
@@ -52,6 +53,7 @@ impl Case {
             sample_bytes: SAMPLE_BYTES,
             memory: 1 << 30,
             quarantine: None,
+            origin: Origin::default(),
         }
     }
 
@@ -125,6 +127,15 @@ impl Case {
         self
     }
 
+    /// With the columns `_file` and `_line`.
+    pub(crate) fn origin(mut self) -> Self {
+        self.origin = Origin {
+            file: Some("_file".to_owned()),
+            line: Some("_line".to_owned()),
+        };
+        self
+    }
+
     /// Looks at so little that types are not found.
     pub(crate) fn sample(mut self, bytes: u64) -> Self {
         self.sample_bytes = bytes;
@@ -158,6 +169,7 @@ impl Case {
             },
             sample_bytes: self.sample_bytes,
             quarantine: self.quarantine,
+            origin: self.origin.clone(),
         };
         FilesTable::open(declared, listing.await?.files, Stores::default()).await
     }
@@ -295,6 +307,17 @@ impl Case {
     /// All rows and columns.
     pub(crate) fn all(&self) -> Result<Vec<String>, String> {
         self.read("SELECT * FROM t")
+    }
+
+    /// Rows without the folder in names of files.
+    pub(crate) fn without_folder(&self, rows: Vec<String>) -> Vec<String> {
+        let folder = format!("{}/", self.folder.path().display());
+        let mut rows: Vec<String> = rows
+            .into_iter()
+            .map(|row| row.replace(&folder, ""))
+            .collect();
+        rows.sort();
+        rows
     }
 
     /// The types of the columns.

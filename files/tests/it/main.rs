@@ -14,5 +14,6 @@ mod csv;
 mod hostile;
 mod json;
 mod json_path;
+mod origin;
 mod parquet;
 mod text;

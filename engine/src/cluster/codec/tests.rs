@@ -160,6 +160,7 @@ async fn table(ctx: &SessionContext, format: &str, location: &str) -> Arc<dyn Ta
         bytes: Bytes::default(),
         sample_bytes: SAMPLE_BYTES,
         quarantine: None,
+        origin: files::Origin::default(),
     };
     Arc::new(
         FilesTable::open(declared, files, Stores::default())

@@ -77,6 +77,42 @@ fn a_definition_is_found_in_the_folder_of_pipelines_and_by_its_path() -> anyhow:
     Ok(())
 }
 
+#[test]
+fn rows_say_which_file_and_line_they_are_from() -> anyhow::Result<()> {
+    let workspace = workspace()?;
+    workspace.write("in/a.csv", ORDERS)?;
+    workspace.write("in/b.csv", "amount,id\n7,9\n")?;
+    workspace.write(
+        "p.sql",
+        "CREATE EXTERNAL TABLE orders STORED AS CSV LOCATION 'in/' OPTIONS (file_column '_file', line_column '_line');\n\
+         COPY (SELECT _file, _line, id FROM orders WHERE _line < 4) TO 'out/' OPTIONS (sort 'id');",
+    )?;
+    workspace.run(["run", "p.sql"])?.expect(0, &["3 rows"]);
+    let found: Vec<(String, u64, u64)> = rows(&workspace.path().join("out"))?
+        .iter()
+        .map(|row| {
+            let file = row["_file"].as_str().unwrap_or_default();
+            let file = file.rsplit('/').next().unwrap_or_default().to_owned();
+            let number = |name: &str| row[name].as_u64().unwrap_or_default();
+            (file, number("_line"), number("id"))
+        })
+        .collect();
+    let row = |file: &str, line, id| (file.to_owned(), line, id);
+    assert_eq!(
+        found,
+        [row("a.csv", 2, 1), row("a.csv", 3, 2), row("b.csv", 2, 9)]
+    );
+    let parquet = "CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION 'out/' OPTIONS (file_column '_file');\nCOPY t TO 'x/';";
+    workspace.write("parquet.sql", parquet)?;
+    let refused = workspace.run(["run", "parquet.sql"])?;
+    assert!(
+        refused.code != Some(0) && refused.all().contains("file_column"),
+        "{}",
+        refused.all()
+    );
+    Ok(())
+}
+
 #[rstest]
 #[case::csv("CSV", "orders.csv")]
 #[case::json("JSON", "orders.json")]
