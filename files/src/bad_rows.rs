@@ -147,6 +147,15 @@ impl BadRows {
         self.lock().good.values().map(GoodRows::count).sum()
     }
 
+    /// Notes that others have told of all of these files.
+    pub(crate) fn read_all(&self, files: &[String]) {
+        let mut seen = self.lock();
+        for file in files {
+            let of_file = seen.good.entry(file.clone()).or_default();
+            of_file.whole.get_or_insert(0);
+        }
+    }
+
     /// Whether others have told of all of a file.
     pub(crate) fn has_all_of(&self, file: &str) -> bool {
         let seen = self.lock();

@@ -18,6 +18,7 @@ use super::table::deal;
 pub struct BadRowScan {
     /// The plan. What it gives is to be [taken](Self::take).
     pub plan: Arc<dyn ExecutionPlan>,
+    files: Vec<String>,
     rows: Arc<BadRows>,
 }
 
@@ -27,7 +28,10 @@ impl BadRowScan {
     /// # Errors
     /// When there are more bad rows than the source may have.
     pub fn take(&self, told: &[RecordBatch]) -> Result<()> {
-        self.rows.take(told)
+        self.rows.take(told)?;
+        // Of a file without rows nothing is told.
+        self.rows.read_all(&self.files);
+        Ok(())
     }
 }
 
@@ -52,10 +56,12 @@ pub fn bad_row_scans(plan: &dyn ExecutionPlan) -> Result<Vec<BadRowScan>> {
     }
     sources.retain(|(_, _, files)| !files.is_empty());
     let plans = sources.into_iter().map(|(scan, rows, files)| {
+        let names = files.keys().map(|&name| name.to_owned()).collect();
         let files = files.into_values().cloned().collect();
         let partitions = scan.partitions();
         Ok(BadRowScan {
             plan: Arc::new(scan.only_bad(&deal(files, partitions))?),
+            files: names,
             rows: Arc::clone(rows),
         })
     });

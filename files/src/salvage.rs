@@ -26,7 +26,7 @@ pub(crate) fn record_end(written: &Written, text: &str, part: Part, start: usize
             match rest[end..].split_first() {
                 _ if rest[..end].ends_with(b",") => Some(end),
                 // The array ends with this record, and so does the file.
-                Some((b']', behind)) if part.last && behind.trim_ascii().is_empty() => {
+                Some((b']', behind)) if end > 0 && part.last && behind.trim_ascii().is_empty() => {
                     Some(rest.len())
                 }
                 Some((b']' | b'}', _)) => None,

@@ -95,6 +95,11 @@ impl Case {
         Self::of(Format::Arrow, files)
     }
 
+    pub(crate) fn with_format(mut self, format: Format) -> Self {
+        self.format = format;
+        self
+    }
+
     pub(crate) fn with_csv(mut self, csv: Csv) -> Self {
         self.format = Format::Csv(csv);
         self
@@ -239,6 +244,26 @@ impl Case {
             }
         }
         known.unwrap()
+    }
+
+    /// As [`Case::put_aside`]; nothing if that is an error, in every way of reading.
+    pub(crate) fn put_aside_or_not(&self, query: &str) -> Option<(Vec<String>, Vec<BadRow>)> {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let mut known = None;
+        for part_bytes in [1, 5, 1 << 20] {
+            for (partitions, sent) in [(1, false), (3, true)] {
+                let read = runtime.block_on(self.rows_and_bad(part_bytes, partitions, sent, query));
+                let read = read.map_err(|error| self.message(&error));
+                match &known {
+                    None => known = Some(read),
+                    Some(known) => assert!(
+                        *known == read || known.is_err() && read.is_err(),
+                        "in parts of {part_bytes} bytes by {partitions} streams, sent: {sent}: {known:?} {read:?}"
+                    ),
+                }
+            }
+        }
+        known.unwrap().ok()
     }
 
     async fn rows_and_bad(
