@@ -46,6 +46,7 @@ impl StagedFiles<'_> {
                     .await
             }
             Format::Arrow => self.records(ctx, files::Format::Arrow).await,
+            Format::Avro => self.records(ctx, files::Format::Avro).await,
         }
     }
 

@@ -114,7 +114,7 @@ pub const OUTPUT_OPTIONS: &[OutputOption] = &[
     },
     OutputOption {
         name: "compression",
-        values: "zstd, zstd(1..22), snappy, gzip, gzip(0..9), lz4, none",
+        values: "zstd, zstd(1..22), snappy, gzip, gzip(0..9), deflate, lz4, none",
         default: "of the format",
         doc: "the codec of the files; not every format has all",
         read: |options, said, _, _| {
@@ -380,8 +380,8 @@ fn size(said: Said<'_>) -> Result<NonZeroU64, OptionError> {
 /// Reads `codec` or `codec(level)`, as the writer knows them.
 fn compression(said: Said<'_>) -> Result<Compression, OptionError> {
     said.text.parse().map_err(|_| {
-        let near = nearest(said.text, ["zstd", "snappy", "gzip", "lz4", "none"]);
-        said.refused("zstd, snappy, gzip, lz4 or none, with a level in parentheses where the codec has levels", near)
+        let near = nearest(said.text, ["zstd", "snappy", "gzip", "deflate", "lz4", "none"]);
+        said.refused("zstd, snappy, gzip, deflate, lz4 or none, with a level in parentheses where the codec has levels", near)
     })
 }
 

@@ -144,6 +144,7 @@ fn spelled(compression: Compression) -> String {
         Compression::Lz4 => "lz4".to_owned(),
         Compression::Zstd(level) => format!("zstd({level})"),
         Compression::Gzip(level) => format!("gzip({level})"),
+        Compression::Deflate(level) => format!("deflate({level})"),
     }
 }
 
@@ -159,6 +160,7 @@ mod tests {
             (Format::Parquet, Compression::Lz4),
             (Format::Csv, Compression::Zstd(19)),
             (Format::Json, Compression::Gzip(9)),
+            (Format::Avro, Compression::Deflate(9)),
         ] {
             let options = TableOptions {
                 partition_by: vec!["day".to_owned()],

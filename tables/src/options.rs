@@ -296,7 +296,7 @@ impl TableOptions {
             problems.push(problem("publish", Some("merge"), reason, &[]));
         }
         for field in table.file_schema().fields() {
-            if let Err(reason) = self.format.check_type(field.data_type()) {
+            if let Err(reason) = self.format.check_column(field) {
                 problems.push(problem("column", Some(field.name()), reason, &[]));
             }
         }

@@ -70,7 +70,7 @@ COPY events TO 'events/' STORED AS XLSX OPTIONS (publsh 'merge', key 'id');"
       |
     8 | COPY events TO 'events/' STORED AS XLSX OPTIONS (publsh 'merge', key 'id');
       |                                    ^^^^
-      = help: outputs are stored as PARQUET, CSV, JSON, ARROW
+      = help: outputs are stored as PARQUET, CSV, JSON, ARROW, AVRO
 
     bugs.sql:8:50: unknown option `publsh` of an output
       |

@@ -279,7 +279,7 @@ COPY w TO 'i/' PARTITION BY (n);"
     2 | COPY v TO 'b/' STORED AS PARQET;
       |                          ^^^^^^
       = did you mean `PARQUET`?
-      = help: outputs are stored as PARQUET, CSV, JSON, ARROW
+      = help: outputs are stored as PARQUET, CSV, JSON, ARROW, AVRO
 
     bugs.sql:4:35: column `n` is twice in PARTITIONED BY
       |
@@ -292,7 +292,7 @@ COPY w TO 'i/' PARTITION BY (n);"
       |                                 ^^^^^^^
       = did you mean `merge`?
 
-    bugs.sql:5:54: option `compression` cannot be `zsdt`: expected zstd, snappy, gzip, lz4 or none, with a level in parentheses where the codec has levels
+    bugs.sql:5:54: option `compression` cannot be `zsdt`: expected zstd, snappy, gzip, deflate, lz4 or none, with a level in parentheses where the codec has levels
       |
     5 | COPY w TO 'd/' OPTIONS (publish 'murge', compression 'zsdt', row_group_rows 'all', target_file_size 0);
       |                                                      ^^^^^^

@@ -147,6 +147,7 @@ fn look(format: Format, folder: &str, partitioned: bool) -> String {
         Format::Csv => {
             format!("read_csv('{folder}/**/*.csv*', allow_quoted_nulls = false{hive})")
         }
+        Format::Avro => format!("read_avro('{folder}/**/*.avro'{hive})"),
         Format::Json => format!("read_json('{folder}/**/*.jsonl*'{hive})"),
         Format::Arrow => {
             return format!(

@@ -18,16 +18,32 @@ pub enum Compression {
     Zstd(i32),
     /// Gzip with its level, 0 to 9.
     Gzip(u32),
+    /// What gzip compresses with, bare, with its level, 0 to 9.
+    Deflate(u32),
     /// LZ4, the raw block format of the Parquet specification.
     Lz4,
 }
 
 pub(super) const ZSTD_LEVEL: i32 = 3;
-const GZIP_LEVEL: u32 = 6;
+pub(super) const GZIP_LEVEL: u32 = 6;
 
 impl Compression {
+    /// Whether the codec has its level.
+    pub(super) fn check_level(self) -> Result<(), String> {
+        match self {
+            Self::Deflate(level) if level > 9 => {
+                Err(format!("deflate has levels 0 to 9, not {level}"))
+            }
+            Self::Deflate(_) => Ok(()),
+            other => other.to_parquet().map(drop),
+        }
+    }
+
     pub(crate) fn to_parquet(self) -> Result<ParquetCompression, String> {
         Ok(match self {
+            Self::Deflate(_) => {
+                return Err("PARQUET files are compressed with gzip instead".to_owned());
+            }
             Self::None => ParquetCompression::UNCOMPRESSED,
             Self::Snappy => ParquetCompression::SNAPPY,
             Self::Lz4 => ParquetCompression::LZ4_RAW,
@@ -48,13 +64,13 @@ impl Compression {
 impl FromStr for Compression {
     type Err = OptionProblem;
 
-    /// Reads `snappy`, `lz4`, `none`, `zstd`, `zstd(9)`, `gzip`, `gzip(9)`.
+    /// Reads `snappy`, `lz4`, `none`, `zstd`, `zstd(9)`, `gzip`, `gzip(9)`, `deflate`.
     fn from_str(text: &str) -> Result<Self, OptionProblem> {
         let problem = |reason: String| OptionProblem {
             option: "compression",
             name: Some(text.to_owned()),
             reason,
-            candidates: ["snappy", "zstd", "gzip", "lz4", "none"]
+            candidates: ["snappy", "zstd", "gzip", "deflate", "lz4", "none"]
                 .map(str::to_owned)
                 .to_vec(),
         };
@@ -83,12 +99,17 @@ impl FromStr for Compression {
                 u32::try_from(level)
                     .map_err(|_| problem(format!("gzip has levels 0 to 9, not {level}")))?,
             ),
+            ("deflate", None) => Self::Deflate(GZIP_LEVEL),
+            ("deflate", Some(level)) => Self::Deflate(
+                u32::try_from(level)
+                    .map_err(|_| problem(format!("deflate has levels 0 to 9, not {level}")))?,
+            ),
             ("none" | "uncompressed" | "snappy" | "lz4", Some(_)) => {
                 return Err(problem(format!("{name} has no level")));
             }
             _ => return Err(problem("there is no such compression".to_owned())),
         };
-        compression.to_parquet().map_err(problem)?;
+        compression.check_level().map_err(problem)?;
         Ok(compression)
     }
 }

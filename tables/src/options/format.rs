@@ -1,10 +1,10 @@
 //! The formats that the files of a table may have. Owns their names, the suffixes of their files, how they may be compressed,
 //! and which types they hold exactly; how rows become bytes is `write::format`'s.
 
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Field, TimeUnit};
 use serde::{Deserialize, Serialize};
 
-use super::encoding::{Compression, ZSTD_LEVEL};
+use super::encoding::{Compression, GZIP_LEVEL, ZSTD_LEVEL};
 
 /// A format of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -19,15 +19,18 @@ pub enum Format {
     Json,
     /// Arrow IPC files.
     Arrow,
+    /// Avro object container files.
+    Avro,
 }
 
 impl Format {
     /// Every format with its name in pipelines.
-    pub const NAMES: [(&'static str, Self); 4] = [
+    pub const NAMES: [(&'static str, Self); 5] = [
         ("PARQUET", Self::Parquet),
         ("CSV", Self::Csv),
         ("JSON", Self::Json),
         ("ARROW", Self::Arrow),
+        ("AVRO", Self::Avro),
     ];
 
     /// Its name in pipelines.
@@ -42,6 +45,8 @@ impl Format {
             Self::Parquet => Compression::Zstd(ZSTD_LEVEL),
             Self::Csv | Self::Json => Compression::None,
             Self::Arrow => Compression::Lz4,
+            // The only one that every reader must have.
+            Self::Avro => Compression::Deflate(GZIP_LEVEL),
         }
     }
 
@@ -66,6 +71,7 @@ impl Format {
             (Self::Json, Compression::Zstd(_)) => "jsonl.zst",
             (Self::Json, _) => "jsonl",
             (Self::Arrow, _) => "arrow",
+            (Self::Avro, _) => "avro",
         }
     }
 
@@ -80,6 +86,7 @@ impl Format {
             "jsonl.gz",
             "jsonl.zst",
             "arrow",
+            "avro",
         ]
         .contains(&text)
     }
@@ -89,18 +96,29 @@ impl Format {
     /// # Errors
     /// With what can be.
     pub fn check_compression(self, compression: Compression) -> Result<(), String> {
-        compression.to_parquet()?;
+        compression.check_level()?;
         match (self, compression) {
-            (Self::Parquet, _)
-            | (
+            (Self::Parquet, compression) => compression.to_parquet().map(drop),
+            (
                 Self::Csv | Self::Json,
                 Compression::None | Compression::Gzip(_) | Compression::Zstd(_),
             )
-            | (Self::Arrow, Compression::None | Compression::Lz4) => Ok(()),
+            | (Self::Arrow, Compression::None | Compression::Lz4)
+            | (
+                Self::Avro,
+                Compression::None
+                | Compression::Deflate(_)
+                | Compression::Snappy
+                | Compression::Zstd(_),
+            ) => Ok(()),
             (Self::Csv | Self::Json, _) => Err(format!(
                 "{} files are compressed with gzip or zstd, or not at all (none)",
                 self.name()
             )),
+            (Self::Avro, _) => Err(
+                "AVRO files are compressed with deflate, snappy or zstd, or not at all (none)"
+                    .to_owned(),
+            ),
             // With zstd, every open file would hold a codec.
             (Self::Arrow, _) => {
                 Err("ARROW files are compressed with lz4, or not at all (none)".to_owned())
@@ -108,17 +126,29 @@ impl Format {
         }
     }
 
+    /// Whether files hold a column: its name, and every value of its (normalized) type.
+    ///
+    /// # Errors
+    /// As [`Format::check_type`].
+    pub(crate) fn check_column(self, column: &Field) -> Result<(), String> {
+        if self == Self::Avro {
+            avro_name(column.name())?;
+        }
+        self.check_type(column.data_type())
+    }
+
     /// Whether files hold every value of this (normalized) type exactly, as far as a type can tell.
     ///
     /// # Errors
     /// With why not, and what to do.
-    pub(crate) fn check_type(self, data_type: &DataType) -> Result<(), String> {
+    fn check_type(self, data_type: &DataType) -> Result<(), String> {
         match self {
             Self::Parquet | Self::Arrow => Ok(()),
             Self::Csv if data_type.is_nested() => Err(format!(
                 "CSV has no values of type {data_type}: take its parts as columns of their own, or store the output as JSON"
             )),
             Self::Csv => plain_text(self, data_type),
+            Self::Avro => avro(data_type),
             Self::Json => match data_type {
                 DataType::List(item) => self.check_type(item.data_type()),
                 DataType::Struct(fields) => fields
@@ -160,4 +190,54 @@ fn plain_text(format: Format, data_type: &DataType) -> Result<(), String> {
         integer if integer.is_integer() => Ok(()),
         other => Err(format!("{name} has no values of type {other}: cast it")),
     }
+}
+
+/// Whether Avro has a type that is this one.
+fn avro(data_type: &DataType) -> Result<(), String> {
+    match data_type {
+        DataType::List(item) => avro(item.data_type()),
+        DataType::Struct(fields) => fields.iter().try_for_each(|field| {
+            avro_name(field.name())?;
+            avro(field.data_type())
+        }),
+        DataType::UInt64 => {
+            Err("AVRO has no integers above 2^63: cast it to DECIMAL(20, 0)".to_owned())
+        }
+        DataType::Float16 => Err("AVRO has no floats of 16 bits: cast it to REAL".to_owned()),
+        DataType::Time64(TimeUnit::Nanosecond) => Err(
+            "AVRO has no times in nanoseconds: cast it, as in arrow_cast(…, 'Time64(Microsecond)')"
+                .to_owned(),
+        ),
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale)
+            if *scale < 0 || i16::from(*scale) > i16::from(*precision) =>
+        {
+            Err(format!(
+                "AVRO has no {data_type}: cast it to a scale from 0 to {precision}"
+            ))
+        }
+        DataType::Map(..) => Err(format!(
+            "{data_type} is not written to AVRO: make it a list of its entries with map_entries(…)"
+        )),
+        DataType::FixedSizeList(item, _) => Err(format!(
+            "AVRO has no lists of fixed length: cast it to a list of {}",
+            item.data_type()
+        )),
+        DataType::Binary | DataType::FixedSizeBinary(_) => Ok(()),
+        plain => plain_text(Format::Avro, plain),
+    }
+}
+
+/// Whether Avro takes a name.
+fn avro_name(name: &str) -> Result<(), String> {
+    let begins = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    let fits = name.bytes().next().is_some_and(begins)
+        && name
+            .bytes()
+            .all(|byte| begins(byte) || byte.is_ascii_digit());
+    if fits {
+        return Ok(());
+    }
+    Err(format!(
+        "{name:?} is no name in AVRO, which are letters of ASCII, digits and _: give it another one with AS"
+    ))
 }

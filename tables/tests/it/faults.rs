@@ -204,6 +204,7 @@ every_call_of! {
     append_of_csv: Second::Written(Format::Csv, Compression::None, PublishMode::Append);
     overwrite_of_json: Second::Written(Format::Json, Compression::Gzip(6), PublishMode::Overwrite);
     replace_of_arrow: Second::Written(Format::Arrow, Compression::Lz4, PublishMode::Replace);
+    append_of_avro: Second::Written(Format::Avro, Compression::Snappy, PublishMode::Append);
     append_of_a_wider_type: Second::Evolution(PublishMode::Append);
     merge_of_a_wider_type: Second::Evolution(PublishMode::Merge);
 }

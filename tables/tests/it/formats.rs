@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, BinaryArray, Float32Array, Float64Array, Int64Array};
+use datafusion::arrow::array::{
+    ArrayRef, BinaryArray, Float32Array, Float64Array, Int64Array, UInt64Array,
+};
 use datafusion::arrow::record_batch::RecordBatch;
 use tables::{
     CompactOptions, Compression, Error, ExpireOptions, Format, PublishMode, Table, TableOptions,
@@ -16,12 +18,13 @@ use crate::support::{
 };
 
 /// Formats, each with a compression.
-const WRITTEN: [(Format, Compression, &str); 5] = [
+const WRITTEN: [(Format, Compression, &str); 6] = [
     (Format::Csv, Compression::None, ".csv"),
     (Format::Csv, Compression::Gzip(6), ".csv.gz"),
     (Format::Json, Compression::None, ".jsonl"),
     (Format::Json, Compression::Zstd(3), ".jsonl.zst"),
     (Format::Arrow, Compression::Lz4, ".arrow"),
+    (Format::Avro, Compression::Deflate(6), ".avro"),
 ];
 
 fn options(format: Format, compression: Compression, mode: PublishMode) -> TableOptions {
@@ -269,6 +272,27 @@ async fn what_a_format_cannot_hold_is_refused_before_the_run_and_values_before_p
         !folder.exists(),
         "it was refused before anything was written"
     );
+    for (name, array, way_out) in [
+        (
+            "total amount",
+            Arc::new(Int64Array::from(vec![1])) as ArrayRef,
+            "with AS",
+        ),
+        (
+            "large",
+            Arc::new(UInt64Array::from(vec![1])),
+            "DECIMAL(20, 0)",
+        ),
+    ] {
+        let rows = RecordBatch::try_from_iter([(name, array)])?;
+        let options = TableOptions {
+            format: Format::Avro,
+            ..TableOptions::default()
+        };
+        let begun = table.begin("run-1", options, &rows.schema()).await;
+        let said = begun.err().ok_or("accepted")?.to_string();
+        assert!(said.contains(way_out), "{said}");
+    }
     let floats: ArrayRef = Arc::new(Float64Array::from(vec![1.0, f64::NAN]));
     let rows = RecordBatch::try_from_iter([("ratio", floats)])?;
     let options = TableOptions {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -250,6 +250,10 @@ pub(crate) fn rows_of_file(path: &Path) -> TestResult<Vec<String>> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     match name.split_once('.').ok_or("no suffix")?.1 {
         "parquet" => rows_of_parquet(path),
+        "avro" => {
+            let file = BufReader::new(File::open(path)?);
+            shown(arrow_avro::reader::ReaderBuilder::new().build(file)?)
+        }
         "arrow" => shown(FileReader::try_new(File::open(path)?, None)?),
         suffix => {
             let mut lines = lines_of_file(path)?;

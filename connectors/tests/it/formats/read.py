@@ -214,7 +214,39 @@ def arrow_with_polars():
     compare("polars", polars.concat([polars.read_ipc(name, columns=names) for name in files]).to_arrow(), names)
 
 
+def avro_with_fastavro():
+    """Values of Python, of both."""
+    global values
+    import fastavro
+    rows = []
+    for name in files:
+        with open(name, "rb") as stream:
+            rows.extend(fastavro.reader(stream))
+    rows.sort(key=lambda row: row["id"])
+    wrong = {}
+    for name in expected.column_names:
+        for at, (want, row) in enumerate(zip(expected[name].to_pylist(), rows)):
+            values += 1
+            if not alike(want, row[name]) and len(wrong.setdefault(name, [])) < 5:
+                wrong[name].append([at, str(want), str(row[name])])
+    if len(rows) != len(expected):
+        wrong["rows"] = len(rows)
+    wrong = {name: rows for name, rows in wrong.items() if rows}
+    if wrong:
+        differences["fastavro"] = wrong
+
+
+def alike(a, b):
+    """Floats with their sign, times with their zone."""
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isnan(a) and math.isnan(b) or a == b and math.copysign(1, a) == math.copysign(1, b)
+    if type(a) is not type(b) or (getattr(a, "tzinfo", None) is None) != (getattr(b, "tzinfo", None) is None):
+        return False
+    return a == b
+
+
 READERS = {
+    "AVRO": [avro_with_fastavro],
     "ARROW": [arrow_with_pyarrow, arrow_with_polars],
     "CSV": [csv_with_pyarrow, csv_with_duckdb, csv_with_polars],
     "JSON": [json_with_python, json_with_duckdb, json_with_pyarrow],

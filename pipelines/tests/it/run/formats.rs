@@ -79,6 +79,25 @@ fn an_output_is_read_again_as_what_it_was(
 }
 
 #[test]
+fn avro_is_checked_before_it_is_published() -> anyhow::Result<()> {
+    let workspace = workspace()?;
+    workspace.write("orders.csv", ORDERS)?;
+    let text = format!(
+        "{SOURCE}CREATE VIEW v AS SELECT * FROM orders;\n\
+         ASSERT (SELECT sum(amount) FROM v) = 100.75 AS 'all amounts';\n\
+         ASSERT (SELECT count(*) FROM v WHERE region IS NULL AND note = 'say \"hi\"') = 1 AS 'a folder of NULL';\n\
+         COPY v TO 'out/' STORED AS AVRO PARTITIONED BY (region) OPTIONS (compression snappy, sort 'id');\n"
+    );
+    workspace.write("p.sql", &text)?;
+    let run = workspace.run(["run", "./p.sql"])?;
+    run.expect(0, &["table        4 rows in 3 files of 3 partitions"]);
+    workspace
+        .run(["run", "./p.sql"])?
+        .expect(0, &["nothing changed"]);
+    Ok(())
+}
+
+#[test]
 fn a_check_that_fails_publishes_neither_output() -> anyhow::Result<()> {
     let workspace = workspace()?;
     workspace.write("orders.csv", ORDERS)?;

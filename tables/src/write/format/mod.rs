@@ -2,6 +2,7 @@
 //! `encoder`'s, what a format can hold is `options::Format`'s, what is staged and published is nobody's here.
 
 mod arrow;
+mod avro;
 mod file_encoder;
 mod parquet;
 mod text;
@@ -17,5 +18,6 @@ pub(crate) fn encoding(options: &TableOptions) -> Box<dyn FileEncoding> {
         Format::Csv => text::csv(options.compression),
         Format::Json => text::json(options.compression),
         Format::Arrow => arrow::encoding(options.compression),
+        Format::Avro => avro::encoding(options.compression),
     }
 }
