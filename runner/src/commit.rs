@@ -10,7 +10,7 @@ use super::context::{RunContext, StageReport};
 use super::error::RunError;
 use super::output::{commit_info, name, table_failed};
 use super::quantity::count;
-use super::write::{OpenOutput, StagedOutput, give_back, show_memory};
+use super::write::{OpenOutput, StagedOutput, Written, give_back, show_memory};
 use crate::store::{self, Counts, StageName};
 use language::{Bound, Output};
 
@@ -27,6 +27,8 @@ pub struct Published {
     pub partitioned: bool,
     /// The format of its files, for the same.
     pub format: Format,
+    /// What writing its rows came to; `None` if an earlier process wrote them.
+    pub written: Option<Written>,
     /// What publishing came to.
     pub publication: Publication,
 }
@@ -39,6 +41,7 @@ impl Published {
             mode: output.options.publish.to_string(),
             partitioned: !output.partition_by.is_empty(),
             format: output.format,
+            written: None,
             location,
             publication,
         }
@@ -146,11 +149,15 @@ async fn publish(open: OpenOutput, info: CommitInfo) -> Result<Published, RunErr
         output,
         location,
         transaction,
+        written,
         ..
     } = open;
     let committed = transaction.commit(info).await;
     let publication = committed.map_err(|source| table_failed(&location, source))?;
-    Ok(Published::new(&output, location, publication))
+    Ok(Published {
+        written,
+        ..Published::new(&output, location, publication)
+    })
 }
 
 async fn begin_commit(run: &RunContext) -> Result<(), RunError> {

@@ -141,6 +141,7 @@ async fn open_all(
                         location: location.clone(),
                         output,
                         transaction,
+                        written: None,
                     },
                     plan,
                 ));

@@ -8,6 +8,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use connectors::sink::{StagedRows, Transaction};
 use datafusion::arrow::array::{AsArray, RecordBatch};
@@ -43,6 +44,17 @@ pub struct OpenOutput {
     pub reads: String,
     /// This run's work on it.
     pub transaction: Box<dyn Transaction>,
+    /// What writing its rows came to, once they are staged.
+    pub written: Option<Written>,
+}
+
+/// Rows that were written, and the time that it took, their query included.
+#[derive(Debug, Clone, Copy)]
+pub struct Written {
+    /// The rows, and their bytes.
+    pub rows: StagedRows,
+    /// The time of the attempt that succeeded.
+    pub took: Duration,
 }
 
 /// An output that is staged but not yet published.
@@ -161,6 +173,7 @@ impl OpenOutput {
         let name = name(&self.output);
         let (mut number, mut relieved) = (1, false);
         loop {
+            let began = Instant::now();
             let attempt = async {
                 let attempt = executor.attempt(number, relieved).await?;
                 let staged = self.stage_once(run, &attempt, query).await?;
@@ -173,7 +186,13 @@ impl OpenOutput {
                 tried = attempt => tried,
             };
             let error = match tried {
-                Ok(staged) => return Ok(staged),
+                Ok(staged) => {
+                    self.written = Some(Written {
+                        rows: staged.0,
+                        took: began.elapsed(),
+                    });
+                    return Ok(staged);
+                }
                 Err(error) => error,
             };
             let Some(again) = executor.again(&name, number, relieved, &error) else {

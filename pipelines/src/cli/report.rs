@@ -7,6 +7,7 @@ use runner::Report;
 use runner::commit::Published;
 use runner::error::RunError;
 use runner::quantity::{bytes, count, thousands};
+use runner::write::Written;
 use tables::Format;
 
 /// Writes a JSON document to standard output.
@@ -67,6 +68,9 @@ pub(super) fn summary(printer: Printer, report: &Report) {
     printer.say(format_args!("  read         {read}"));
     for output in &report.outputs {
         written(printer, output);
+        if let Some(speed) = output.written.as_ref().and_then(speed) {
+            printer.say(format_args!("  speed        {speed}"));
+        }
         printer.say(format_args!(
             "  table        {} in {} of {}, {}, commit {}",
             count(output.publication.totals.rows, "row"),
@@ -133,6 +137,21 @@ pub(super) fn summary(printer: Printer, report: &Report) {
             run.id
         ));
     }
+}
+
+/// How fast rows were written, and what compression made of them; `None` without rows.
+fn speed(written: &Written) -> Option<String> {
+    let (rows, seconds) = (&written.rows, written.took.as_secs_f64());
+    if rows.rows == 0 || rows.bytes == 0 || seconds <= 0.0 {
+        return None;
+    }
+    let items = (rows.rows as f64 / seconds) as u64;
+    let megabytes = rows.plain_bytes as f64 / seconds / 1e6;
+    let ratio = rows.plain_bytes as f64 / rows.bytes as f64;
+    Some(format!(
+        "{} items/s, {megabytes:.1} MB/s before compression, compression ratio {ratio:.2}",
+        thousands(items)
+    ))
 }
 
 /// A command that shows rows of a table.

@@ -52,6 +52,8 @@ fn an_output_is_read_again_as_what_it_was(
         0,
         &[
             "table        4 rows in 3 files of 3 partitions",
+            "items/s",
+            "compression ratio",
             "look at it",
         ],
     );
