@@ -335,9 +335,8 @@ enum Unanswered {
 
 /// Waits until the other end has closed a connection on which it said nothing, as whoever asks only whether a port answers.
 async fn gone(stream: &TcpStream) {
-    match stream.peek(&mut [0]).await {
-        Ok(1..) => pending().await,
-        Ok(0) | Err(_) => {}
+    if let Ok(1..) = stream.peek(&mut [0]).await {
+        pending::<()>().await;
     }
 }
 
