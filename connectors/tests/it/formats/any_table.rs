@@ -46,7 +46,7 @@ pub(crate) fn any_table(format: Format, seed: u64, rows: usize) -> RecordBatch {
     }
     columns.push(("part", any.texts(&["a", "b c", "d=e/f"])));
     let columns = columns.into_iter().map(|(name, array)| (name, array, true));
-    RecordBatch::try_from_iter_with_nullable(columns).unwrap()
+    RecordBatch::try_from_iter_with_nullable(columns).expect("columns of one length")
 }
 
 struct Any {
@@ -125,19 +125,28 @@ impl Any {
             random.random_range(-most..=most)
         });
         let decimals = Decimal128Array::from(decimals).with_precision_and_scale(38, 9);
-        columns.push(("decimal38", Arc::new(decimals.unwrap())));
+        columns.push((
+            "decimal38",
+            Arc::new(decimals.expect("a scale that there is")),
+        ));
         let decimals = self.column(self.rows, &[-999, 999], |random| {
             random.random_range(-99..99)
         });
         let decimals = Decimal128Array::from(decimals).with_precision_and_scale(3, 3);
-        columns.push(("decimal3", Arc::new(decimals.unwrap())));
+        columns.push((
+            "decimal3",
+            Arc::new(decimals.expect("a scale that there is")),
+        ));
         let wide =
             |most: i128| i256::from_i128(most).wrapping_mul(i256::from_i128(10_i128.pow(20)));
         let decimals = self.column(self.rows, &[wide(most), wide(-most)], |random| {
             wide(random.random_range(-most..=most)).wrapping_add(i256::from_i128(7))
         });
         let decimals = Decimal256Array::from(decimals).with_precision_and_scale(60, 5);
-        columns.push(("decimal60", Arc::new(decimals.unwrap())));
+        columns.push((
+            "decimal60",
+            Arc::new(decimals.expect("a scale that there is")),
+        ));
         // From the year 1 to the year 9999: other readers end there.
         let (first, last) = (-719_162, 2_932_896);
         columns.push((
@@ -198,14 +207,15 @@ impl Any {
         let numbers = self.column(self.rows * 2, &[i64::MIN, i64::MAX], |random| {
             random.random()
         });
-        let numbers = self.lists(Arc::new(Int64Array::from(numbers)));
+        let numbers: ArrayRef = Arc::new(Int64Array::from(numbers));
+        let numbers = self.lists(&numbers);
         let texts = self.column(self.rows * 2, &[String::new()], |random| {
             PARTS[random.random_range(0..PARTS.len())].to_owned()
         });
         let texts: ArrayRef = Arc::new(StringArray::from(texts));
-        let one = self.structs(Arc::clone(&texts), self.rows * 2);
-        let listed = self.lists(one);
-        let one = self.structs(texts.slice(0, self.rows), self.rows);
+        let one = self.structs(&texts, self.rows * 2);
+        let listed = self.lists(&one);
+        let one = self.structs(&texts.slice(0, self.rows), self.rows);
         vec![("numbers", numbers), ("object", one), ("objects", listed)]
     }
 
@@ -219,7 +229,7 @@ impl Any {
         let fixed = FixedSizeBinaryArray::try_from_sparse_iter_with_size(fixed.into_iter(), 4);
         vec![
             ("bytes", Arc::new(bytes)),
-            ("fixed", Arc::new(fixed.unwrap())),
+            ("fixed", Arc::new(fixed.expect("values of four bytes"))),
         ]
     }
 
@@ -229,7 +239,7 @@ impl Any {
             .collect()
     }
 
-    fn structs(&mut self, texts: ArrayRef, rows: usize) -> ArrayRef {
+    fn structs(&mut self, texts: &ArrayRef, rows: usize) -> ArrayRef {
         let days = self.column(rows, &[0], |random| random.random_range(-9_999..9_999));
         let days = days.into_iter().collect::<PrimitiveArray<Date32Type>>();
         let fields = Fields::from(vec![
@@ -241,14 +251,14 @@ impl Any {
         let hidden = |array: &ArrayRef| {
             let both = NullBuffer::union(array.nulls(), Some(&nulls));
             let data = array.to_data().into_builder().nulls(both);
-            datafusion::arrow::array::make_array(data.build().unwrap())
+            datafusion::arrow::array::make_array(data.build().expect("NULLs of as many rows"))
         };
-        let columns = vec![hidden(&texts), hidden(&(Arc::new(days) as ArrayRef))];
+        let columns = vec![hidden(texts), hidden(&(Arc::new(days) as ArrayRef))];
         Arc::new(StructArray::new(fields, columns, Some(nulls)))
     }
 
     /// Lists of none to three items, two on average at most.
-    fn lists(&mut self, items: ArrayRef) -> ArrayRef {
+    fn lists(&mut self, items: &ArrayRef) -> ArrayRef {
         let nulls = self.nulls(self.rows);
         let mut left = items.len();
         let lengths: Vec<usize> = (0..self.rows)

@@ -83,6 +83,10 @@ async fn publish(
     let written = collect(transaction.write_plan(input)?, ctx.task_ctx()).await?;
     let staged = transaction.staged(&written)?;
     assert_eq!(staged.rows, rows.num_rows() as u64);
+    assert!(
+        staged.rows == 0 || staged.plain_bytes > staged.bytes / 2,
+        "what was compressed is told: {staged:?}"
+    );
     let table = transaction.staged_table(&ctx).await?;
     let found = ctx
         .read_table(table)?
@@ -101,14 +105,14 @@ fn assert_equal(found: &RecordBatch, expected: &RecordBatch, what: &str) {
     for field in expected.schema().fields() {
         let name = field.name();
         let (one, other) = (
-            found.column_by_name(name).unwrap(),
-            expected.column_by_name(name).unwrap(),
+            found.column_by_name(name).expect("the column was read"),
+            expected.column_by_name(name).expect("a column of its own"),
         );
         if one.to_data() == other.to_data() {
             continue;
         }
         let options = FormatOptions::new().with_null("NULL");
-        let shown = |array| ArrayFormatter::try_new(array, &options).unwrap();
+        let shown = |array| ArrayFormatter::try_new(array, &options).expect("a type that is shown");
         for row in 0..expected.num_rows() {
             let (one, other) = (shown(one.as_ref()), shown(other.as_ref()));
             assert_eq!(
@@ -117,11 +121,7 @@ fn assert_equal(found: &RecordBatch, expected: &RecordBatch, what: &str) {
                 "{what}: column {name}, row {row}"
             );
         }
-        panic!(
-            "{what}: column {name} is {} and should be {}",
-            one.data_type(),
-            other.data_type()
-        );
+        assert_eq!(one.data_type(), other.data_type(), "{what}: column {name}");
     }
 }
 

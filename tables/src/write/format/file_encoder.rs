@@ -43,6 +43,6 @@ pub(crate) trait FileEncoder: Send {
     /// Bytes that are held for the row group.
     fn memory(&self) -> usize;
 
-    /// The bytes of ended row groups before they were compressed.
+    /// The bytes of the file before they were compressed, once it has ended.
     fn plain_bytes(&self) -> u64;
 }

@@ -35,6 +35,7 @@ impl FileEncoding for ParquetEncoding {
         Ok(Box::new(ParquetEncoder {
             writer,
             codecs_bytes: schema.fields().len() * self.codec_bytes(),
+            plain_bytes: 0,
         }))
     }
 }
@@ -43,6 +44,8 @@ struct ParquetEncoder {
     writer: ArrowWriter<Vec<u8>>,
     /// What the codecs of the columns hold beside what the writer reports.
     codecs_bytes: usize,
+    /// Of all row groups, once the file has ended.
+    plain_bytes: u64,
 }
 
 impl FileEncoder for ParquetEncoder {
@@ -55,7 +58,10 @@ impl FileEncoder for ParquetEncoder {
     }
 
     fn finish(&mut self) -> Result<()> {
-        self.writer.finish()?;
+        let metadata = self.writer.finish()?;
+        let groups = metadata.row_groups().iter();
+        let sizes = groups.map(|group| u64::try_from(group.total_byte_size()).unwrap_or_default());
+        self.plain_bytes = sizes.sum();
         Ok(())
     }
 
@@ -78,9 +84,6 @@ impl FileEncoder for ParquetEncoder {
     }
 
     fn plain_bytes(&self) -> u64 {
-        let groups = self.writer.flushed_row_groups().iter();
-        groups
-            .map(|group| u64::try_from(group.total_byte_size()).unwrap_or_default())
-            .sum()
+        self.plain_bytes
     }
 }
