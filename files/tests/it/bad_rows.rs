@@ -6,8 +6,10 @@ use rstest::rstest;
 
 use super::cases::Case;
 
-/// Of each: file, line, offset, column, what is wrong, the bytes.
-fn told(rows: &[BadRow]) -> Vec<(String, u64, u64, Option<&str>, &str, &[u8])> {
+/// File, line, offset, column, what is wrong, the bytes.
+type Told<'a> = (String, u64, u64, Option<&'a str>, &'a str, &'a [u8]);
+
+fn told(rows: &[BadRow]) -> Vec<Told<'_>> {
     let told = rows.iter().map(|row| {
         assert_eq!(row.length, row.bytes.len() as u64);
         (
