@@ -12,10 +12,12 @@ use datafusion::datasource::listing::{
 };
 use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
-use files::listing::{Wanted, list};
+use files::listing::{Listing, Wanted, list};
 use files::{Declared, FilesTable, Stores, json};
 use tables::{Format, TableSchema};
 use url::Url;
+
+use crate::avro::AvroFiles;
 
 /// What a run staged of an output.
 pub(crate) struct StagedFiles<'a> {
@@ -46,7 +48,7 @@ impl StagedFiles<'_> {
                     .await
             }
             Format::Arrow => self.records(ctx, files::Format::Arrow).await,
-            Format::Avro => self.records(ctx, files::Format::Avro).await,
+            Format::Avro => self.avro(ctx).await,
         }
     }
 
@@ -72,6 +74,27 @@ impl StagedFiles<'_> {
         Ok(Arc::new(ListingTable::try_new(config)?))
     }
 
+    async fn avro(self, ctx: &SessionContext) -> Result<Arc<dyn TableProvider>> {
+        if !self.has_files {
+            return Ok(Arc::new(EmptyTable::new(Arc::clone(
+                self.of_table.columns(),
+            ))));
+        }
+        let listing = self.list(ctx, &["avro"]).await?;
+        Ok(Arc::new(AvroFiles::new(self.of_table, &listing.files)?))
+    }
+
+    async fn list(&self, ctx: &SessionContext, suffixes: &[&str]) -> Result<Listing> {
+        let registry = &ctx.runtime_env().object_store_registry;
+        let store = |url: &Url| registry.get_store(url);
+        let wanted = Wanted {
+            location: self.folder.as_str(),
+            suffixes,
+            partition_by: self.of_table.partition_by(),
+        };
+        Ok(list(wanted, &store).await?)
+    }
+
     async fn records(
         self,
         ctx: &SessionContext,
@@ -81,14 +104,8 @@ impl StagedFiles<'_> {
         if !self.has_files {
             return Ok(Arc::new(EmptyTable::new(Arc::clone(columns))));
         }
+        let listing = self.list(ctx, format.suffixes()).await?;
         let registry = &ctx.runtime_env().object_store_registry;
-        let store = |url: &Url| registry.get_store(url);
-        let wanted = Wanted {
-            location: self.folder.as_str(),
-            suffixes: format.suffixes(),
-            partition_by: self.of_table.partition_by(),
-        };
-        let listing = list(wanted, &store).await?;
         let stores = Stores::of(&listing.files, registry.as_ref())?;
         let declared = Declared {
             location: self.folder.to_string(),

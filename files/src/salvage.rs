@@ -153,7 +153,7 @@ mod tests {
     #[rstest]
     #[case(csv(), "1,\"a\nb\",2\n\n3,\"x\" y\r\n4", &["1,\"a\nb\",2\n", "\n", "3,\"x\" y\r\n", "4"])]
     #[case(Written::Json(Layout::Lines), "{\"a\":\n{}\n  {", &["{\"a\":\n", "{}\n", "{"])]
-    #[case(Written::Json(Layout::Documents), "{\"a\": \"}\"} 5 {}\n} x", &["{\"a\": \"}\"}", "5 {}", "}", "x"])]
+    #[case(Written::Json(Layout::Documents), "{\"a\": \"}\"} 5 {}\n} x", &["{\"a\": \"}\"}", "5 ", "{}", "}", "x"])]
     #[case(Written::Json(Layout::Array), " [{\"a\":[1,2]}, {} {},\n,3]\n", &["{\"a\":[1,2]},", "{} {},", ",", "3]\n"])]
     #[case(Written::Json(Layout::Array), "[1}, 2, 3]", &[])]
     #[case(Written::Json(Layout::Array), "[1, {2]}, 3", &["1,"])]

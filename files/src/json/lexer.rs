@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 use crate::error::{Problem, shown};
 
 /// Levels that values may nest.
@@ -268,13 +270,13 @@ impl<'a> Lexer<'a> {
                     });
                 }
                 Some(b'\\') => {}
-                Some(_) => {
+                Some(_) if memchr(b'"', &bytes[end..]).is_some() => {
                     return Err(Problem::new(
                         end,
                         "this is no JSON: a string has a control character in it that is not escaped",
                     ));
                 }
-                None => {
+                _ => {
                     return Err(Problem::new(
                         self.at,
                         "this is no JSON: the string that begins here does not end",

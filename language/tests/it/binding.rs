@@ -235,7 +235,7 @@ fn options_that_come_from_parameters_are_checked_with_their_values() {
       |                                               ^^^^^^^^
       = help: name the columns that identify a row: OPTIONS (publish 'merge', key 'id')
 
-    bugs.sql:9:69: option `compression` cannot be `rar`: expected zstd, snappy, gzip, lz4 or none, with a level in parentheses where the codec has levels
+    bugs.sql:9:69: option `compression` cannot be `rar`: expected zstd, snappy, gzip, deflate, lz4 or none, with a level in parentheses where the codec has levels
       |
     9 |          COPY v TO $location OPTIONS (publish $publish, compression $codec);
       |                                                                     ^^^^^^

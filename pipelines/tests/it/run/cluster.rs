@@ -503,7 +503,7 @@ fn a_join_that_exhausts_an_executor_is_planned_again_to_spill() -> anyhow::Resul
     let run = workspace.run(command.split(' '))?;
     assert_eq!(run.code, Some(0), "{}{}", run.all(), cluster.said());
     assert!(
-        run.stderr.contains("ResourcesExhausted"),
+        run.stderr.contains("Resources exhausted"),
         "it had memory enough: {}",
         run.all()
     );
