@@ -271,7 +271,7 @@ impl Decoder {
         let (decoded, failed_at) = match &mut of_file.decoder {
             OfFormat::Csv(decoder) => {
                 let decoded = decoder.decode(text, at, batch_rows);
-                (decoded, decoder.failed_at())
+                (decoded, decoder.starts().failed_at())
             }
             OfFormat::Json(decoder) => {
                 let part = Part {
@@ -279,7 +279,7 @@ impl Decoder {
                     ..block.part
                 };
                 let decoded = decoder.decode(text, part, at, batch_rows);
-                (decoded, decoder.failed_at())
+                (decoded, decoder.starts().failed_at())
             }
             OfFormat::Text(decoder) => (decoder.decode(text, at, batch_rows), None),
             OfFormat::Avro(..) | OfFormat::Rows(_) => {
@@ -478,8 +478,8 @@ impl OfFormat {
     /// Where the rows of the last batch begin, if their lines are wanted.
     fn starts(&self) -> &[usize] {
         match self {
-            Self::Csv(decoder) => decoder.starts(),
-            Self::Json(decoder) => decoder.starts(),
+            Self::Csv(decoder) => decoder.starts().of_batch(),
+            Self::Json(decoder) => decoder.starts().of_batch(),
             Self::Text(_) | Self::Avro(..) | Self::Rows(_) => &[],
         }
     }

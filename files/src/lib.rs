@@ -33,6 +33,7 @@ mod open;
 mod origin;
 mod parquet;
 mod partitions;
+mod record_starts;
 mod rows;
 mod salvage;
 mod sample;

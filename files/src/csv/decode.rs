@@ -9,6 +9,7 @@ use datafusion::arrow::error::ArrowError;
 use super::{Dialect, Records};
 use crate::columns::Columns;
 use crate::error::Problem;
+use crate::record_starts::RecordStarts;
 use crate::value::Values;
 
 /// Reads the records of one file.
@@ -21,10 +22,7 @@ pub(crate) struct CsvDecoder {
     values: Vec<Option<Values>>,
     /// Whether the file has one column only, where an empty line is a NULL.
     single: bool,
-    /// Where the record at hand begins, while it is read.
-    record: Option<usize>,
-    /// Where the records of a batch begin, if that is wanted.
-    starts: Option<Vec<usize>>,
+    starts: RecordStarts,
 }
 
 impl CsvDecoder {
@@ -41,26 +39,20 @@ impl CsvDecoder {
             columns,
             fields,
             values,
-            record: None,
-            starts: None,
+            starts: RecordStarts::default(),
         }
     }
 
     /// Notes where records begin, if that is wanted.
     #[must_use]
     pub(crate) fn with_starts(mut self, wanted: bool) -> Self {
-        self.starts = wanted.then(Vec::new);
+        self.starts = RecordStarts::kept(wanted);
         self
     }
 
-    /// Where the records of the last batch begin.
-    pub(crate) fn starts(&self) -> &[usize] {
-        self.starts.as_deref().unwrap_or_default()
-    }
-
-    /// Where the record begins that could not be read.
-    pub(crate) fn failed_at(&self) -> Option<usize> {
-        self.record
+    /// Where records begin.
+    pub(crate) fn starts(&self) -> &RecordStarts {
+        &self.starts
     }
 
     /// The next rows of `text`, `most` of them at most, from `at` on, and where they end; `None` if there are no more.
@@ -76,23 +68,18 @@ impl CsvDecoder {
         let rest = &text[at..];
         let mut records = Records::new(&self.dialect, rest);
         let mut rows = 0;
-        if let Some(starts) = &mut self.starts {
-            starts.clear();
-        }
+        self.starts.clear();
         while rows < most
             && let Some(start) = records.next_record(self.single)
         {
-            self.record = Some(at + start);
-            if let Some(starts) = &mut self.starts {
-                starts.push(at + start);
-            }
+            self.starts.begin(at + start);
             self.read_record(&mut records).map_err(|mut problem| {
                 problem.at += at;
                 problem
             })?;
             rows += 1;
         }
-        self.record = None;
+        self.starts.end();
         if rows == 0 {
             return Ok(None);
         }

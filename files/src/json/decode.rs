@@ -16,6 +16,7 @@ use super::lexer::{Kind, Lexer, is_plain};
 use crate::columns::{Columns, misfit_of};
 use crate::error::Problem;
 use crate::misfit::Misfit;
+use crate::record_starts::RecordStarts;
 use crate::split::Part;
 use crate::value::Values;
 
@@ -30,10 +31,7 @@ pub(crate) struct JsonDecoder {
     root: Objects,
     /// Whether a document on several lines is a mistake where each has a line.
     strict_lines: bool,
-    /// Where the document at hand begins, while it is read.
-    record: Option<usize>,
-    /// Where the documents of a batch begin, if that is wanted.
-    starts: Option<Vec<usize>>,
+    starts: RecordStarts,
 }
 
 /// Where values go.
@@ -94,21 +92,20 @@ impl JsonDecoder {
             layout,
             root,
             strict_lines: false,
-            record: None,
-            starts: None,
+            starts: RecordStarts::default(),
         })
     }
 
     /// Notes where documents begin, if that is wanted.
     #[must_use]
     pub(crate) fn with_starts(mut self, wanted: bool) -> Self {
-        self.starts = wanted.then(Vec::new);
+        self.starts = RecordStarts::kept(wanted);
         self
     }
 
-    /// Where the documents of the last batch begin.
-    pub(crate) fn starts(&self) -> &[usize] {
-        self.starts.as_deref().unwrap_or_default()
+    /// Where documents begin.
+    pub(crate) fn starts(&self) -> &RecordStarts {
+        &self.starts
     }
 
     /// A document on several lines is a mistake where each has a line: whether one that breaks off goes on would depend on
@@ -117,11 +114,6 @@ impl JsonDecoder {
     pub(crate) fn with_strict_lines(mut self) -> Self {
         self.strict_lines = self.layout == Layout::Lines;
         self
-    }
-
-    /// Where the document begins that could not be read; `None` if what is around documents could not.
-    pub(crate) fn failed_at(&self) -> Option<usize> {
-        self.record
     }
 
     /// The next rows of `text`, `most` of them at most, from `at` on, and where they end; `None` if there are no more.
@@ -137,19 +129,13 @@ impl JsonDecoder {
     ) -> Result<Option<(RecordBatch, usize)>, Problem> {
         let mut lexer = Lexer::new(text, at);
         let mut rows = 0;
-        self.record = None;
-        if let Some(starts) = &mut self.starts {
-            starts.clear();
-        }
+        self.starts.clear();
         if self.layout == Layout::Array && at == 0 && !self.begin_array(&mut lexer, part)? {
             return Ok(None);
         }
         while rows < most && lexer.peek().is_some() {
             let start = lexer.position();
-            self.record = Some(start);
-            if let Some(starts) = &mut self.starts {
-                starts.push(start);
-            }
+            self.starts.begin(start);
             if lexer.kind()? != Kind::Object {
                 return Err(self.no_object(&mut lexer));
             }
@@ -162,7 +148,7 @@ impl JsonDecoder {
                 end_item(&mut lexer, part)?;
             }
         }
-        self.record = None;
+        self.starts.end();
         if rows == 0 {
             return Ok(None);
         }
