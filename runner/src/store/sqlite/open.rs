@@ -159,12 +159,17 @@ fn keep_private(path: &Path) {
 }
 
 /// SQLite notices by itself when whole pages are missing at the end of the file, but takes one that was
-/// cut inside its last page for whole. While there is a write-ahead log the file is being written.
+/// cut inside its last page for whole. A write-ahead log with pages in it may be about to mend the end of the file; an empty
+/// one, which every connection leaves beside the file while it is open, mends nothing.
 async fn refuse_cut_short(path: &Path) -> Result<(), StoreError> {
     const HEADER: usize = 100;
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    if tokio::fs::try_exists(Path::new(&log)).await.unwrap_or(true) {
+    let log_is_empty = match tokio::fs::metadata(Path::new(&log)).await {
+        Ok(log) => log.len() == 0,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    if !log_is_empty {
         return Ok(());
     }
     // A file that is not there yet or cannot be read is SQLite's to judge, as is one without a header.
