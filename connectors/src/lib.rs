@@ -5,7 +5,6 @@
 //! that hold their data [`MemorySource`]. [`extract`] says how records come. Never decides when anything runs, where
 //! records are kept or what is published: those are the caller's.
 
-mod avro;
 pub mod extract;
 mod failure;
 mod files;

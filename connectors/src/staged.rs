@@ -3,21 +3,14 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{
-    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
-};
 use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
 use files::listing::{Listing, Wanted, list};
-use files::{Declared, FilesTable, Stores, json};
+use files::{Declared, DeclaredParquet, FilesTable, ParquetTable, Stores, json};
 use tables::{Format, TableSchema};
 use url::Url;
-
-use crate::avro::AvroFiles;
 
 /// What a run staged of an output.
 pub(crate) struct StagedFiles<'a> {
@@ -27,17 +20,18 @@ pub(crate) struct StagedFiles<'a> {
     pub(crate) has_files: bool,
     /// The format of the files.
     pub(crate) format: Format,
-    /// The columns, as the query gives them.
-    pub(crate) of_query: &'a Schema,
-    /// The columns, as the table has them.
-    pub(crate) of_table: &'a TableSchema,
+    /// The columns of the table.
+    pub(crate) schema: &'a TableSchema,
 }
 
 impl StagedFiles<'_> {
     /// The rows; `ctx` knows the store of the folder.
     pub(crate) async fn table(self, ctx: &SessionContext) -> Result<Arc<dyn TableProvider>> {
+        if !self.has_files {
+            return Ok(Arc::new(EmptyTable::new(Arc::clone(self.schema.columns()))));
+        }
         match self.format {
-            Format::Parquet => self.parquet(),
+            Format::Parquet => self.parquet(ctx).await,
             Format::Csv => {
                 self.records(ctx, files::Format::Csv(files::Csv::default()))
                     .await
@@ -48,40 +42,21 @@ impl StagedFiles<'_> {
                     .await
             }
             Format::Arrow => self.records(ctx, files::Format::Arrow).await,
-            Format::Avro => self.avro(ctx).await,
+            Format::Avro => self.records(ctx, files::Format::Avro).await,
         }
     }
 
-    fn parquet(self) -> Result<Arc<dyn TableProvider>> {
-        let partition_by = self.of_table.partition_by();
-        let (partitions, stored): (Vec<_>, Vec<_>) = self
-            .of_query
-            .fields()
-            .iter()
-            .cloned()
-            .partition(|field| partition_by.contains(field.name()));
-        let mut partitions: Vec<(String, DataType)> = partitions
-            .iter()
-            .map(|field| (field.name().clone(), field.data_type().clone()))
-            .collect();
-        partitions.sort_by_key(|(name, _)| partition_by.iter().position(|by| by == name));
-        let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
-            .with_file_extension(".parquet")
-            .with_table_partition_cols(partitions);
-        let config = ListingTableConfig::new(ListingTableUrl::try_new(self.folder, None)?)
-            .with_listing_options(options)
-            .with_schema(Arc::new(Schema::new(stored)));
-        Ok(Arc::new(ListingTable::try_new(config)?))
-    }
-
-    async fn avro(self, ctx: &SessionContext) -> Result<Arc<dyn TableProvider>> {
-        if !self.has_files {
-            return Ok(Arc::new(EmptyTable::new(Arc::clone(
-                self.of_table.columns(),
-            ))));
-        }
-        let listing = self.list(ctx, &["avro"]).await?;
-        Ok(Arc::new(AvroFiles::new(self.of_table, &listing.files)?))
+    async fn parquet(self, ctx: &SessionContext) -> Result<Arc<dyn TableProvider>> {
+        let listing = self.list(ctx, &["parquet"]).await?;
+        let session = ctx.state();
+        let declared = DeclaredParquet {
+            location: self.folder.to_string(),
+            columns: Some(Arc::clone(self.schema.columns())),
+            partition_by: self.schema.partition_by().to_vec(),
+            options: session.default_table_options().parquet,
+        };
+        let table = ParquetTable::open(declared, listing.files, &session).await?;
+        Ok(Arc::new(table))
     }
 
     async fn list(&self, ctx: &SessionContext, suffixes: &[&str]) -> Result<Listing> {
@@ -90,7 +65,7 @@ impl StagedFiles<'_> {
         let wanted = Wanted {
             location: self.folder.as_str(),
             suffixes,
-            partition_by: self.of_table.partition_by(),
+            partition_by: self.schema.partition_by(),
         };
         Ok(list(wanted, &store).await?)
     }
@@ -100,17 +75,13 @@ impl StagedFiles<'_> {
         ctx: &SessionContext,
         format: files::Format,
     ) -> Result<Arc<dyn TableProvider>> {
-        let columns: &SchemaRef = self.of_table.columns();
-        if !self.has_files {
-            return Ok(Arc::new(EmptyTable::new(Arc::clone(columns))));
-        }
         let listing = self.list(ctx, format.suffixes()).await?;
         let registry = &ctx.runtime_env().object_store_registry;
         let stores = Stores::of(&listing.files, registry.as_ref())?;
         let declared = Declared {
             location: self.folder.to_string(),
-            columns: Some(Arc::clone(columns)),
-            partition_by: self.of_table.partition_by().to_vec(),
+            columns: Some(Arc::clone(self.schema.columns())),
+            partition_by: self.schema.partition_by().to_vec(),
             format,
             bytes: files::Bytes::default(),
             sample_bytes: files::SAMPLE_BYTES,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
@@ -40,7 +39,6 @@ impl Sink for Table {
                 }
                 Ok(Opened::Transaction(Box::new(TableTransaction {
                     staging: *staging,
-                    schema: Arc::new(schema.clone()),
                     format,
                     executors: None,
                     staged: None,
@@ -55,8 +53,6 @@ impl Sink for Table {
 #[derive(Debug)]
 struct TableTransaction {
     staging: Staging,
-    /// Columns of the query, as it gives them.
-    schema: SchemaRef,
     format: Format,
     /// The attempt under way, if executors work on it.
     executors: Option<Executors>,
@@ -169,8 +165,7 @@ impl Transaction for TableTransaction {
             folder,
             has_files,
             format: self.format,
-            of_query: &self.schema,
-            of_table: self.staging.schema(),
+            schema: self.staging.schema(),
         };
         rows.table(ctx).await
     }

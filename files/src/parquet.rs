@@ -35,7 +35,7 @@ use super::guard::{GaveUp, guarded_async};
 use super::listing::{File, Place};
 use super::partitions::Partitions;
 use super::types::check_schema;
-use super::unite;
+use super::unite::{self, Fit};
 
 /// Footers that are read at once.
 const CONCURRENT: usize = 16;
@@ -133,7 +133,13 @@ impl ParquetTable {
             .iter()
             .map(|(file, schema)| (file.file.name.as_str(), schema));
         let columns = declared.columns.as_deref();
-        let in_files = unite::columns(&declared.location, columns, &partitions, &schemas)?;
+        let in_files = unite::columns(
+            &declared.location,
+            columns,
+            &partitions,
+            &schemas,
+            Fit::Type,
+        )?;
         let schema = partitions.behind(&in_files);
         Ok(Self {
             files: read.into_iter().map(|(file, _)| file).collect(),

@@ -24,7 +24,7 @@ use super::sample::{self, Look, Sample};
 use super::scan::{FileScanExec, Scan};
 use super::stores::Stores;
 use super::text;
-use super::unite::{self, no_file_has};
+use super::unite::{self, Fit, no_file_has};
 
 /// A file of this size is worth a partition of its own, bytes.
 const WORTH_A_PARTITION: u64 = 256 << 10;
@@ -155,7 +155,11 @@ impl Looking {
             .iter()
             .map(|(file, schema)| (*file, schema.as_ref()));
         let location = &self.declared.location;
-        let columns = unite::columns(location, declared, &self.partitions, &schemas)?;
+        let fit = match self.declared.format {
+            Format::Avro => Fit::Value,
+            _ => Fit::Type,
+        };
+        let columns = unite::columns(location, declared, &self.partitions, &schemas, fit)?;
         Ok((columns, false))
     }
 

@@ -52,6 +52,28 @@ pub(crate) fn holds(to: &DataType, from: &DataType) -> bool {
     }
 }
 
+/// As [`holds`], but of integers and bytes, those of any size: one that does not fit is an error when it is read.
+pub(crate) fn holds_what_fits(to: &DataType, from: &DataType) -> bool {
+    holds(to, from) || holds(&widest(to), from)
+}
+
+/// The type, with room for integers and bytes of every size.
+fn widest(data_type: &DataType) -> DataType {
+    let of = |field: &Field| {
+        let wide = widest(field.data_type());
+        Arc::new(field.clone().with_data_type(wide))
+    };
+    match data_type {
+        integer if integer.is_integer() => DataType::Int64,
+        DataType::FixedSizeBinary(_) => DataType::Binary,
+        DataType::List(item) => DataType::List(of(item)),
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(|field| of(field)).collect())
+        }
+        other => other.clone(),
+    }
+}
+
 /// Digits of the largest value of an integer type.
 fn digits(integer: &DataType) -> Option<i16> {
     Some(match integer.primitive_width()? {

@@ -5,7 +5,16 @@ use datafusion::arrow::datatypes::{Field, Schema};
 use super::error::{ReadError, listed};
 use super::partitions::Partitions;
 use super::sql_type::sql_type;
-use super::types::{holds, together};
+use super::types::{holds, holds_what_fits, together};
+
+/// Which columns of a file go into a declared one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// Those whose every value does.
+    Type,
+    /// Integers and bytes of other sizes too: each is looked at when it is read. For files whose format has fewer types.
+    Value,
+}
 
 /// The columns of a table whose files say what they have: those that are declared, which every file has to hold, or else those of
 /// all files together.
@@ -18,6 +27,7 @@ pub(crate) fn columns<'a>(
     declared: Option<&Schema>,
     partitions: &Partitions,
     schemas: &(impl Iterator<Item = (&'a str, &'a Schema)> + Clone),
+    fit: Fit,
 ) -> Result<Schema, ReadError> {
     for (file, schema) in schemas.clone() {
         let names = schema.fields().iter().map(|field| field.name().as_str());
@@ -28,7 +38,7 @@ pub(crate) fn columns<'a>(
     };
     let of_files = partitions.without(declared);
     for (file, schema) in schemas.clone() {
-        check_declared(file, schema, &of_files)?;
+        check_declared(file, schema, &of_files, fit)?;
     }
     check_missing(location, schemas, &of_files)?;
     Ok(of_files)
@@ -82,7 +92,16 @@ fn united<'a>(schemas: impl Iterator<Item = (&'a str, &'a Schema)>) -> Result<Sc
 }
 
 /// Every declared column holds what the file has under its name.
-fn check_declared(file: &str, schema: &Schema, declared: &Schema) -> Result<(), ReadError> {
+fn check_declared(
+    file: &str,
+    schema: &Schema,
+    declared: &Schema,
+    fit: Fit,
+) -> Result<(), ReadError> {
+    let holds = match fit {
+        Fit::Type => holds,
+        Fit::Value => holds_what_fits,
+    };
     for field in declared.fields() {
         let Ok(found) = schema.field_with_name(field.name()) else {
             continue;

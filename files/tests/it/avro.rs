@@ -192,6 +192,31 @@ fn what_is_no_column_can_be_left_out(#[case] of: &str, #[case] expected: &str) {
 }
 
 /// Two fields and four records in two blocks.
+#[rstest]
+#[case(r#""int""#, long(-128), DataType::Int8, Ok("-128"))]
+#[case(r#""long""#, long(4_294_967_295), DataType::UInt32, Ok("4294967295"))]
+#[case(r#"{"type":"fixed","name":"f","size":2}"#, vec![1, 2], DataType::FixedSizeBinary(2), Ok("0102"))]
+#[case(r#"{"type":"array","items":"int"}"#, [long(1), long(7), vec![0]].concat(), DataType::new_list(DataType::Int16, true), Ok("[7]"))]
+#[case(r#""int""#, long(128), DataType::Int8, Err("128"))]
+#[case(r#""int""#, long(-1), DataType::UInt16, Err("-1"))]
+#[case(r#"{"type":"fixed","name":"f","size":2}"#, vec![1, 2], DataType::FixedSizeBinary(3), Err("f.avro, column `a`: "))]
+#[case(r#""double""#, vec![0; 8], DataType::Int8, Err("does not hold all of its values"))]
+fn a_value_goes_into_a_narrower_column_if_it_fits(
+    #[case] of: &str,
+    #[case] value: Vec<u8>,
+    #[case] declared: DataType,
+    #[case] expected: Result<&str, &str>,
+) {
+    let read = one(of, &[value]).columns(&[("a", declared)]).all();
+    match expected {
+        Ok(row) => assert_eq!(read.unwrap(), [row]),
+        Err(part) => {
+            let message = read.unwrap_err();
+            assert!(message.contains(part), "{message}");
+        }
+    }
+}
+
 fn small(codec: &str, pack: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     let schema = schema(&[("id", r#""long""#), ("name", r#"["null","string"]"#)]);
     let named = |id, name| [long(id), vec![2], text(name)].concat();
@@ -205,6 +230,44 @@ fn small(codec: &str, pack: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
 
 fn plain() -> Vec<u8> {
     small("null", <[u8]>::to_vec)
+}
+
+/// Files with values of many types, to be changed.
+pub(crate) fn examples() -> Vec<Vec<u8>> {
+    let schema = schema(&[
+        ("a", DECIMAL),
+        ("b", ENUM),
+        ("c", r#"["null",{"type":"array","items":["null","int"]}]"#),
+        ("d", r#"{"type":"map","values":"int"}"#),
+        ("e", NESTED),
+        ("f", DURATION),
+        ("g", &logical("long", "timestamp-micros")),
+    ]);
+    let value = [
+        bytes(&[0, 0, 0x30, 0x39]),
+        long(1),
+        [
+            vec![2],
+            long(2),
+            vec![2, 2],
+            long(-1),
+            long(2),
+            vec![2, 6],
+            vec![0],
+        ]
+        .concat(),
+        [long(1), text("k"), long(5), vec![0]].concat(),
+        [long(2), vec![2], text("x")].concat(),
+        vec![1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0],
+        long(1_700_000_000_000_000),
+    ]
+    .concat();
+    let blocks = [(2, value.repeat(2)), (1, value)];
+    vec![
+        plain(),
+        small("deflate", deflated),
+        file(&schema, "null", &blocks),
+    ]
 }
 
 const ROWS: [&str; 4] = ["1|a", "2|b", "300|dü", "3|<null>"];

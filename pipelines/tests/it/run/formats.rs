@@ -30,6 +30,8 @@ fn lines(workspace: &Workspace, source: &str) -> anyhow::Result<String> {
 #[case::json("JSON", "none", ".jsonl")]
 #[case::json_gzip("JSON", "gzip", ".jsonl.gz")]
 #[case::arrow("ARROW", "lz4", ".arrow")]
+#[case::avro("AVRO", "snappy", ".avro")]
+#[case::parquet("PARQUET", "zstd", ".parquet")]
 fn an_output_is_read_again_as_what_it_was(
     #[case] format: &str,
     #[case] compression: &str,
@@ -74,25 +76,31 @@ fn an_output_is_read_again_as_what_it_was(
     for command in ["show", "verify", "log"] {
         workspace.run(["tables", command, "out/"])?.expect(0, &[]);
     }
-    workspace
-        .run(["tables", "compact", "out/"])?
-        .expect(3, &["whose files are not read back", "single_file"]);
+    if format != "PARQUET" {
+        workspace
+            .run(["tables", "compact", "out/"])?
+            .expect(3, &["whose files are not read back", "single_file"]);
+    }
     Ok(())
 }
 
 #[test]
-fn avro_is_checked_before_it_is_published() -> anyhow::Result<()> {
+fn types_that_avro_has_in_one_size_are_checked_in_their_own() -> anyhow::Result<()> {
     let workspace = workspace()?;
     workspace.write("orders.csv", ORDERS)?;
     let text = format!(
-        "{SOURCE}CREATE VIEW v AS SELECT * FROM orders;\n\
-         ASSERT (SELECT sum(amount) FROM v) = 100.75 AS 'all amounts';\n\
-         ASSERT (SELECT count(*) FROM v WHERE region IS NULL AND note = 'say \"hi\"') = 1 AS 'a folder of NULL';\n\
-         COPY v TO 'out/' STORED AS AVRO PARTITIONED BY (region) OPTIONS (compression snappy, sort 'id');\n"
+        "{SOURCE}CREATE VIEW v AS SELECT CAST(-id AS TINYINT) AS tiny, CAST(id AS INT UNSIGNED) AS wide,\n\
+           arrow_cast(x'0102', 'FixedSizeBinary(2)') AS fixed, [CAST(id AS SMALLINT)] AS list FROM orders;\n\
+         ASSERT (SELECT min(tiny) FROM v) = -4 AS 'a small one';\n\
+         ASSERT (SELECT arrow_typeof(min(tiny)) FROM v) = 'Int8' AS 'the type of the query';\n\
+         ASSERT (SELECT max(list[1]) FROM v) = 4 AS 'within a list';\n\
+         ASSERT (SELECT count(*) FROM v WHERE fixed = x'0102') = 4 AS 'bytes';\n\
+         COPY v TO 'out/' STORED AS AVRO OPTIONS (compression snappy, sort 'wide');\n"
     );
     workspace.write("p.sql", &text)?;
-    let run = workspace.run(["run", "./p.sql"])?;
-    run.expect(0, &["table        4 rows in 3 files of 3 partitions"]);
+    workspace
+        .run(["run", "./p.sql"])?
+        .expect(0, &["table        4 rows in 1 file"]);
     workspace
         .run(["run", "./p.sql"])?
         .expect(0, &["nothing changed"]);
