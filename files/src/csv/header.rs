@@ -1,6 +1,6 @@
 //! The names of a file's columns. Owns how they are made from its first record, and which field is which column.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use datafusion::arrow::datatypes::Schema;
 
@@ -11,6 +11,8 @@ use crate::error::Problem;
 pub(crate) fn names(dialect: &Dialect, record: &str) -> Result<Vec<String>, Problem> {
     let mut records = Records::new(dialect, record);
     let (mut names, mut taken) = (Vec::new(), HashSet::new());
+    // A header may have one name some thousand times.
+    let mut numbers: HashMap<String, usize> = HashMap::new();
     if records.next_record(true).is_none() {
         return Ok(names);
     }
@@ -22,9 +24,9 @@ pub(crate) fn names(dialect: &Dialect, record: &str) -> Result<Vec<String>, Prob
             false => written.to_owned(),
         };
         let mut name = base.clone();
-        let mut number = 0;
         while !taken.insert(name.clone()) {
-            number += 1;
+            let number = numbers.entry(base.clone()).or_default();
+            *number += 1;
             name = format!("{base}_{number}");
         }
         names.push(name);
@@ -48,10 +50,26 @@ pub(crate) fn numbered(count: usize) -> Vec<String> {
 /// # Errors
 /// When two fields would be one column.
 pub(crate) fn fields(names: &[String], schema: &Schema) -> Result<Vec<Option<usize>>, Problem> {
+    let columns = schema.fields().iter().enumerate();
+    let exact: HashMap<&str, usize> = columns
+        .clone()
+        .map(|(column, field)| (field.name().as_str(), column))
+        .collect();
+    let written: HashSet<&str> = names.iter().map(String::as_str).collect();
+    // Columns that have no field of their own name, by their name in small letters; `None` for those of which there are two.
+    let mut near: HashMap<String, Option<usize>> = HashMap::new();
+    for (column, field) in columns.filter(|(_, field)| !written.contains(field.name().as_str())) {
+        near.entry(field.name().to_ascii_lowercase())
+            .and_modify(|only| *only = None)
+            .or_insert(Some(column));
+    }
     let mut taken = vec![false; schema.fields().len()];
     let mut fields = Vec::with_capacity(names.len());
     for name in names {
-        let found = column_of(name, names, schema);
+        let found = match exact.get(name.as_str()) {
+            Some(column) => Some(*column),
+            None => near.get(&name.to_ascii_lowercase()).copied().flatten(),
+        };
         if let Some(column) = found {
             if taken[column] {
                 return Err(Problem::new(
@@ -67,21 +85,6 @@ pub(crate) fn fields(names: &[String], schema: &Schema) -> Result<Vec<Option<usi
         fields.push(found);
     }
     Ok(fields)
-}
-
-/// The column of the table that a name of the file is.
-fn column_of(name: &str, names: &[String], schema: &Schema) -> Option<usize> {
-    let exact = schema
-        .fields()
-        .iter()
-        .position(|field| field.name() == name);
-    exact.or_else(|| {
-        let mut near = schema.fields().iter().enumerate().filter(|(_, field)| {
-            field.name().eq_ignore_ascii_case(name) && !names.contains(field.name())
-        });
-        let only = near.next();
-        near.next().is_none().then_some(only?.0)
-    })
 }
 
 #[cfg(test)]
