@@ -1,7 +1,7 @@
 //! The types of documents, from those that were looked at. Owns that only types are found that give every value back: whole
 //! numbers, doubles while they keep all digits, then decimals; texts for all that does not go together.
 
-use datafusion::arrow::datatypes::{DataType, Field, Fields};
+use datafusion::arrow::datatypes::{DataType, Field};
 
 use super::lexer::{Kind, Lexer};
 use crate::by_name::ByName;
@@ -10,6 +10,10 @@ use crate::error::Problem;
 
 /// Keys of an object from which on it is taken as a text: keys that are values would make a column each.
 const MOST_KEYS: usize = 10_000;
+
+/// Lists and objects within each other from which on what is within is taken as a text: formats in which schemas are written and
+/// sent have limits of their own, the lowest of about 60.
+const MOST_LEVELS: usize = 24;
 
 /// What a value may be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -121,25 +125,23 @@ impl Guess {
 
     /// The narrowest type.
     pub(crate) fn data_type(&self) -> DataType {
+        self.data_type_within(0)
+    }
+
+    fn data_type_within(&self, level: usize) -> DataType {
         match self {
             Self::Unknown | Self::Text => DataType::Utf8,
             Self::Boolean => DataType::Boolean,
             Self::Number(number) => number.data_type(),
-            Self::List(item) => DataType::new_list(item.data_type(), true),
+            Self::List(_) | Self::Object(_) if level == MOST_LEVELS => DataType::Utf8,
+            Self::List(item) => DataType::new_list(item.data_type_within(level + 1), true),
             // Parquet has no type for an object without fields.
             Self::Object(keys) if keys.len() == 0 || keys.len() > MOST_KEYS => DataType::Utf8,
-            Self::Object(_) => DataType::Struct(self.fields()),
-        }
-    }
-
-    /// The keys of objects as columns; none of anything else.
-    pub(crate) fn fields(&self) -> Fields {
-        match self {
-            Self::Object(keys) => keys
-                .iter()
-                .map(|(name, guess)| Field::new(name, guess.data_type(), true))
-                .collect(),
-            _ => Fields::empty(),
+            Self::Object(keys) => DataType::Struct(
+                keys.iter()
+                    .map(|(name, guess)| Field::new(name, guess.data_type_within(level + 1), true))
+                    .collect(),
+            ),
         }
     }
 }

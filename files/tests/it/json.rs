@@ -132,3 +132,23 @@ fn files_of_all_suffixes_and_layouts_are_one_table() {
     let message = case.all().unwrap_err();
     assert!(message.starts_with("b.json, line 1: "), "{message}");
 }
+
+#[test]
+fn what_is_within_too_many_levels_stays_as_it_is_written() {
+    let deep = |levels: usize, inner: &str| {
+        let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+        format!("{{\"a\":{open}{inner}{close}}}\n")
+    };
+    assert_eq!(
+        one(&deep(23, "[1, 2]")).all().unwrap(),
+        [format!("{}[1, 2]{}", "[".repeat(23), "]".repeat(23))]
+    );
+    assert_eq!(
+        one(&deep(100, "{\"b\": 1}")).all().unwrap(),
+        [format!(
+            "{}{{\"b\": 1}}{}",
+            "[".repeat(100),
+            "]".repeat(100)
+        )]
+    );
+}
