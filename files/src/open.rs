@@ -233,8 +233,7 @@ impl OpenFile {
 
     fn begin_csv(&mut self, csv: &Csv) -> Result<Written, ReadError> {
         let mut dialect = csv.dialect_of(&self.shape.file.name);
-        let has = |byte: u8| memchr::memchr(byte, &self.buffer).is_some();
-        dialect.old_mac = has(b'\r') && !has(b'\n');
+        dialect.old_mac = self.has_returns_only()?;
         let terminator = dialect.terminator();
         for _ in 0..dialect.skip_rows {
             let end = loop {
@@ -295,14 +294,23 @@ impl OpenFile {
     }
 
     fn begin_lines(&mut self) -> Result<Written, ReadError> {
-        let has = |buffer: &[u8], byte: u8| memchr::memchr(byte, buffer).is_some();
+        let terminator = if self.has_returns_only()? {
+            b'\r'
+        } else {
+            b'\n'
+        };
+        self.split = Box::new(LineSplit { terminator });
+        Ok(Written::Lines { terminator })
+    }
+
+    /// Whether lines end with a carriage return alone, by so much of the beginning that it does not depend on how much is read at once.
+    fn has_returns_only(&mut self) -> Result<bool, ReadError> {
+        let has = |bytes: &[u8], byte: u8| memchr::memchr(byte, bytes).is_some();
         while self.more && self.buffer.len() < LINE_END_BYTES && !has(&self.buffer, b'\n') {
             self.fill(self.part_bytes)?;
         }
-        let old_mac = has(&self.buffer, b'\r') && !has(&self.buffer, b'\n');
-        let terminator = if old_mac { b'\r' } else { b'\n' };
-        self.split = Box::new(LineSplit { terminator });
-        Ok(Written::Lines { terminator })
+        let beginning = &self.buffer[..self.buffer.len().min(LINE_END_BYTES)];
+        Ok(has(beginning, b'\r') && !has(beginning, b'\n'))
     }
 
     /// The layout, by so much of the beginning that it does not depend on how much is read at once.
@@ -410,30 +418,36 @@ impl Block {
     ///
     /// # Errors
     /// With the line that has bytes which are no UTF-8.
-    pub(crate) fn checked(self) -> Result<Block<String>, ReadError> {
-        let Self {
-            shape,
-            text,
-            line,
-            offset,
-            part,
-            unreadable,
-        } = self;
-        match String::from_utf8(text) {
-            Ok(text) => Ok(Block {
-                shape,
-                text,
-                line,
-                offset,
-                part,
-                unreadable,
-            }),
+    pub(crate) fn checked(mut self) -> Result<Block<String>, ReadError> {
+        match String::from_utf8(std::mem::take(&mut self.text)) {
+            Ok(text) => {
+                let unreadable = std::mem::take(&mut self.unreadable);
+                Ok(self.read_as(text, unreadable))
+            }
             Err(error) => {
                 let problem = not_utf8(error.utf8_error().valid_up_to());
-                let terminator = shape.records.terminator();
-                let file = &shape.file.name;
-                Err(located(file, line, error.as_bytes(), terminator, problem))
+                let terminator = self.shape.records.terminator();
+                let file = &self.shape.file.name;
+                Err(located(
+                    file,
+                    self.line,
+                    error.as_bytes(),
+                    terminator,
+                    problem,
+                ))
             }
+        }
+    }
+
+    /// The block with its bytes as a text of the same length.
+    pub(crate) fn read_as(self, text: String, unreadable: Vec<Bad>) -> Block<String> {
+        Block {
+            shape: self.shape,
+            text,
+            line: self.line,
+            offset: self.offset,
+            part: self.part,
+            unreadable,
         }
     }
 }

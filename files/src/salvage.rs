@@ -112,14 +112,7 @@ pub(crate) fn lenient(block: Block) -> Result<Block<String>, ReadError> {
         // A record whose end nothing tells.
         return block.checked();
     }
-    Ok(Block {
-        shape: block.shape,
-        text,
-        line: block.line,
-        offset: block.offset,
-        part: block.part,
-        unreadable,
-    })
+    Ok(block.read_as(text, unreadable))
 }
 
 /// Bytes as a text of the same length, in which something stands for each byte that is no UTF-8.

@@ -318,3 +318,9 @@ fn files_of_different_dialects_are_an_error() {
         "{message}"
     );
 }
+
+#[test]
+fn what_ends_lines_is_seen_in_more_than_the_first_part() {
+    let case = Case::csv(&[("f.csv", b";\rx922337203685477580792233720368547758\n.1\n")]);
+    assert_eq!(case.all().unwrap(), [".1"]);
+}
