@@ -1,7 +1,7 @@
 //! Reading files in every way in which a plan may: by one stream and by several, in parts of any size, by operators that were
 //! sent. The rows have to be the same.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -19,6 +19,7 @@ use files::{
     BadRow, Binary, Bytes, Csv, Declared, FilesTable, Format, Json, Origin, Quarantine, ReadError,
     SAMPLE_BYTES, Stores,
 };
+use tokio::runtime::Runtime;
 
 /// Files and what is said of them.
 pub(crate) struct Case {
@@ -306,6 +307,29 @@ impl Case {
         }
         assert!(!query.starts_with("SELECT *") || bad.good() == lines(&rows).len() as u64);
         Ok((lines(&rows), bad_rows))
+    }
+
+    /// All rows and columns in several ways, parts of so many bytes at least; nothing if that is an error in each.
+    pub(crate) fn all_or_not(&self, least: usize) -> Option<Vec<String>> {
+        static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+        let mut known = None;
+        for part_bytes in [least, least + 4, 1 << 20] {
+            for (partitions, sent) in [(1, false), (3, true)] {
+                let rows = self.rows(part_bytes, partitions, sent, "SELECT * FROM t");
+                let rows = RUNTIME.block_on(rows);
+                let rows = rows
+                    .map(|batches| lines(&batches))
+                    .map_err(|error| self.message(&error));
+                match &known {
+                    None => known = Some(rows),
+                    Some(known) => assert!(
+                        *known == rows || known.is_err() && rows.is_err(),
+                        "in parts of {part_bytes} bytes by {partitions} streams, sent: {sent}: {known:?} {rows:?}"
+                    ),
+                }
+            }
+        }
+        known.unwrap().ok()
     }
 
     /// All rows and columns, read in one way; whatever the error.

@@ -12,6 +12,7 @@ mod bad_rows;
 mod binary;
 mod cases;
 mod csv;
+mod fuzz;
 mod hostile;
 mod json;
 mod json_path;
