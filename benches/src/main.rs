@@ -7,6 +7,7 @@
 mod cluster;
 mod document;
 mod extraction;
+mod files;
 mod machine;
 mod measure;
 mod memory;
@@ -40,6 +41,8 @@ enum What {
     Cluster(cluster::ClusterArguments),
     /// Reading a slow web service: wall time against requests × latency ÷ concurrency, and against launchpadlib
     Extraction(extraction::ExtractionArguments),
+    /// Reading text of several kinds into tables, beside DuckDB and Polars: time and memory, equal rows
+    Files(files::FilesArguments),
     /// Peak resident memory of the whole run at different numbers of events
     Memory(memory::MemoryArguments),
     /// Merging few changed keys into a large table: time against a full rewrite
@@ -63,6 +66,7 @@ fn main() -> anyhow::Result<()> {
     match arguments.what {
         What::Cluster(arguments) => cluster::measure(&binary, &arguments),
         What::Extraction(arguments) => extraction::measure(&binary, &arguments),
+        What::Files(arguments) => files::measure(&binary, &arguments),
         What::Memory(arguments) => memory::measure(&binary, &arguments),
         What::Merge(arguments) => merge::measure(&binary, &arguments),
         What::Partitions(arguments) => partitions::measure(&binary, &arguments),

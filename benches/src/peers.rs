@@ -1,13 +1,45 @@
 //! The Python environment with the peers and the generator of TPC-H data: `SPILLWAY_BENCH_PYTHON` names its interpreter.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use serde_json::Value;
 
 use crate::measure::{self, Measured};
 
 /// What has to be installed for the measurements.
 const PACKAGES: &str = "duckdb==2.0.0 polars==2.1.0 pyarrow==26.0.1 tpchgen-cli";
+
+/// One work that was done.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// From its beginning to its end.
+    pub(crate) wall: Duration,
+    /// Of the processors.
+    pub(crate) cpu: Duration,
+    /// Resident memory of the process at its most, bytes.
+    pub(crate) peak: u64,
+}
+
+impl Run {
+    /// A whole process.
+    pub(crate) fn whole(process: Measured) -> Self {
+        Self {
+            wall: process.wall,
+            cpu: process.cpu,
+            peak: process.peak,
+        }
+    }
+}
+
+/// The run with the time in the middle.
+pub(crate) fn median(runs: &mut Vec<Run>) -> anyhow::Result<Run> {
+    runs.sort_unstable_by_key(|run| run.wall);
+    let middle = runs.len() / 2;
+    ensure!(middle < runs.len(), "nothing was measured");
+    Ok(runs.swap_remove(middle))
+}
 
 /// A Python with the peers.
 #[derive(Debug)]
@@ -36,6 +68,28 @@ impl Peers {
         let mut all = vec!["-c", script];
         all.extend(arguments);
         measure::run(&self.python, &all, folder, &[])?.succeeded()
+    }
+
+    /// Runs a script that tells its own time in a line of JSON: the start of Python and the import are not held against a peer.
+    pub(crate) fn time(
+        &self,
+        script: &str,
+        arguments: &[&str],
+        folder: &Path,
+    ) -> anyhow::Result<Run> {
+        let run = self.run(script, arguments, folder)?;
+        let said: Value = serde_json::from_str(run.stdout.trim()).context("the peer's line")?;
+        let seconds = |name: &str| {
+            said[name]
+                .as_f64()
+                .map(Duration::from_secs_f64)
+                .with_context(|| format!("the peer did not say its {name}"))
+        };
+        Ok(Run {
+            wall: seconds("seconds")?,
+            cpu: seconds("cpu")?,
+            peak: run.peak,
+        })
     }
 
     /// The folder with `lineitem` and `orders` at that scale below `root`; made unless it is there.

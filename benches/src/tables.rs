@@ -2,14 +2,12 @@
 //! each in a process of its own, in turn. The command fails unless all wrote the same rows.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use bytesize::ByteSize;
-use serde_json::Value;
 
-use crate::peers::Peers;
-use crate::{measure, table};
+use crate::peers::{Peers, Run};
+use crate::{measure, peers, table};
 
 const PEER: &str = include_str!("tables/peer.py");
 const DIGEST: &str = include_str!("tables/digest.py");
@@ -45,13 +43,6 @@ pub(crate) struct TablesArguments {
     arguments: Vec<String>,
 }
 
-#[derive(Debug)]
-struct Run {
-    wall: Duration,
-    cpu: Duration,
-    peak: u64,
-}
-
 /// Runs all in turn and prints one table.
 pub(crate) fn measure(binary: &Path, arguments: &TablesArguments) -> anyhow::Result<()> {
     let peers = Peers::new()?;
@@ -68,7 +59,12 @@ pub(crate) fn measure(binary: &Path, arguments: &TablesArguments) -> anyhow::Res
             let folder = tempfile::tempdir_in(&arguments.data)?;
             let run = match *engine {
                 "pipelines" => ours(binary, arguments, &data, folder.path())?,
-                peer => theirs(&peers, peer, arguments, &data, folder.path())?,
+                peer => {
+                    let out = folder.path().join("out");
+                    let [data, out] = [&data, &out].map(|path| path.display().to_string());
+                    let all = [peer, &data, &out, &arguments.columns];
+                    peers.time(PEER, &all, folder.path())?
+                }
             };
             runs.push(run);
             if turn == 0 && !arguments.alone {
@@ -97,7 +93,10 @@ pub(crate) fn measure(binary: &Path, arguments: &TablesArguments) -> anyhow::Res
             "equal"
         },
     ));
-    let medians: Vec<Run> = runs.iter_mut().map(median).collect::<anyhow::Result<_>>()?;
+    let medians: Vec<Run> = runs
+        .iter_mut()
+        .map(peers::median)
+        .collect::<anyhow::Result<_>>()?;
     let ours = medians.first().context("nothing was measured")?;
     let rows: Vec<Vec<String>> = engines
         .iter()
@@ -135,13 +134,6 @@ pub(crate) fn measure(binary: &Path, arguments: &TablesArguments) -> anyhow::Res
     Ok(())
 }
 
-fn median(runs: &mut Vec<Run>) -> anyhow::Result<Run> {
-    runs.sort_unstable_by_key(|run| run.wall);
-    let middle = runs.len() / 2;
-    ensure!(middle < runs.len(), "nothing was measured");
-    Ok(runs.swap_remove(middle))
-}
-
 fn ours(
     binary: &Path,
     arguments: &TablesArguments,
@@ -174,37 +166,7 @@ COPY joined TO 'out' STORED AS PARQUET PARTITIONED BY (year, month) OPTIONS (com
         &memory,
     ];
     all.extend(arguments.arguments.iter().map(String::as_str));
-    let run = measure::run(binary, &all, folder, &[])?.succeeded()?;
-    Ok(Run {
-        wall: run.wall,
-        cpu: run.cpu,
-        peak: run.peak,
-    })
-}
-
-/// The time of a peer is that of its query: the start of Python and the import are not held against it.
-fn theirs(
-    peers: &Peers,
-    engine: &str,
-    arguments: &TablesArguments,
-    data: &Path,
-    folder: &Path,
-) -> anyhow::Result<Run> {
-    let (data, out) = (
-        data.display().to_string(),
-        folder.join("out").display().to_string(),
-    );
-    let run = peers.run(PEER, &[engine, &data, &out, &arguments.columns], folder)?;
-    let said: Value = serde_json::from_str(run.stdout.trim()).context("the peer's line")?;
-    let seconds = |name: &str| {
-        said[name]
-            .as_f64()
-            .map(Duration::from_secs_f64)
-            .with_context(|| format!("the peer did not say its {name}"))
-    };
-    Ok(Run {
-        wall: seconds("seconds")?,
-        cpu: seconds("cpu")?,
-        peak: run.peak,
-    })
+    measure::run(binary, &all, folder, &[])?
+        .succeeded()
+        .map(Run::whole)
 }
