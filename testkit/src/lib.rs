@@ -17,6 +17,7 @@ pub mod raw_http;
 pub mod s3;
 mod services;
 pub mod tpch;
+pub mod web;
 
 pub use command::Workspace;
 pub use file_calls::{CallFault, FileCalls};
