@@ -1,6 +1,6 @@
 //! Object stores in every session: a location such as `s3://bucket/folder/` is opened the first time it is read, with
-//! the client that `tables` has for its bucket, behind the look at Parquet files' schemas. Owns nothing but the way from a URL to
-//! that client.
+//! the client that `tables` has for its bucket, or `files` for a web server, behind the look at Parquet files' schemas. Owns nothing
+//! but the way from a URL to that client.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +11,7 @@ use datafusion::execution::object_store::{
 };
 use datafusion::object_store::ObjectStore;
 use datafusion::object_store::memory::InMemory;
+use files::WebStore;
 use tables::StorageOptions;
 use tables::storage::{bucket, is_object_store};
 use url::{Position, Url};
@@ -39,8 +40,8 @@ impl ObjectStoreRegistry for NothingStored {
 pub(crate) struct Registry {
     known: DefaultObjectStoreRegistry,
     options: StorageOptions,
-    /// Buckets that were asked for, by what precedes the path of their URLs.
-    buckets: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
+    /// Buckets and web servers that were asked for, by what precedes the path of their URLs.
+    stores: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
 }
 
 impl Registry {
@@ -53,7 +54,7 @@ impl Registry {
         Self {
             known,
             options,
-            buckets: Mutex::default(),
+            stores: Mutex::default(),
         }
     }
 }
@@ -75,16 +76,21 @@ impl ObjectStoreRegistry for Registry {
         if let Ok(store) = self.known.get_store(url) {
             return Ok(store);
         }
-        if !is_object_store(url.as_str()) {
-            return self.known.get_store(url);
+        let root = &url[..Position::BeforePath];
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = stores.get(root) {
+            return Ok(Arc::clone(store));
         }
-        let bucket = bucket(url, &self.options)
-            .map_err(|error| DataFusionError::External(Box::new(error)))?;
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let store = buckets
-            .entry(String::from(&url[..Position::BeforePath]))
-            .or_insert_with(|| Arc::new(Shallow::new(bucket.object_store())));
-        Ok(Arc::clone(store))
+        let store: Arc<dyn ObjectStore> = match url.scheme() {
+            "http" | "https" => Arc::new(WebStore::new(url, &self.options)?),
+            _ if is_object_store(url.as_str()) => bucket(url, &self.options)
+                .map_err(|error| DataFusionError::External(Box::new(error)))?
+                .object_store(),
+            _ => return self.known.get_store(url),
+        };
+        let store: Arc<dyn ObjectStore> = Arc::new(Shallow::new(store));
+        stores.insert(root.to_owned(), Arc::clone(&store));
+        Ok(store)
     }
 }
 
@@ -101,6 +107,9 @@ mod tests {
         let one = get("s3://lake/a").unwrap();
         assert!(Arc::ptr_eq(&one, &get("s3://lake/b").unwrap()));
         assert!(get("file:///tmp").is_ok());
+        let web = get("https://host/a").unwrap();
+        assert!(Arc::ptr_eq(&web, &get("https://host/b?c").unwrap()));
+        assert!(!Arc::ptr_eq(&web, &get("https://host:8443/a").unwrap()));
         assert!(get("ftp://host/a").is_err());
         let bare = get("az://lake/a").unwrap_err().to_string();
         assert!(bare.contains("AZURE_STORAGE_ACCOUNT_KEY"), "{bare}");

@@ -290,7 +290,7 @@ pub(crate) fn open_rows(
         |error: io::Error| ReadError::of_file(&file.name, format!("cannot be read: {error}"));
     let raw = bytes_of(file, store, 0).map_err(unreadable)?;
     let (inner, compression) = decompressed(raw, bytes.compression).map_err(unreadable)?;
-    let size = compression.is_none().then_some(file.size);
+    let size = file.length().filter(|_| compression.is_none());
     ArrowFile::open(&file.name, inner, size, most)
 }
 

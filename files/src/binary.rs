@@ -54,6 +54,13 @@ impl BinaryFile {
         binary: &Binary,
         most: usize,
     ) -> Result<Self, ReadError> {
+        if file.length().is_none() {
+            return Err(ReadError::of_file(
+                &file.name,
+                "the server does not say how long it is, which its row says",
+            )
+            .with_help("read it as TEXT, or from where it has a length"));
+        }
         let chunk_bytes = binary.chunk_bytes.unwrap_or(file.size.max(1));
         let longest = chunk_bytes.min(file.size);
         if binary.with_content && longest > most as u64 {

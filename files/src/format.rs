@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::bytes::{self, Compression};
 use super::csv::{Detect, Dialect};
 use super::json::{Layout, Path};
+use super::web;
 
 /// How the records of files are written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,6 +135,11 @@ impl Format {
 impl Csv {
     /// The dialect of a file of that name.
     pub fn dialect_of(&self, name: &str) -> Dialect {
+        // The query of an address is no name.
+        let name = match web::is_web(name) {
+            true => name.split('?').next().unwrap_or(name),
+            false => name,
+        };
         let lower = name.to_ascii_lowercase();
         let has = |suffix: &str| {
             lower

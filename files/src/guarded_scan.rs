@@ -25,6 +25,7 @@ use futures::{Stream, StreamExt};
 
 use super::error::ReadError;
 use super::guard::{GaveUp, guarded};
+use super::web;
 
 /// The plan with every scan of files under guard.
 ///
@@ -55,7 +56,7 @@ fn files_of(config: &FileScanConfig) -> String {
     let store = config.object_store_url.as_str();
     let whole = |path: &str| match store.strip_prefix("file://") {
         Some(root) => format!("{root}{path}"),
-        None => format!("{store}{path}"),
+        None => web::shown(store, path),
     };
     match paths.as_slice() {
         [] => String::from("no file"),
@@ -165,7 +166,10 @@ impl Stream for Guarded {
             return Poll::Ready(None);
         };
         match guarded(|| rows.poll_next_unpin(context)) {
-            Ok(polled) => polled,
+            Ok(polled) => polled.map_err(|error| match web::as_read_error(&error) {
+                Some(told) => told.into(),
+                None => error,
+            }),
             Err(GaveUp) => {
                 // Its reader is in no state to be asked again.
                 let _ = guarded(|| self.rows = None);

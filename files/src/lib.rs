@@ -47,6 +47,7 @@ mod time;
 mod types;
 mod unite;
 mod value;
+mod web;
 
 pub use bad_rows::{BadRow, BadRows, MOST_BAD_ROWS, Quarantine};
 pub use bad_scan::{BadRowScan, bad_row_scans, good_rows};
@@ -63,3 +64,4 @@ pub use scan::{FileScanExec, decode_operator, encode_operator, is_operator};
 pub use sql_type::sql_type;
 pub use stores::Stores;
 pub use table::{Declared, FilesTable};
+pub use web::WebStore;

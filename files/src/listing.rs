@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use datafusion::object_store::path::Path;
 use datafusion::object_store::{ObjectStore, ObjectStoreExt};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use globset::{GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
 use tables::layout;
@@ -21,7 +21,10 @@ use url::Url;
 
 use super::bytes::Compression;
 use super::error::ReadError;
+use super::web;
 
+/// Locations of a list that are looked at together.
+const CONCURRENT: usize = 16;
 /// The characters of a pattern.
 const PATTERN: [char; 4] = ['*', '?', '[', '{'];
 
@@ -52,6 +55,21 @@ pub struct File {
     pub modified: i64,
     /// The values of the partition columns, in their order; `None` is NULL.
     pub partition: Vec<Option<String>>,
+}
+
+impl File {
+    /// Its bytes, if whoever has it says how many there are.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match self.place.seen() {
+            Some(seen) => seen.length,
+            None => Some(self.size),
+        }
+    }
+
+    /// Whether a part of it can be read without what is before that.
+    pub(crate) fn has_ranges(&self) -> bool {
+        self.place.seen().is_none_or(|seen| seen.ranges)
+    }
 }
 
 /// A file that is not read.
@@ -121,6 +139,8 @@ struct Found {
     name: String,
     place: Place,
     size: u64,
+    /// Whether it is known to have no bytes.
+    is_empty: bool,
     modified: i64,
 }
 
@@ -142,8 +162,15 @@ pub async fn list(wanted: Wanted<'_>, stores: Stores<'_>) -> Result<Listing, Rea
         return list_one(wanted, stores).await;
     };
     let (mut all, mut known) = (Listing::default(), HashSet::new());
+    let looking: Vec<_> = locations
+        .iter()
+        .map(|location| list_one(Wanted { location, ..wanted }, stores))
+        .collect();
+    let mut looked = futures::stream::iter(looking).buffered(CONCURRENT);
     for location in &locations {
-        let listing = list_one(Wanted { location, ..wanted }, stores).await?;
+        let Some(listing) = looked.try_next().await? else {
+            break;
+        };
         if listing.files.is_empty() {
             return Err(of(location, "has no file that is read")
                 .with_help("leave it out of the list of locations, or name it as it is there"));
@@ -174,6 +201,14 @@ fn several(text: &str) -> Result<Option<Vec<String>>, ReadError> {
 }
 
 impl Place {
+    /// What a web server says of the file, if it is on one.
+    pub(crate) fn seen(&self) -> Option<web::Seen> {
+        match self {
+            Self::Stored { store, key } => web::seen(store, key),
+            Self::Local(_) => None,
+        }
+    }
+
     /// The same for all names of a file.
     fn itself(&self) -> Self {
         match self {
@@ -187,6 +222,7 @@ impl Place {
 
 async fn list_one(wanted: Wanted<'_>, stores: Stores<'_>) -> Result<Listing, ReadError> {
     let base = match Url::parse(wanted.location) {
+        Ok(url) if web::is_web(url.as_str()) => on_the_web(wanted.location, &url, stores).await?,
         Ok(url) if wanted.location.contains("://") && url.scheme() != "file" => {
             stored(wanted.location, &url, stores).await?
         }
@@ -241,6 +277,7 @@ fn local(location: &str, path: &LocalPath) -> Result<Base, ReadError> {
                     name: text.to_owned(),
                     place: Place::Local(absolute(path)),
                     size: metadata.len(),
+                    is_empty: metadata.len() == 0,
                     modified: changed(&metadata),
                 }],
                 pattern: None,
@@ -316,6 +353,7 @@ fn walk(folder: &LocalPath, below: &str, found: &mut Vec<Found>) -> std::io::Res
                 name: path.to_string_lossy().into_owned(),
                 place: Place::Local(absolute(&path)),
                 size: metadata.len(),
+                is_empty: metadata.len() == 0,
                 modified: changed(&metadata),
             });
         }
@@ -352,6 +390,7 @@ async fn stored(location: &str, url: &Url, stores: Stores<'_>) -> Result<Base, R
                     name: location.to_owned(),
                     place: place(&key),
                     size: meta.size,
+                    is_empty: meta.size == 0,
                     modified: meta.last_modified.timestamp_nanos_opt().unwrap_or_default(),
                 }],
                 pattern: None,
@@ -387,6 +426,7 @@ async fn stored(location: &str, url: &Url, stores: Stores<'_>) -> Result<Base, R
         name: format!("{root}/{}", meta.location),
         place: place(&meta.location),
         size: meta.size,
+        is_empty: meta.size == 0,
         modified: meta.last_modified.timestamp_nanos_opt().unwrap_or_default(),
     });
     Ok(Base {
@@ -396,6 +436,27 @@ async fn stored(location: &str, url: &Url, stores: Stores<'_>) -> Result<Base, R
             false => None,
         },
         is_file: false,
+    })
+}
+
+async fn on_the_web(location: &str, url: &Url, stores: Stores<'_>) -> Result<Base, ReadError> {
+    let store = stores(url).map_err(|error| of(location, error.to_string()))?;
+    let found = web::find(location, url, &store).await?;
+    let path = url.path();
+    Ok(Base {
+        found: vec![Found {
+            below: file_name(path).to_owned(),
+            name: location.to_owned(),
+            place: Place::Stored {
+                store: url[..url::Position::BeforePath].to_owned(),
+                key: found.key,
+            },
+            size: found.size,
+            is_empty: !found.may_have_bytes,
+            modified: found.modified,
+        }],
+        pattern: None,
+        is_file: true,
     })
 }
 
@@ -424,7 +485,7 @@ fn sort_out(base: Base, wanted: Wanted<'_>) -> Result<Listing, ReadError> {
         let why = match () {
             () if !base.is_file && is_hidden(&file.below) => Some(Why::Hidden),
             () if !is_meant => Some(Why::Suffix),
-            () if file.size == 0 && !is_any => Some(Why::Empty),
+            () if file.is_empty && !is_any => Some(Why::Empty),
             () => None,
         };
         if let Some(why) = why {
@@ -436,7 +497,7 @@ fn sort_out(base: Base, wanted: Wanted<'_>) -> Result<Listing, ReadError> {
         }
         let path = match &file.place {
             Place::Local(path) => path.to_string_lossy(),
-            Place::Stored { key, .. } => key.as_str().into(),
+            Place::Stored { store, key } => web::path(store, key),
         };
         let partition = partition(&path, wanted.partition_by);
         let partition = partition.map_err(|column| {

@@ -23,6 +23,7 @@ use super::json::mask::Mask;
 use super::json::split::{StructureSplit, detect};
 use super::listing::{File, Place};
 use super::split::{Bad, LineSplit, Part, Split};
+use super::web;
 
 /// Lines as they nearly always end.
 const LINES: LineSplit = LineSplit { terminator: b'\n' };
@@ -134,8 +135,8 @@ pub(crate) fn bytes_of(
             };
             let got = runtime
                 .block_on(store.get_opts(&key, options))
-                .map_err(io::Error::from)?;
-            let stream = got.into_stream().map_err(io::Error::from);
+                .map_err(web::as_io)?;
+            let stream = got.into_stream().map_err(web::as_io);
             let reader = StreamReader::new(stream);
             Ok(Box::new(SyncIoBridge::new_with_handle(reader, runtime)))
         }

@@ -36,6 +36,7 @@ use super::listing::{File, Place};
 use super::partitions::Partitions;
 use super::types::check_schema;
 use super::unite::{self, Fit};
+use super::web;
 
 /// Footers that are read at once.
 const CONCURRENT: usize = 16;
@@ -97,6 +98,7 @@ impl ParquetTable {
         let read = futures::stream::iter(files.into_iter().map(|file| {
             let (reader, cache) = (Arc::clone(&reader), Arc::clone(&cache));
             async move {
+                check_parts(&file)?;
                 let meta = meta_of(&file)?;
                 let of_file = |error: DataFusionError| unreadable(&file, &error);
                 let footer = DFParquetMetadata::new(reader.as_ref(), &meta)
@@ -160,6 +162,21 @@ fn store_of(file: Option<&File>) -> Result<ObjectStoreUrl> {
     }
 }
 
+/// Its parts are asked for one by one, from the end on, so a server has to give parts, and tell one file from the next.
+fn check_parts(file: &File) -> Result<(), ReadError> {
+    let lacking = match file.place.seen() {
+        Some(seen) if !seen.ranges => "gives no parts of it (ranges), of which Parquet is read",
+        Some(seen) if seen.version.is_none() => {
+            "has neither an ETag nor a time of change, so that parts of it could be of two files"
+        }
+        _ => return Ok(()),
+    };
+    Err(
+        ReadError::of_file(&file.name, format!("the server {lacking}"))
+            .with_help("copy it to a folder or an object store, and read it there"),
+    )
+}
+
 fn meta_of(file: &File) -> Result<ObjectMeta, ReadError> {
     let location = match &file.place {
         Place::Local(path) => Path::from_absolute_path(path),
@@ -175,6 +192,9 @@ fn meta_of(file: &File) -> Result<ObjectMeta, ReadError> {
 }
 
 fn unreadable(file: &File, error: &DataFusionError) -> ReadError {
+    if let Some(what) = web::told(error) {
+        return ReadError::of_file(&file.name, format!("cannot be read: {what}"));
+    }
     let cause = error.find_root().to_string();
     let line = cause.lines().next().unwrap_or_default();
     ReadError::of_file(&file.name, format!("it is no whole Parquet file: {line}"))

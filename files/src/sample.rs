@@ -1,7 +1,7 @@
 //! A look at files before they are read: the columns that they have, and their types. Owns how much is looked at, and where.
 //!
 //! Of every file its beginning is looked at, of one that is neither compressed nor of another encoding than UTF-8 some places
-//! further on, too; together about [`SAMPLE_BYTES`], or as much as is said. Columns of all files are united by name; a type
+//! further on, too, if it may be read there; together about [`SAMPLE_BYTES`], or as much as is said. Columns of all files are united by name; a type
 //! has room for the values of all of them. What is found later and does not fit ends the run at its place.
 
 use std::io::Read;
@@ -181,7 +181,7 @@ impl Looker<'_> {
             // What is no row of a document is white space here.
             looked += block.text.trim_ascii().len() as u64;
         }
-        if !sample.whole && open.is_plain() {
+        if !sample.whole && open.is_plain() && self.file.has_ranges() {
             let shape = Arc::clone(&open.shape);
             drop(open);
             let window = (most - beginning) / WINDOWS;

@@ -271,7 +271,7 @@ pub(super) fn resolve_location(
                 .error_at(span, "the location carries a password, a signature or a token")
                 .with_help(
                     "leave it out of the URL: credentials of object stores come from variables \
-                     (AZURE_STORAGE_SAS_TOKEN, AWS_ACCESS_KEY_ID), those of APIs are options that refer to a secret",
+                     (AZURE_STORAGE_SAS_TOKEN, AWS_ACCESS_KEY_ID), of web servers from PIPELINES_STORAGE_HTTP_HEADERS, those of APIs are options that refer to a secret",
                 ),
         );
         return None;

@@ -24,6 +24,7 @@ mod traffic;
 
 use std::sync::{Arc, PoisonError};
 
+use object_store::RetryConfig;
 use url::Url;
 
 use crate::store::StoreResult;
@@ -65,4 +66,13 @@ pub fn bucket(url: &Url, options: &StorageOptions) -> StoreResult<Arc<Bucket>> {
     let bucket = Arc::new(clients::build(root, options)?);
     buckets.insert(name, Arc::clone(&bucket));
     Ok(bucket)
+}
+
+/// How often, and for how long, a request to the server of `root` is sent again, whatever it speaks.
+///
+/// # Errors
+/// [`crate::StoreError::Unusable`] when a variable has a value that cannot be used.
+pub fn retries(root: &Url, options: &StorageOptions) -> StoreResult<RetryConfig> {
+    options.check(root)?;
+    clients::retries(root, options)
 }

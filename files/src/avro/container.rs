@@ -55,7 +55,7 @@ impl AvroFile {
             |error: io::Error| ReadError::of_file(&file.name, format!("cannot be read: {error}"));
         let raw = bytes_of(file, store, 0).map_err(unreadable)?;
         let (inner, compression) = decompressed(raw, bytes.compression).map_err(unreadable)?;
-        let size = compression.is_none().then_some(file.size);
+        let size = file.length().filter(|_| compression.is_none());
         Self::read(&file.name, inner, size, most)
     }
 

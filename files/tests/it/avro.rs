@@ -55,6 +55,12 @@ fn schema(fields: &[(&str, &str)]) -> String {
     text + "]}"
 }
 
+/// The numbers up to `count` in the field `id`.
+pub(crate) fn numbers(count: i64) -> Vec<u8> {
+    let block: Vec<u8> = (0..count).flat_map(long).collect();
+    file(&schema(&[("id", r#""long""#)]), "null", &[(count, block)])
+}
+
 /// One field, with a value in a block of its own.
 fn one(of: &str, values: &[Vec<u8>]) -> Case {
     let blocks: Vec<(i64, Vec<u8>)> = values.iter().map(|value| (1, value.clone())).collect();

@@ -405,7 +405,7 @@ fn as_sent(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
 }
 
 /// Each row as a line, with `|` between values and nothing for NULL in angle brackets.
-fn lines(batches: &[RecordBatch]) -> Vec<String> {
+pub(crate) fn lines(batches: &[RecordBatch]) -> Vec<String> {
     let options = FormatOptions::new().with_null("<null>");
     let mut lines = Vec::new();
     for batch in batches {

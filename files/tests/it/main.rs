@@ -19,3 +19,4 @@ mod json_path;
 mod origin;
 mod parquet;
 mod text;
+mod web;

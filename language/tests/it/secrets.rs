@@ -76,7 +76,7 @@ fn a_password_in_a_location_is_refused() {
       |
     1 | CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '**************************************';
       |                                                ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-      = help: leave it out of the URL: credentials of object stores come from variables (AZURE_STORAGE_SAS_TOKEN, AWS_ACCESS_KEY_ID), those of APIs are options that refer to a secret
+      = help: leave it out of the URL: credentials of object stores come from variables (AZURE_STORAGE_SAS_TOKEN, AWS_ACCESS_KEY_ID), of web servers from PIPELINES_STORAGE_HTTP_HEADERS, those of APIs are options that refer to a secret
     ");
 }
 

@@ -77,7 +77,7 @@ pub(super) fn build(root: Url, options: &StorageOptions) -> StoreResult<Bucket> 
     }
 }
 
-fn retries(root: &Url, options: &StorageOptions) -> StoreResult<RetryConfig> {
+pub(super) fn retries(root: &Url, options: &StorageOptions) -> StoreResult<RetryConfig> {
     let number = |name: &str, least: u64| match options.get(name) {
         None => Ok(None),
         Some(value) => match value.trim().parse() {

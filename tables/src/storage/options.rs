@@ -102,6 +102,11 @@ impl StorageOptions {
         }
     }
 
+    /// The value of a variable, for clients that are made elsewhere.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.get(name)
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }
