@@ -15,12 +15,13 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryRese
 use datafusion::object_store::ObjectStore;
 use flume::{Receiver, Sender};
 
+use super::ahead::Ahead;
 use super::avro::block::Block as AvroBlock;
 use super::avro::container::AvroFile;
 use super::error::ReadError;
 use super::format::{Bytes, Format};
 use super::guard::{GaveUp, guarded};
-use super::listing::File;
+use super::listing::{File, Place};
 use super::open::{Block, OpenFile, Shape, Written};
 use super::rows::RowsFile;
 use super::salvage::lenient;
@@ -56,6 +57,8 @@ pub(crate) enum Piece<T> {
 struct Work {
     files: Mutex<VecDeque<File>>,
     stores: Stores,
+    /// The stores for large files, whose bytes come by several requests.
+    ahead: Option<(Ahead, Stores)>,
     format: Format,
     bytes: Bytes,
     most: usize,
@@ -85,10 +88,18 @@ impl Feed {
         let readers = streams.min(files.len()).max(1);
         let reservation = MemoryConsumer::new("FileScan").register(context.memory_pool());
         reservation.try_grow((2 * readers + streams) * bytes.part_bytes)?;
+        let ahead = Ahead::of(readers);
+        let is_far = |file: &File| matches!(file.place, Place::Stored { .. });
+        // Without the memory for it, files come by one request each.
+        let ahead = (files.iter().any(|file| is_far(file) && ahead.is_for(file))
+            && reservation.try_grow(readers * ahead.memory()).is_ok())
+        .then_some(ahead);
         let (sender, pieces) = flume::bounded(streams);
         let registry = &context.runtime_env().object_store_registry;
+        let stores = Stores::of(&files, registry.as_ref())?;
         let work = Arc::new(Work {
-            stores: Stores::of(&files, registry.as_ref())?,
+            ahead: ahead.map(|ahead| (ahead, stores.ahead(ahead))),
+            stores,
             files: Mutex::new(files.into()),
             format,
             bytes,
@@ -153,7 +164,10 @@ impl Work {
         file: &File,
         sender: &Sender<Result<Piece<Vec<u8>>, ReadError>>,
     ) -> Result<(), ReadError> {
-        let store = self.stores.get(file);
+        let store = match &self.ahead {
+            Some((ahead, stores)) if ahead.is_for(file) => stores.get(file),
+            _ => self.stores.get(file),
+        };
         if self.format == Format::Avro {
             return self.read_blocks(file, store, sender);
         }

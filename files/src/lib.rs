@@ -9,6 +9,7 @@
 //! read, and DataFusion reads it. Which options a definition has is the
 //! connectors', how far a run may go with bad rows the runner's.
 
+mod ahead;
 mod arrow;
 mod avro;
 mod bad_rows;

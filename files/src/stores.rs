@@ -8,6 +8,7 @@ use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::object_store::ObjectStore;
 use url::Url;
 
+use super::ahead::{Ahead, AheadStore};
 use super::listing::{File, Place};
 
 /// See the module.
@@ -31,6 +32,16 @@ impl Stores {
             }
         }
         Ok(Self(stores))
+    }
+
+    /// The same stores, whose whole files come by several requests at once.
+    #[must_use]
+    pub(crate) fn ahead(&self, ahead: Ahead) -> Self {
+        let stores = self.0.iter().map(|(name, store)| {
+            let store: Arc<dyn ObjectStore> = Arc::new(AheadStore::new(Arc::clone(store), ahead));
+            (name.clone(), store)
+        });
+        Self(stores.collect())
     }
 
     /// The store of a file; `None` for one on this machine.

@@ -7,6 +7,7 @@
     reason = "helpers of tests fail by panicking, and the engine's sessions are above this crate"
 )]
 
+mod ahead;
 mod avro;
 mod bad_rows;
 mod binary;
