@@ -42,7 +42,8 @@ impl Ahead {
 
     /// Whether it is worth it for a file: several parts of it are there, and can be asked for.
     pub(crate) fn is_for(&self, file: &File) -> bool {
-        self.requests > 1 && file.size > 2 * self.part && file.has_ranges()
+        let is_whole = file.slice.is_none();
+        self.requests > 1 && file.size > 2 * self.part && is_whole && file.has_ranges()
     }
 
     /// The bytes that may wait to be read, of one file.

@@ -11,7 +11,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use super::bad_rows::BadRows;
 use super::listing::File;
 use super::scan::FileScanExec;
-use super::table::deal;
+use super::slice::deal;
 
 /// A plan that tells what is bad in files of one source.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub fn bad_row_scans(plan: &dyn ExecutionPlan) -> Result<Vec<BadRowScan>> {
         let files = files.into_values().cloned().collect();
         let partitions = scan.partitions();
         Ok(BadRowScan {
-            plan: Arc::new(scan.only_bad(&deal(files, partitions))?),
+            plan: Arc::new(scan.only_bad(&deal(files, partitions, None))?),
             files: names,
             rows: Arc::clone(rows),
         })

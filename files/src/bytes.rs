@@ -117,6 +117,19 @@ impl Text {
         })
     }
 
+    /// Of the middle of a file that is UTF-8 and not compressed.
+    pub(crate) fn plain(bytes: Box<dyn Read + Send>) -> Self {
+        Self {
+            bytes,
+            ahead: Vec::new(),
+            decoder: None,
+            ended: false,
+            mark_bytes: 0,
+            compression: None,
+            encoding: UTF_8,
+        }
+    }
+
     /// Adds up to `most` bytes of the file, more or less, to `text`, and tells whether there may be more. What is added is
     /// UTF-8 if the file is of another encoding; bytes of a file that is UTF-8 are given as they are, unchecked.
     ///

@@ -128,6 +128,13 @@ impl Wanted {
     }
 }
 
+impl Wanted {
+    /// Whether the lines of records are wanted.
+    pub(crate) fn has_lines(&self) -> bool {
+        self.columns().contains(&Column::Line)
+    }
+}
+
 /// Decodes the parts that one stream takes.
 #[derive(Debug)]
 pub(crate) struct Decoder {

@@ -23,6 +23,18 @@ pub struct ReadError {
     pub help: Option<String>,
     /// Whether more memory would do.
     pub is_of_memory: bool,
+    /// Where lines were counted from, if that is not the beginning of the file.
+    #[serde(skip)]
+    pub(crate) counted: Option<Counted>,
+}
+
+/// Where lines are counted from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// The byte of the file.
+    pub from: u64,
+    /// What ends a line.
+    pub terminator: u8,
 }
 
 /// What is wrong with one value or one record, where the place is not known yet.
@@ -74,6 +86,7 @@ impl ReadError {
             problem: problem.into(),
             help: None,
             is_of_memory: false,
+            counted: None,
         }
     }
 
@@ -94,6 +107,7 @@ impl ReadError {
             problem: problem.problem,
             help: problem.help,
             is_of_memory: false,
+            counted: None,
         }
     }
 

@@ -18,13 +18,15 @@ use flume::{Receiver, Sender};
 use super::ahead::Ahead;
 use super::avro::block::Block as AvroBlock;
 use super::avro::container::AvroFile;
+use super::bytes::Text;
 use super::error::ReadError;
 use super::format::{Bytes, Format};
 use super::guard::{GaveUp, guarded};
 use super::listing::{File, Place};
-use super::open::{Block, OpenFile, Shape, Written};
+use super::open::{Block, OpenFile, Shape, Written, bytes_of};
 use super::rows::RowsFile;
 use super::salvage::lenient;
+use super::slice::SlicedFile;
 use super::stores::Stores;
 
 /// A record may have this share of the memory that queries have.
@@ -174,7 +176,9 @@ impl Work {
         if self.format.is_of_rows() {
             return self.read_rows(file, store, sender);
         }
-        let mut open = OpenFile::open(file, store, &self.format, &self.bytes, self.most)?;
+        let open = OpenFile::open(file, store, &self.format, &self.bytes, self.most)?;
+        let reopen = |from| Ok(Text::plain(bytes_of(file, store, from)?));
+        let mut open = SlicedFile::new(open, reopen)?;
         while let Some(block) = open.next_block()? {
             if sender.send(Ok(Piece::Text(block))).is_err() {
                 self.lock().clear();
@@ -194,6 +198,7 @@ impl Work {
         let shape = Arc::new(Shape {
             file: file.clone(),
             records: Written::Rows,
+            lines_from: 0,
         });
         while let Some(rows) = open.next_rows()? {
             if sender
@@ -217,6 +222,7 @@ impl Work {
         let shape = Arc::new(Shape {
             file: file.clone(),
             records: Written::Avro(Arc::clone(open.schema())),
+            lines_from: 0,
         });
         while let Some(block) = open.next_block()? {
             let piece = Piece::Avro(Arc::clone(&shape), block);

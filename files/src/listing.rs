@@ -55,6 +55,21 @@ pub struct File {
     pub modified: i64,
     /// The values of the partition columns, in their order; `None` is NULL.
     pub partition: Vec<Option<String>>,
+    /// What tells it from others that were at its place, if whoever has it says so.
+    pub version: Option<String>,
+    /// The part of it that is meant; `None` for all of it.
+    pub slice: Option<Slice>,
+}
+
+/// A part of a file: the records that begin in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slice {
+    /// Where it begins, in bytes of the file.
+    pub from: u64,
+    /// Where the next one begins.
+    pub until: u64,
+    /// Whether the lines of its records are wanted.
+    pub lines: bool,
 }
 
 impl File {
@@ -142,6 +157,7 @@ struct Found {
     /// Whether it is known to have no bytes.
     is_empty: bool,
     modified: i64,
+    version: Option<String>,
 }
 
 /// Where the names of a location begin to vary.
@@ -279,6 +295,7 @@ fn local(location: &str, path: &LocalPath) -> Result<Base, ReadError> {
                     size: metadata.len(),
                     is_empty: metadata.len() == 0,
                     modified: changed(&metadata),
+                    version: None,
                 }],
                 pattern: None,
                 is_file: true,
@@ -355,6 +372,7 @@ fn walk(folder: &LocalPath, below: &str, found: &mut Vec<Found>) -> std::io::Res
                 size: metadata.len(),
                 is_empty: metadata.len() == 0,
                 modified: changed(&metadata),
+                version: None,
             });
         }
     }
@@ -392,6 +410,7 @@ async fn stored(location: &str, url: &Url, stores: Stores<'_>) -> Result<Base, R
                     size: meta.size,
                     is_empty: meta.size == 0,
                     modified: meta.last_modified.timestamp_nanos_opt().unwrap_or_default(),
+                    version: meta.e_tag,
                 }],
                 pattern: None,
                 is_file: true,
@@ -428,6 +447,7 @@ async fn stored(location: &str, url: &Url, stores: Stores<'_>) -> Result<Base, R
         size: meta.size,
         is_empty: meta.size == 0,
         modified: meta.last_modified.timestamp_nanos_opt().unwrap_or_default(),
+        version: meta.e_tag,
     });
     Ok(Base {
         found: found.collect(),
@@ -454,6 +474,8 @@ async fn on_the_web(location: &str, url: &Url, stores: Stores<'_>) -> Result<Bas
             size: found.size,
             is_empty: !found.may_have_bytes,
             modified: found.modified,
+            // Its key has it.
+            version: None,
         }],
         pattern: None,
         is_file: true,
@@ -512,6 +534,8 @@ fn sort_out(base: Base, wanted: Wanted<'_>) -> Result<Listing, ReadError> {
             size: file.size,
             modified: file.modified,
             partition,
+            version: file.version,
+            slice: None,
         });
     }
     Ok(listing)

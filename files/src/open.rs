@@ -16,7 +16,7 @@ use super::avro::schema::Schema as AvroSchema;
 use super::bytes::Text;
 use super::csv::split::CsvSplit;
 use super::csv::{Dialect, header};
-use super::error::{Problem, ReadError};
+use super::error::{Counted, Problem, ReadError};
 use super::format::{Bytes, Csv, Format, Json};
 use super::json::Layout;
 use super::json::mask::Mask;
@@ -56,6 +56,8 @@ pub(crate) struct Shape {
     pub file: File,
     /// How its records are written.
     pub records: Written,
+    /// Lines are counted from this byte on; how many are before it is not known.
+    pub lines_from: u64,
 }
 
 /// How the records of a file are written.
@@ -121,6 +123,9 @@ pub(crate) fn bytes_of(
     match (&file.place, store) {
         (Place::Local(path), _) => {
             let mut opened = std::fs::File::open(path)?;
+            if file.slice.is_some() && opened.metadata()?.len() != file.size {
+                return Err(changed());
+            }
             if from > 0 {
                 io::Seek::seek(&mut opened, io::SeekFrom::Start(from))?;
             }
@@ -136,6 +141,9 @@ pub(crate) fn bytes_of(
             let got = runtime
                 .block_on(store.get_opts(&key, options))
                 .map_err(web::as_io)?;
+            if file.slice.is_some() && !is_version(file, got.meta.e_tag.as_deref()) {
+                return Err(changed());
+            }
             let stream = got.into_stream().map_err(web::as_io);
             let reader = StreamReader::new(stream);
             Ok(Box::new(SyncIoBridge::new_with_handle(reader, runtime)))
@@ -143,6 +151,27 @@ pub(crate) fn bytes_of(
         (Place::Stored { .. }, None) => Err(io::Error::other(
             "it is in an object store that is not open",
         )),
+    }
+}
+
+/// Slices of it would be of two files.
+fn changed() -> io::Error {
+    io::Error::other(
+        "it is not the file any more that was there when it was listed; run again when nobody changes it",
+    )
+}
+
+/// Whether a file is the one that was listed, as far as it was said. Stores quote what they say, or do not.
+fn is_version(file: &File, version: Option<&str>) -> bool {
+    let bare = |version: &str| {
+        version
+            .trim_start_matches("W/")
+            .trim_matches('"')
+            .to_owned()
+    };
+    match (&file.version, version) {
+        (Some(listed), Some(version)) => bare(listed) == bare(version),
+        _ => true,
     }
 }
 
@@ -165,6 +194,7 @@ impl OpenFile {
             shape: Arc::new(Shape {
                 file: file.clone(),
                 records: Written::Json(Layout::Lines),
+                lines_from: 0,
             }),
             offset: text.mark_bytes,
             text,
@@ -189,8 +219,37 @@ impl OpenFile {
         open.shape = Arc::new(Shape {
             file: file.clone(),
             records,
+            lines_from: 0,
         });
         Ok(open)
+    }
+
+    /// Goes to a byte of the file, within a record of a file whose records are lines.
+    ///
+    /// # Errors
+    /// When it cannot be read there.
+    pub(crate) fn seek(
+        &mut self,
+        from: u64,
+        reopen: impl FnOnce(u64) -> io::Result<Text>,
+    ) -> Result<(), ReadError> {
+        self.text = reopen(from).map_err(|error| unreadable(&self.shape.file, &error))?;
+        self.split = Box::new(LineSplit {
+            terminator: self.terminator(),
+        });
+        self.buffer.clear();
+        (self.more, self.first) = (true, false);
+        (self.line, self.offset) = (1, from);
+        self.shape = Arc::new(Shape {
+            lines_from: from,
+            ..self.shape.as_ref().clone()
+        });
+        Ok(())
+    }
+
+    /// Where the next record begins in the file's text.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
     }
 
     fn fill(&mut self, most: usize) -> Result<(), ReadError> {
@@ -217,13 +276,7 @@ impl OpenFile {
 
     /// The error of a problem in what is read now.
     fn error(&self, problem: Problem) -> ReadError {
-        located(
-            &self.shape.file.name,
-            self.line,
-            &self.buffer,
-            b'\n',
-            problem,
-        )
+        located(&self.shape, self.line, &self.buffer, b'\n', problem)
     }
 
     fn drop_beginning(&mut self, bytes: usize, terminator: u8) {
@@ -399,7 +452,7 @@ impl OpenFile {
         )
         .of_memory();
         error.line = Some(self.line);
-        error
+        counted_in(&self.shape, error)
     }
 }
 
@@ -415,6 +468,15 @@ impl Written {
 }
 
 impl Block {
+    /// Takes away the records before a byte, which are of another slice.
+    pub(crate) fn drop_beginning(&mut self, bytes: usize) {
+        let terminator = self.shape.records.terminator();
+        self.line += memchr_iter(terminator, &self.text[..bytes]).count() as u64;
+        self.offset += bytes as u64;
+        self.text.drain(..bytes);
+        self.part.first &= bytes == 0;
+    }
+
     /// The records as text.
     ///
     /// # Errors
@@ -428,14 +490,8 @@ impl Block {
             Err(error) => {
                 let problem = not_utf8(error.utf8_error().valid_up_to());
                 let terminator = self.shape.records.terminator();
-                let file = &self.shape.file.name;
-                Err(located(
-                    file,
-                    self.line,
-                    error.as_bytes(),
-                    terminator,
-                    problem,
-                ))
+                let bytes = error.as_bytes();
+                Err(located(&self.shape, self.line, bytes, terminator, problem))
             }
         }
     }
@@ -457,15 +513,25 @@ impl Block<String> {
     /// The error of a problem in it.
     pub(crate) fn error(&self, problem: Problem) -> ReadError {
         let terminator = self.shape.records.terminator();
-        let file = &self.shape.file.name;
-        located(file, self.line, self.text.as_bytes(), terminator, problem)
+        let text = self.text.as_bytes();
+        located(&self.shape, self.line, text, terminator, problem)
     }
 }
 
-fn located(file: &str, line: u64, text: &[u8], terminator: u8, problem: Problem) -> ReadError {
+fn located(shape: &Shape, line: u64, text: &[u8], terminator: u8, problem: Problem) -> ReadError {
     let before = &text[..problem.at.min(text.len())];
     let line = line + memchr_iter(terminator, before).count() as u64;
-    ReadError::of_problem(file, Some(line), problem)
+    let error = ReadError::of_problem(&shape.file.name, Some(line), problem);
+    counted_in(shape, error)
+}
+
+/// The error, whose line is counted as those of the file are.
+fn counted_in(shape: &Shape, mut error: ReadError) -> ReadError {
+    error.counted = (shape.lines_from > 0).then(|| Counted {
+        from: shape.lines_from,
+        terminator: shape.records.terminator(),
+    });
+    error
 }
 
 /// A record has bytes that are no UTF-8 from `at` on.

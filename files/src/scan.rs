@@ -1,6 +1,6 @@
 //! The operator that reads files. Owns how files are dealt to partitions: in this process all partitions share one
 //! [`Feed`](super::feed), so that each works as long as there is anything; on executors, which share nothing, each partition
-//! has files of its own.
+//! has files, and slices of files, of its own.
 //!
 //! Ballista 55 takes the partitions of a task out of the leaves that it knows, and sends any other leaf whole to every task:
 //! its rows would be there once for each. So the lists of files are rows of a table in memory, and this is an operator over
@@ -30,6 +30,7 @@ use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use super::bad_rows::{BadRows, Quarantine, sent_schema};
+use super::counted::in_file;
 use super::decode::{Decoder, Wanted};
 use super::feed::{Feed, Piece};
 use super::format::{Bytes, Format};
@@ -181,7 +182,7 @@ enum Source {
 }
 
 /// The files in a list.
-async fn listed(mut list: SendableRecordBatchStream) -> Result<Vec<File>> {
+async fn listed(list: &mut SendableRecordBatchStream) -> Result<Vec<File>> {
     let mut files = Vec::new();
     while let Some(rows) = list.try_next().await? {
         for row in rows.column(0).as_string::<i32>().iter().flatten() {
@@ -270,6 +271,7 @@ impl ExecutionPlan for FileScanExec {
         let batch_rows = context.session_config().batch_size();
         let state = Reading {
             source: self.feed(partition, &context)?,
+            files: Vec::new(),
             scan: Arc::clone(&self.scan),
             context: Arc::clone(&context),
             decoder: Decoder::new(scan.wanted.clone(), batch_rows, bad_rows.clone()),
@@ -330,6 +332,8 @@ impl ExecutionPlan for FileScanExec {
 /// A stream at work.
 struct Reading {
     source: Source,
+    /// The files of the partition's own list, once it is read.
+    files: Vec<File>,
     scan: Arc<Scan>,
     context: Arc<TaskContext>,
     decoder: Decoder,
@@ -340,25 +344,20 @@ struct Reading {
 }
 
 impl Reading {
-    /// Begins to read the files of the partition's own list.
-    async fn read_list(self) -> Result<Self> {
-        let Source::Listed(list) = self.source else {
-            return Ok(self);
-        };
-        let feed = start(&self.scan, listed(list).await?, 1, &self.context)?;
-        Ok(Self {
-            source: Source::Fed(feed),
-            ..self
-        })
+    async fn next(mut self) -> Result<Option<(RecordBatch, Self)>> {
+        match self.rows().await {
+            Ok(rows) => Ok(rows.map(|rows| (rows, self))),
+            Err(error) => Err(in_file(error, &self.files, &self.context).await),
+        }
     }
 
-    async fn next(mut self) -> Result<Option<(RecordBatch, Self)>> {
+    async fn rows(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             if self.left == Some(0) {
                 return Ok(None);
             }
             let Some((piece, at)) = self.piece.take() else {
-                match &self.source {
+                match &mut self.source {
                     Source::Fed(feed) => match feed.next().await? {
                         Some(piece) => {
                             self.decoder.begin(&piece);
@@ -366,7 +365,11 @@ impl Reading {
                         }
                         None => return Ok(None),
                     },
-                    Source::Listed(_) => self = self.read_list().await?,
+                    Source::Listed(list) => {
+                        self.files = listed(list).await?;
+                        let feed = start(&self.scan, self.files.clone(), 1, &self.context)?;
+                        self.source = Source::Fed(feed);
+                    }
                 }
                 continue;
             };
@@ -382,7 +385,7 @@ impl Reading {
                 *left -= rows.num_rows();
             }
             self.metrics.record_output(rows.num_rows());
-            return Ok(Some((rows, self)));
+            return Ok(Some(rows));
         }
     }
 }
@@ -414,7 +417,7 @@ struct Sent {
 }
 
 /// What a scan of files begins with when it is sent.
-const MARK: &[u8] = b"spillway.files.scan.2\n";
+const MARK: &[u8] = b"spillway.files.scan.3\n";
 
 fn schema_bytes(schema: &Schema) -> Vec<u8> {
     let encoded = datafusion::arrow::ipc::convert::IpcSchemaEncoder::new().schema_to_fb(schema);

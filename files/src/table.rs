@@ -1,5 +1,5 @@
-//! Files as a table. Owns its columns (those of files, then those of partitions), which files a query needs, and how they
-//! are dealt to the partitions of its plan.
+//! Files as a table. Owns its columns (those of files, then those of partitions), which files a query needs, and how many
+//! partitions its plan has.
 
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ use super::partitions::Partitions;
 use super::rows;
 use super::sample::{self, Look, Sample};
 use super::scan::{FileScanExec, Scan};
+use super::slice::{Cut, deal};
 use super::stores::Stores;
 use super::text;
 use super::unite::{self, Fit, no_file_has};
@@ -232,24 +233,6 @@ fn check_columns(
     }))
 }
 
-/// Deals files to `partitions` so that each has about as many bytes.
-pub(crate) fn deal(mut files: Vec<File>, partitions: usize) -> Vec<Vec<File>> {
-    let mut dealt: Vec<(u64, Vec<File>)> = vec![(0, Vec::new()); partitions.max(1)];
-    files.sort_by(|one, other| {
-        other
-            .size
-            .cmp(&one.size)
-            .then_with(|| one.name.cmp(&other.name))
-    });
-    for file in files {
-        if let Some(least) = dealt.iter_mut().min_by_key(|(bytes, _)| *bytes) {
-            least.0 += file.size;
-            least.1.push(file);
-        }
-    }
-    dealt.into_iter().map(|(_, files)| files).collect()
-}
-
 #[async_trait]
 impl TableProvider for FilesTable {
     fn schema(&self) -> SchemaRef {
@@ -281,9 +264,8 @@ impl TableProvider for FilesTable {
         let files = files.filter(|(_, needed)| *needed);
         let files: Vec<File> = files.map(|(file, _)| file.clone()).collect();
         let bytes: u64 = files.iter().map(|file| file.size).sum();
-        let most = usize::try_from(bytes / WORTH_A_PARTITION)
-            .unwrap_or(usize::MAX)
-            .max(1);
+        let worth = WORTH_A_PARTITION.min(self.bytes.part_bytes.max(1) as u64);
+        let most = usize::try_from(bytes / worth).unwrap_or(usize::MAX).max(1);
         let partitions = state.config().target_partitions().min(most);
         let all = || (0..self.schema.fields().len()).collect();
         let scan = Scan {
@@ -303,7 +285,14 @@ impl TableProvider for FilesTable {
             bad_rows: self.bad_rows.clone(),
             only_bad: false,
         };
-        let exec = FileScanExec::new(scan, &deal(files, partitions))?;
+        let cut = Cut {
+            format: &self.format,
+            part_bytes: self.bytes.part_bytes,
+            lines: scan.wanted.has_lines(),
+        };
+        // Of a file with bad rows, who asks for them reads all of it.
+        let cut = scan.bad_rows.is_none().then_some(cut);
+        let exec = FileScanExec::new(scan, &deal(files, partitions, cut))?;
         Ok(Arc::new(exec))
     }
 }

@@ -120,7 +120,9 @@ fn what_leaves_the_rest_of_a_file_unreadable_is_an_error(
 fn more_bad_rows_than_there_may_be_are_an_error() {
     let case = Case::csv(&[("a.csv", b"id,text\n1,a\nx,b\ny,c\n4,d\n")]).columns(&COLUMNS);
     let case = case.quarantine(1);
-    let error = case.put_aside("SELECT * FROM t").unwrap_err();
+    // Which of them is one too many depends on who is faster.
+    assert_eq!(case.put_aside_or_not("SELECT * FROM t"), None);
+    let error = case.put_aside_once("SELECT * FROM t").unwrap_err();
     assert!(
         error.contains("more bad rows than `max_bad_rows` allows, which is 1"),
         "{error}"

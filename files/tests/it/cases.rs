@@ -11,7 +11,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::{ExecutionPlan, collect, collect_partitioned};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use files::json::Path;
 use files::listing::{Wanted, list};
@@ -209,7 +209,14 @@ impl Case {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let mut known: Option<Result<Vec<String>, String>> = None;
         for part_bytes in PARTS {
-            for (partitions, sent) in [(1, false), (2, false), (8, false), (2, true)] {
+            for (partitions, sent) in [
+                (1, false),
+                (2, false),
+                (8, false),
+                (1, true),
+                (2, true),
+                (8, true),
+            ] {
                 let rows = runtime.block_on(self.rows(part_bytes, partitions, sent, query));
                 let rows = match rows {
                     Ok(batches) => Ok(lines(&batches)),
@@ -225,6 +232,42 @@ impl Case {
             }
         }
         known.unwrap()
+    }
+
+    /// The rows of a query over `t`, or that it is an error, in every way in which executors read.
+    pub(crate) fn read_or_not(&self, query: &str) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let known = runtime.block_on(self.rows(1 << 20, 1, false, query));
+        let known = known.map(|batches| lines(&batches));
+        for part_bytes in [1, 3] {
+            for partitions in [2, 8] {
+                let rows = runtime.block_on(self.rows(part_bytes, partitions, true, query));
+                match (&known, rows) {
+                    (Ok(known), Ok(rows)) => assert_eq!(*known, lines(&rows)),
+                    (known, rows) => assert!(known.is_err() && rows.is_err(), "{known:?} {rows:?}"),
+                }
+            }
+        }
+    }
+
+    /// How many rows each partition of a plan has that executors read.
+    pub(crate) fn rows_of_partitions(&self, part_bytes: usize, partitions: usize) -> Vec<usize> {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let read = async {
+            let config = SessionConfig::new().with_target_partitions(partitions);
+            let ctx = SessionContext::new_with_config(config);
+            ctx.register_table("t", Arc::new(self.table(part_bytes).await?))?;
+            let plan = ctx
+                .sql("SELECT * FROM t")
+                .await?
+                .create_physical_plan()
+                .await?;
+            let rows = collect_partitioned(as_sent(plan)?, ctx.task_ctx()).await?;
+            let count =
+                |batches: &Vec<RecordBatch>| batches.iter().map(RecordBatch::num_rows).sum();
+            Ok::<_, DataFusionError>(rows.iter().map(count).collect())
+        };
+        runtime.block_on(read).unwrap()
     }
 
     /// The rows of a query over `t`, and what was put aside of it, in every way of reading; or the message.
@@ -245,6 +288,13 @@ impl Case {
             }
         }
         known.unwrap()
+    }
+
+    /// As [`Case::put_aside`], in one way of reading.
+    pub(crate) fn put_aside_once(&self, query: &str) -> Result<(Vec<String>, Vec<BadRow>), String> {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let read = runtime.block_on(self.rows_and_bad(1 << 20, 1, false, query));
+        read.map_err(|error| self.message(&error))
     }
 
     /// As [`Case::put_aside`]; nothing if that is an error, in every way of reading.
@@ -391,7 +441,7 @@ impl Case {
 }
 
 /// The plan with its scans as executors get them.
-fn as_sent(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+pub(crate) fn as_sent(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_up(|node| {
         Ok(match files::encode_operator(node.as_ref())? {
             Some(bytes) => {

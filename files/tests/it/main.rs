@@ -19,5 +19,6 @@ mod json;
 mod json_path;
 mod origin;
 mod parquet;
+mod slices;
 mod text;
 mod web;
