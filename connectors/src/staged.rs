@@ -54,6 +54,7 @@ impl StagedFiles<'_> {
             columns: Some(Arc::clone(self.schema.columns())),
             partition_by: self.schema.partition_by().to_vec(),
             options: session.default_table_options().parquet,
+            file_column: None,
         };
         let table = ParquetTable::open(declared, listing.files, &session).await?;
         Ok(Arc::new(table))

@@ -5,6 +5,7 @@
 //! whose least and greatest value are one for a constant, and answers counts from them. What a file says is then looked up
 //! only to skip row groups.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -27,12 +28,14 @@ use datafusion::object_store::ObjectMeta;
 use datafusion::object_store::path::Path;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::union::UnionExec;
 use futures::{StreamExt, TryStreamExt};
 
 use super::decode::partition_value;
 use super::error::ReadError;
 use super::guard::{GaveUp, guarded_async};
 use super::listing::{File, Place};
+use super::origin::Origin;
 use super::partitions::Partitions;
 use super::types::check_schema;
 use super::unite::{self, Fit};
@@ -52,15 +55,17 @@ pub struct DeclaredParquet {
     pub partition_by: Vec<String>,
     /// What the reader is told.
     pub options: TableParquetOptions,
+    /// The name of the column with the file that a row is from.
+    pub file_column: Option<String>,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct ParquetTable {
     files: Vec<ParquetFile>,
-    store: ObjectStoreUrl,
     in_files: SchemaRef,
     partitions: Partitions,
+    origin: Origin,
     schema: SchemaRef,
     options: TableParquetOptions,
 }
@@ -89,16 +94,17 @@ impl ParquetTable {
             .global
             .coerce_int96
             .get_or_insert_with(|| "us".to_owned());
-        let store = store_of(files.first())?;
-        let reader = session.runtime_env().object_store(&store)?;
+        let stores = session.runtime_env();
         let cache = session
             .runtime_env()
             .cache_manager
             .get_file_metadata_cache();
         let read = futures::stream::iter(files.into_iter().map(|file| {
-            let (reader, cache) = (Arc::clone(&reader), Arc::clone(&cache));
+            let (stores, cache) = (Arc::clone(stores), Arc::clone(&cache));
             async move {
                 check_parts(&file)?;
+                let reader = store_of(&file).and_then(|store| stores.object_store(&store));
+                let reader = reader.map_err(|error| unreadable(&file, &error))?;
                 let meta = meta_of(&file)?;
                 let of_file = |error: DataFusionError| unreadable(&file, &error);
                 let footer = DFParquetMetadata::new(reader.as_ref(), &meta)
@@ -142,23 +148,27 @@ impl ParquetTable {
             &schemas,
             Fit::Type,
         )?;
-        let schema = partitions.behind(&in_files);
+        let origin = Origin {
+            file: declared.file_column,
+            line: None,
+        };
+        let schema = origin.behind(&declared.location, &partitions.behind(&in_files))?;
         Ok(Self {
             files: read.into_iter().map(|(file, _)| file).collect(),
-            store,
             in_files: Arc::new(in_files),
             partitions,
-            schema,
+            origin,
+            schema: Arc::new(schema),
             options,
         })
     }
 }
 
-/// The store of the files, which are all in one.
-fn store_of(file: Option<&File>) -> Result<ObjectStoreUrl> {
-    match file.map(|file| &file.place) {
-        Some(Place::Stored { store, .. }) => ObjectStoreUrl::parse(store),
-        _ => Ok(ObjectStoreUrl::local_filesystem()),
+/// The store of a file.
+fn store_of(file: &File) -> Result<ObjectStoreUrl> {
+    match &file.place {
+        Place::Stored { store, .. } => ObjectStoreUrl::parse(store),
+        Place::Local(_) => Ok(ObjectStoreUrl::local_filesystem()),
     }
 }
 
@@ -235,21 +245,53 @@ impl TableProvider for ParquetTable {
             .zip(needed)
             .filter(|(_, needed)| *needed)
             .map(|(file, _)| file);
-        let partitioned: Result<Vec<PartitionedFile>> =
-            files.map(|file| self.partitioned(file)).collect();
-        let partitioned = partitioned?;
-        if partitioned.is_empty() {
-            let all: Vec<usize> = (0..self.schema.fields().len()).collect();
-            let schema = self.schema.project(projection.unwrap_or(&all))?;
-            return Ok(Arc::new(EmptyExec::new(Arc::new(schema))));
+        let mut by_store: BTreeMap<ObjectStoreUrl, Vec<&ParquetFile>> = BTreeMap::new();
+        for file in files {
+            by_store
+                .entry(store_of(&file.file)?)
+                .or_default()
+                .push(file);
         }
-        let rows: usize = self.files.iter().map(|file| file.rows).sum();
+        let mut scans = Vec::with_capacity(by_store.len());
+        for (store, files) in by_store {
+            scans.push(
+                self.of_store(state, store, &files, projection, limit)
+                    .await?,
+            );
+        }
+        match scans.len() {
+            0 => {
+                let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+                let schema = self.schema.project(projection.unwrap_or(&all))?;
+                Ok(Arc::new(EmptyExec::new(Arc::new(schema))))
+            }
+            1 => Ok(scans.remove(0)),
+            _ => UnionExec::try_new(scans),
+        }
+    }
+}
+
+impl ParquetTable {
+    /// The scan of files that are in one store.
+    async fn of_store(
+        &self,
+        state: &dyn Session,
+        store: ObjectStoreUrl,
+        files: &[&ParquetFile],
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let partitioned: Result<Vec<PartitionedFile>> =
+            files.iter().map(|file| self.partitioned(file)).collect();
+        let partitioned = partitioned?;
+        let rows: usize = files.iter().map(|file| file.rows).sum();
         let bytes: usize = partitioned
             .iter()
             .map(|file| usize::try_from(file.object_meta.size).unwrap_or(usize::MAX))
             .sum();
         let groups = FileGroup::new(partitioned).split_files(state.config().target_partitions());
-        let columns: Vec<FieldRef> = self.partitions.fields().iter().cloned().collect();
+        let of_folders = self.partitions.fields().iter().cloned();
+        let columns: Vec<FieldRef> = of_folders.chain(self.origin.fields()).collect();
         let table_schema = TableSchema::builder(Arc::clone(&self.in_files))
             .with_table_partition_cols(columns)
             .build();
@@ -258,7 +300,7 @@ impl TableProvider for ParquetTable {
         let mut statistics = Statistics::new_unknown(&self.schema);
         statistics.num_rows = Precision::Inexact(rows);
         statistics.total_byte_size = Precision::Inexact(bytes);
-        let config = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
+        let config = FileScanConfigBuilder::new(store, Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?
@@ -269,9 +311,7 @@ impl TableProvider for ParquetTable {
             .create_physical_plan(state, config)
             .await
     }
-}
 
-impl ParquetTable {
     fn partitioned(&self, file: &ParquetFile) -> Result<PartitionedFile> {
         let fields: &Fields = self.partitions.fields();
         let values: Result<Vec<ScalarValue>> = fields
@@ -282,6 +322,10 @@ impl ParquetTable {
                 ScalarValue::try_from_array(&partition_value(field, value, &file.file.name)?, 0)
             })
             .collect();
-        Ok(PartitionedFile::new_from_meta(file.meta.clone()).with_partition_values(values?))
+        let mut values = values?;
+        if self.origin.file.is_some() {
+            values.push(ScalarValue::from(file.file.name.as_str()));
+        }
+        Ok(PartitionedFile::new_from_meta(file.meta.clone()).with_partition_values(values))
     }
 }

@@ -17,7 +17,7 @@ use files::listing::{Listing, Wanted, list};
 use files::{DeclaredParquet, FilesTable, Format, ParquetTable, Stores};
 use url::Url;
 
-use self::options::{Said, plain, said};
+use self::options::{FILE_COLUMN, Said, plain, said};
 use crate::extract::Extract;
 use crate::option::{OptionProblem, OptionSpec, Parser};
 use crate::source::{Declared, InPlace, OpenError, Read, SourceFactory, Survey};
@@ -92,12 +92,12 @@ impl SourceFactory for Files {
     }
 }
 
-/// DataFusion's own options, without those of its writer.
+/// DataFusion's own options, without those of its writer, and what is ours.
 fn of_the_engine() -> Vec<OptionSpec> {
     let mut options = TableOptions::new();
     options.set_config_format(ConfigFileType::PARQUET);
     let entries = options.entries().into_iter();
-    entries
+    let of_the_engine = entries
         .filter(|entry| !entry.description.starts_with("(writing)"))
         .map(|entry| OptionSpec {
             name: entry.key,
@@ -106,8 +106,8 @@ fn of_the_engine() -> Vec<OptionSpec> {
             secret: false,
             default: entry.value,
             doc: entry.description.to_owned(),
-        })
-        .collect()
+        });
+    of_the_engine.chain([options::file_column()]).collect()
 }
 
 /// The files under one location.
@@ -171,7 +171,9 @@ impl Folder {
     ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
         let mut options = session.default_table_options();
         options.set_config_format(ConfigFileType::PARQUET);
-        for (name, value) in plain(&self.declared) {
+        let mut plain = plain(&self.declared);
+        let file_column = plain.remove(FILE_COLUMN);
+        for (name, value) in plain {
             options.set(&format!("format.{name}"), &value)?;
         }
         let declared = DeclaredParquet {
@@ -179,6 +181,7 @@ impl Folder {
             columns: self.declared.columns.clone(),
             partition_by: self.declared.partitioned_by.clone(),
             options: options.parquet,
+            file_column,
         };
         let listing = self.list(session).await?;
         let table = ParquetTable::open(declared, listing.files, session).await?;

@@ -101,9 +101,12 @@ fn encoding() -> OptionSpec {
     )
 }
 
-fn file_column() -> OptionSpec {
+/// The option with the name of the column that says the file.
+pub(super) const FILE_COLUMN: &str = "file_column";
+
+pub(super) fn file_column() -> OptionSpec {
     spec(
-        "file_column",
+        FILE_COLUMN,
         Parser::Word,
         None,
         "the name of a column with the file that the row is from, such as `_file`",
@@ -113,7 +116,7 @@ fn file_column() -> OptionSpec {
 /// Which columns say where a row is from.
 fn of_origin(plain: &Plain) -> Origin {
     Origin {
-        file: plain.get("file_column").cloned(),
+        file: plain.get(FILE_COLUMN).cloned(),
         line: plain.get("line_column").cloned(),
     }
 }

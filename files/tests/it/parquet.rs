@@ -1,5 +1,5 @@
-//! Parquet files whose bytes were changed. What is read may be other data; what may not be is a panic that ends the process,
-//! or an error that names no file.
+//! Parquet files: where rows are from, and files whose bytes were changed. What is read of those may be other data; what may not be is a
+//! panic that ends the process, or an error that names no file.
 
 use std::sync::Arc;
 
@@ -8,6 +8,9 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::datatypes::Int32Type;
 use datafusion::error::DataFusionError;
+use datafusion::object_store::ObjectStoreExt;
+use datafusion::object_store::memory::InMemory;
+use datafusion::object_store::path::Path as StorePath;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, Encoding};
 use datafusion::parquet::file::properties::WriterProperties;
@@ -16,6 +19,9 @@ use datafusion::prelude::SessionContext;
 use files::listing::{Wanted, list};
 use files::{DeclaredParquet, ParquetTable, ReadError, guard_scans};
 use rstest::rstest;
+use url::Url;
+
+use super::cases::lines;
 
 fn rows() -> RecordBatch {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter(
@@ -66,6 +72,7 @@ async fn read(bytes: &[u8]) -> Result<usize, DataFusionError> {
         columns: None,
         partition_by: Vec::new(),
         options: datafusion::common::config::TableParquetOptions::default(),
+        file_column: None,
     };
     let ctx = SessionContext::new();
     let table = ParquetTable::open(declared, listing.await?.files, &ctx.state()).await?;
@@ -110,4 +117,100 @@ fn no_change_of_a_byte_ends_the_process(#[values(true, false)] dictionaries: boo
     }
     // Else nothing was tried.
     assert!(gave_up > 0);
+}
+
+fn ids(ids: std::ops::Range<i64>) -> Vec<u8> {
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(ids));
+    let rows = RecordBatch::try_from_iter([("id", ids)]).unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), None).unwrap();
+    writer.write(&rows).unwrap();
+    writer.into_inner().unwrap()
+}
+
+/// A table of the files at a location, with the file of each row.
+async fn table(
+    ctx: &SessionContext,
+    location: &str,
+    partition_by: &[&str],
+    file_column: &str,
+) -> Result<(), DataFusionError> {
+    let runtime = ctx.runtime_env();
+    let partition_by: Vec<String> = partition_by.iter().map(|&name| name.to_owned()).collect();
+    let wanted = Wanted {
+        location,
+        suffixes: &["parquet"],
+        partition_by: &partition_by,
+    };
+    let listing = list(wanted, &|url| runtime.object_store_registry.get_store(url)).await?;
+    let declared = DeclaredParquet {
+        location: location.to_owned(),
+        columns: None,
+        partition_by,
+        options: datafusion::common::config::TableParquetOptions::default(),
+        file_column: Some(file_column.to_owned()),
+    };
+    let table = ParquetTable::open(declared, listing.files, &ctx.state()).await?;
+    ctx.register_table("t", Arc::new(table))?;
+    Ok(())
+}
+
+async fn query(ctx: &SessionContext, query: &str) -> Vec<String> {
+    let rows = ctx.sql(query).await.unwrap().collect().await.unwrap();
+    lines(&rows)
+}
+
+#[tokio::test]
+async fn a_row_says_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().display().to_string();
+    for (name, range) in [("day=1/a", 0..3), ("day=2/b", 10..12)] {
+        let path = folder.path().join(format!("{name}.parquet"));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, ids(range)).unwrap();
+    }
+    let ctx = SessionContext::new();
+    table(&ctx, &root, &["day"], "_file").await.unwrap();
+    let rows = query(&ctx, "SELECT * FROM t").await;
+    assert_eq!(rows.len(), 5);
+    assert!(
+        rows.contains(&format!("2|1|{root}/day=1/a.parquet")),
+        "{rows:?}"
+    );
+    let filtered = "SELECT id FROM t WHERE _file LIKE '%b.parquet' AND id > 10";
+    assert_eq!(query(&ctx, filtered).await, ["11"]);
+    let counted = "SELECT _file, count(*) FROM t GROUP BY _file";
+    let expected = [("1/a", 3), ("2/b", 2)];
+    let expected = expected.map(|(name, count)| format!("{root}/day={name}.parquet|{count}"));
+    assert_eq!(query(&ctx, counted).await, expected);
+    assert_eq!(query(&ctx, "SELECT day FROM t WHERE id = 10").await, ["2"]);
+    let error = table(&ctx, &root, &["day"], "day").await.unwrap_err();
+    assert!(error.to_string().contains("is there already"), "{error}");
+}
+
+#[tokio::test]
+async fn files_of_several_stores_are_one_table() {
+    let ctx = SessionContext::new();
+    for (name, range) in [("one", 0..3), ("two", 10..12)] {
+        let store = Arc::new(InMemory::new());
+        let key = StorePath::from("in/a.parquet");
+        store.put(&key, ids(range).into()).await.unwrap();
+        let url = Url::parse(&format!("memory://{name}")).unwrap();
+        ctx.register_object_store(&url, store);
+    }
+    let location = r#"["memory://one/in/", "memory://two/in/a.parquet"]"#;
+    table(&ctx, location, &[], "_file").await.unwrap();
+    let rows = query(
+        &ctx,
+        "SELECT _file, min(id), count(*) FROM t GROUP BY _file",
+    )
+    .await;
+    assert_eq!(
+        rows,
+        [
+            "memory://one/in/a.parquet|0|3",
+            "memory://two/in/a.parquet|10|2"
+        ]
+    );
+    let limited = query(&ctx, "SELECT id FROM t LIMIT 4").await;
+    assert_eq!(limited.len(), 4);
 }

@@ -436,6 +436,7 @@ async fn rows(
                 columns: None,
                 partition_by: partition_by.to_vec(),
                 options: ctx.state().default_table_options().parquet,
+                file_column: None,
             };
             let table = ParquetTable::open(declared, files, &ctx.state()).await?;
             ctx.register_table("t", Arc::new(table))?;

@@ -148,6 +148,7 @@ async fn table(ctx: &SessionContext, format: &str, location: &str) -> Arc<dyn Ta
             columns: None,
             partition_by: Vec::new(),
             options: ctx.state().default_table_options().parquet,
+            file_column: None,
         };
         let table = ParquetTable::open(declared, files, &ctx.state()).await;
         return Arc::new(table.unwrap());
