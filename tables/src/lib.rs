@@ -81,4 +81,7 @@ pub use store::StoreError;
 pub use table::{Begun, Table};
 pub use transaction::{Claim, Committed};
 pub use verify::{DifferentFile, Verification};
-pub use write::{PartitionedWriteExec, StagedFile, decode_operator, encode_operator};
+pub use write::{
+    FileError, FileWriter, PartitionedWriteExec, StagedFile, WrittenFile, decode_operator,
+    encode_operator,
+};

@@ -75,6 +75,40 @@ impl Format {
         }
     }
 
+    /// The format and the compression of a file of this name, in any case; `None` if its suffixes say neither.
+    ///
+    /// ```
+    /// use tables::{Compression, Format};
+    /// assert_eq!(Format::of_file_name("a.b.csv.gz"), Some((Format::Csv, Compression::Gzip(6))));
+    /// assert_eq!(Format::of_file_name("A.NDJSON"), Some((Format::Json, Compression::None)));
+    /// assert_eq!(Format::of_file_name("a.parquet.gz"), None);
+    /// ```
+    pub fn of_file_name(name: &str) -> Option<(Self, Compression)> {
+        let name = name.to_ascii_lowercase();
+        let (rest, last) = name.rsplit_once('.')?;
+        let compression = match last {
+            "gz" | "gzip" => Some(Compression::Gzip(GZIP_LEVEL)),
+            "zst" | "zstd" => Some(Compression::Zstd(ZSTD_LEVEL)),
+            _ => None,
+        };
+        let suffix = match compression {
+            Some(_) => rest.rsplit_once('.')?.1,
+            None => last,
+        };
+        let format = match suffix {
+            "csv" => Self::Csv,
+            "json" | "jsonl" | "ndjson" => Self::Json,
+            "parquet" | "parq" | "pq" => Self::Parquet,
+            "arrow" | "ipc" | "feather" => Self::Arrow,
+            "avro" => Self::Avro,
+            _ => return None,
+        };
+        match compression {
+            None => Some((format, format.default_compression())),
+            Some(compression) => format.is_text().then_some((format, compression)),
+        }
+    }
+
     /// Whether the name of a data file may end so, after its first dot.
     pub(crate) fn is_suffix(text: &str) -> bool {
         [
