@@ -46,6 +46,24 @@ impl Files {
         ]
         .map(|(kind, summary)| Self { kind, summary })
     }
+
+    /// The kind whose files are called so, in any case, with or without the suffix of a compression; `None` if the name says
+    /// none.
+    ///
+    /// ```
+    /// assert_eq!(connectors::Files::kind_of("in/Orders.TSV.gz"), Some("CSV"));
+    /// assert_eq!(connectors::Files::kind_of("in/orders.d/README"), None);
+    /// ```
+    pub fn kind_of(name: &str) -> Option<&'static str> {
+        let name = name.rsplit('/').next()?.to_ascii_lowercase();
+        let (rest, last) = name.rsplit_once('.')?;
+        let suffix = match files::Compression::SUFFIXES.contains(&last) {
+            true => rest.rsplit_once('.')?.1,
+            false => last,
+        };
+        let mut kinds = Self::all().into_iter().map(|files| files.kind);
+        kinds.find(|kind| suffixes(kind).contains(&suffix))
+    }
 }
 
 impl SourceFactory for Files {
