@@ -48,6 +48,7 @@ pub mod staged_inputs;
 pub mod stages;
 pub mod stop;
 pub mod store;
+pub mod stream;
 pub mod traffic;
 pub mod transaction;
 pub mod write;
