@@ -17,7 +17,7 @@ use tables::{StorageOptions, Table};
 use super::error::Cause;
 use super::source::{Opened, Source, query_of};
 
-/// What the session of a source may hold.
+/// What decoders may take for granted, unless something else is said.
 const MEMORY: usize = 1 << 30;
 /// Rows that are read at once.
 const BATCH_ROWS: usize = 8192;
@@ -30,6 +30,7 @@ pub struct FileSource {
     is_table: bool,
     declared: Declared,
     readers: usize,
+    memory: usize,
     storage: StorageOptions,
 }
 
@@ -44,6 +45,7 @@ impl FileSource {
                 ..Declared::default()
             },
             readers: 1,
+            memory: MEMORY,
             storage: StorageOptions::default(),
         }
     }
@@ -93,6 +95,14 @@ impl FileSource {
         self
     }
 
+    /// Decoded under a ceiling of so many bytes, as of a whole process (`--memory`): a record that needs more is an error.
+    /// Default: 1 GiB.
+    #[must_use]
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = bytes;
+        self
+    }
+
     /// Reached so, if they are in an object store. Default: without credentials.
     #[must_use]
     pub fn storage(mut self, storage: StorageOptions) -> Self {
@@ -105,7 +115,7 @@ impl FileSource {
             return Err("no reader would read it; `FileSource::readers` is at least 1".into());
         }
         let mut options = SessionOptions::new(
-            Budget::new(MEMORY, self.readers, BATCH_ROWS),
+            Budget::new(self.memory, self.readers, BATCH_ROWS),
             std::env::temp_dir(),
         );
         options.storage = self.storage.clone();

@@ -77,10 +77,17 @@ enum Part<T> {
     Written(T),
 }
 
-/// Says that a stream was cancelled if nothing else was said of it: nobody waits for it any more.
-struct Unless<'a>(&'a Monitor);
+/// What is left of a stream that came to its end.
+struct Done<T> {
+    output: T,
+    put_aside: Vec<PutAside>,
+    bad_rows: Vec<BadRow>,
+}
 
-impl Drop for Unless<'_> {
+/// Says of a stream that it was cancelled if nothing else is said of it: nobody waits for it any more.
+struct Abandoned<'a>(&'a Monitor);
+
+impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
         self.0.end(Status::Cancelled);
     }
@@ -148,17 +155,24 @@ impl Flow {
     /// The first thing that went wrong. The sink was not ended then, so that a file is not there.
     pub async fn run<S: Sink>(self, sink: S) -> Result<Report<S::Output>, StreamError> {
         let monitor = Arc::clone(&self.monitor);
-        let unless = Unless(&monitor);
-        let outcome = self.drive(sink).await;
-        monitor.end(match &outcome {
+        let _abandoned = Abandoned(&monitor);
+        let done = self.drive(sink).await;
+        monitor.end(match &done {
             Ok(_) => Status::Completed,
             Err(StreamError::Cancelled) => Status::Cancelled,
             Err(_) => Status::Failed,
         });
-        drop(unless);
-        let mut report = outcome?;
-        report.metrics = monitor.metrics();
-        Ok(report)
+        let Done {
+            output,
+            put_aside,
+            bad_rows,
+        } = done?;
+        Ok(Report {
+            output,
+            metrics: monitor.metrics(),
+            put_aside,
+            bad_rows,
+        })
     }
 
     /// Runs it into a sink and blocks this thread until it is done, on threads of its own.
@@ -203,7 +217,7 @@ impl Flow {
         Err(StreamError::Setting { problem })
     }
 
-    async fn drive<S: Sink>(self, sink: S) -> Result<Report<S::Output>, StreamError> {
+    async fn drive<S: Sink>(self, sink: S) -> Result<Done<S::Output>, StreamError> {
         let limits = self.limits()?;
         let monitor = self.monitor;
         let stages = self.stages.into_iter();
@@ -241,9 +255,8 @@ impl Flow {
                 return Err(error);
             }
         };
-        Ok(Report {
+        Ok(Done {
             output,
-            metrics: monitor.metrics(),
             put_aside: stages.iter().flat_map(|stage| stage.put_aside()).collect(),
             bad_rows,
         })

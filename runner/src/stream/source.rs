@@ -65,6 +65,27 @@ impl Source {
         })
     }
 
+    /// Any iterator of batches, such as a reader that blocks: it has a thread for itself while it is asked for the next one.
+    pub fn blocking<E: Into<Cause> + Send + 'static>(
+        name: impl Into<String>,
+        schema: SchemaRef,
+        batches: impl Iterator<Item = Result<RecordBatch, E>> + Send + 'static,
+    ) -> Self {
+        let batches = stream::unfold(batches, |mut batches| async move {
+            let next = tokio::task::spawn_blocking(move || {
+                let next = batches.next();
+                (next, batches)
+            });
+            match next.await {
+                Ok((next, batches)) => Some((next?.map_err(Into::into), batches)),
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                // The runtime is being shut down, and nobody asks again.
+                Err(_) => std::future::pending().await,
+            }
+        });
+        Self::stream::<Cause>(name, schema, batches)
+    }
+
     /// Batches in memory, of these columns.
     pub fn memory(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
         let batches = batches.into_iter().map(Ok::<_, Cause>);

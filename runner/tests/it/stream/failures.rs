@@ -214,6 +214,17 @@ async fn a_source_that_fails_is_told_with_what_it_gave() {
         error,
         "reading a sensor failed after 2 chunks: it panicked: no two"
     );
+
+    let panics = (0..3).map(|number| -> Result<RecordBatch, Cause> {
+        assert!(number != 2, "no two");
+        Ok(batches(1, 1).remove(0))
+    });
+    let panics = Source::blocking("a sensor", batches(1, 1)[0].schema(), panics);
+    let error = fails(Flow::new(panics)).await;
+    assert_eq!(
+        error,
+        "reading a sensor failed after 2 chunks: it panicked: no two"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

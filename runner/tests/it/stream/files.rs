@@ -167,6 +167,15 @@ async fn options_of_sources_are_those_of_pipelines() {
     assert!(error.contains("say it with `FileSource::kind`"), "{error}");
     let error = fails(FileSource::new(text(&folder.path().join("b.csv")))).await;
     assert!(error.contains("there is no file that is read"), "{error}");
+    std::fs::write(
+        folder.path().join("long.csv"),
+        format!("a\n{}\n", "x".repeat(40 << 20)),
+    )
+    .unwrap();
+    let long = FileSource::new(text(&folder.path().join("long.csv")));
+    assert_eq!(rows_of(long.clone()).await.num_rows(), 1);
+    let error = fails(long.memory(1)).await;
+    assert!(error.contains("long.csv, line 2"), "{error}");
     let error = fails(files().readers(0)).await;
     assert!(error.contains("at least 1"), "{error}");
     let error = fails(

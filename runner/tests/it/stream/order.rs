@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use runner::stream::{Chunk, MemorySink, Stage, Status};
+use runner::stream::{Cause, Chunk, Flow, MemorySink, Source, Stage, Status};
 use tokio::sync::Semaphore;
 
 use super::{all_values, flow, soon};
@@ -132,10 +132,26 @@ async fn a_source_without_rows_gives_one_chunk_with_its_columns() {
     assert_eq!((report.metrics.chunks, report.metrics.items), (1, 0));
 }
 
+#[test]
+fn an_iterator_that_blocks_is_a_source() {
+    let (give, given) = std::sync::mpsc::channel();
+    let schema = super::batches(1, 1)[0].schema();
+    let source = Source::blocking("a channel", schema, given.into_iter());
+    let giving = std::thread::spawn(move || {
+        for batch in super::batches(10, 3) {
+            give.send(Ok::<_, Cause>(batch)).unwrap();
+        }
+    });
+    let report = Flow::new(source).run_blocking(MemorySink::new()).unwrap();
+    giving.join().unwrap();
+    assert_eq!(all_values(&report.output), (0..30).collect::<Vec<i64>>());
+    assert_eq!(report.output[0].metadata["source"], "a channel");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn chunks_have_as_many_rows_as_was_said() {
     for (rows, expected) in [(4, vec![4, 4, 2]), (10, vec![10]), (1, vec![1; 10])] {
-        let flow = runner::stream::Flow::new(super::numbers(5, 2)).chunk_rows(rows);
+        let flow = Flow::new(super::numbers(5, 2)).chunk_rows(rows);
         let report = soon(flow.run(MemorySink::new())).await.unwrap();
         let found: Vec<usize> = report.output.iter().map(Chunk::rows).collect();
         assert_eq!(found, expected);
