@@ -163,3 +163,74 @@ impl Drop for Receiver {
         self.0.room.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
+
+    use super::super::chunk::Chunk;
+    use super::*;
+
+    fn empty() -> (Sender, Receiver, Arc<Monitor>) {
+        let monitor = Arc::new(Monitor::default());
+        let limits = Limits {
+            pause_at: 4,
+            resume_at: 2,
+            memory: None,
+        };
+        let (sender, receiver) = buffer(limits, &monitor, true);
+        (sender, receiver, monitor)
+    }
+
+    fn chunk(monitor: &Arc<Monitor>) -> Held {
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+        let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
+        Held::new(Chunk::new(0, batch), monitor)
+    }
+
+    #[tokio::test]
+    async fn an_end_that_nobody_meant_is_not_the_end() {
+        for is_meant in [true, false] {
+            let (mut sender, mut receiver, monitor) = empty();
+            sender.send(chunk(&monitor)).await.unwrap();
+            match is_meant {
+                true => sender.end(),
+                false => drop(sender),
+            }
+            assert!(receiver.next().await.unwrap().is_some(), "what was sent");
+            let end = receiver.next().await;
+            assert_eq!(end.is_ok_and(|none| none.is_none()), is_meant);
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_to_nobody() {
+        let (mut sender, receiver, monitor) = empty();
+        for _ in 0..4 {
+            sender.send(chunk(&monitor)).await.unwrap();
+        }
+        let mut waits = std::pin::pin!(sender.send(chunk(&monitor)));
+        assert!(futures::poll!(waits.as_mut()).is_pending());
+        assert!(monitor.memory() > 0);
+        drop(receiver);
+        assert_eq!(waits.await, Err(Broken));
+        assert_eq!(monitor.memory(), 0);
+        assert_eq!(monitor.metrics().buffered, 0);
+    }
+
+    #[tokio::test]
+    async fn who_waits_goes_on_when_enough_was_taken() {
+        let (mut sender, mut receiver, monitor) = empty();
+        for _ in 0..4 {
+            sender.send(chunk(&monitor)).await.unwrap();
+        }
+        let mut waits = std::pin::pin!(sender.send(chunk(&monitor)));
+        assert!(futures::poll!(waits.as_mut()).is_pending());
+        drop(receiver.next().await.unwrap());
+        assert!(futures::poll!(waits.as_mut()).is_pending(), "three wait");
+        drop(receiver.next().await.unwrap());
+        assert!(futures::poll!(waits.as_mut()).is_ready(), "two wait");
+        assert_eq!(monitor.metrics().pauses, 1);
+        assert_eq!(monitor.metrics().most_buffered, 4);
+    }
+}

@@ -9,7 +9,7 @@ use datafusion::arrow::array::RecordBatch;
 use futures::{StreamExt, stream};
 use runner::error::chain;
 use runner::stream::{
-    Cause, Chunk, FileSink, Flow, FunctionSink, MemorySink, Report, Source, Stage, Status,
+    Cause, Chunk, FileSink, Flow, FunctionSink, MemorySink, Report, Sink, Source, Stage, Status,
     StreamError,
 };
 
@@ -246,6 +246,49 @@ async fn a_sink_that_fails_ends_the_stream() {
     assert!(error.source().is_some());
     assert_eq!(handle.metrics().chunks, 9);
     assert!(handle.metrics().chunks_read < 100);
+}
+
+/// Counts how often it was ended.
+struct Counted(Arc<AtomicU32>);
+
+impl Sink for Counted {
+    type Output = ();
+
+    fn describe(&self) -> String {
+        String::from("a count")
+    }
+
+    async fn write(&mut self, _: Chunk) -> Result<(), Cause> {
+        Ok(())
+    }
+
+    async fn finish(self) -> Result<(), Cause> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_is_ended_only_when_all_went_well() {
+    let ended = Arc::new(AtomicU32::new(0));
+    for on in 0..200 {
+        // On the last chunk too, behind which nothing would be missed.
+        let flow = flow(20)
+            .stage(failing(on % 20, 1))
+            .stage(Stage::blocking("same", Ok));
+        let error = soon(flow.run(Counted(Arc::clone(&ended))))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&error, StreamError::Stage { stage, .. } if stage == "fragile"),
+            "{error}"
+        );
+    }
+    assert_eq!(ended.load(Ordering::Relaxed), 0);
+    soon(flow(20).run(Counted(Arc::clone(&ended))))
+        .await
+        .unwrap();
+    assert_eq!(ended.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
