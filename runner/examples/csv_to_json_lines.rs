@@ -8,7 +8,9 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use runner::stream::arrow::array::{
+    ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray,
+};
 use runner::stream::{
     Cause, Chunk, FileSink, FileSource, Flow, Report, Stage, StreamError, WrittenFile,
 };

@@ -11,9 +11,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use datafusion::arrow::array::{AsArray, BooleanArray};
-use datafusion::arrow::compute::filter_record_batch;
-use datafusion::arrow::datatypes::Int64Type;
+use runner::stream::arrow::array::{AsArray, BooleanArray};
+use runner::stream::arrow::compute::filter_record_batch;
+use runner::stream::arrow::datatypes::Int64Type;
 use runner::stream::{
     Cause, Chunk, FileSink, FileSource, Flow, Report, Stage, StreamError, WrittenFile,
 };

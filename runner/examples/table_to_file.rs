@@ -9,12 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use connectors::Registry;
-use datafusion::arrow::array::AsArray;
-use datafusion::arrow::compute::filter_record_batch;
 use runner::claim::Resume;
 use runner::memory::ProcessMemory;
 use runner::settings::{Environment, Overrides};
 use runner::stop::Stop;
+use runner::stream::arrow::array::AsArray;
+use runner::stream::arrow::compute::filter_record_batch;
 use runner::stream::{Cause, Chunk, FileSink, FileSource, Flow, Report, Stage, WrittenFile};
 use runner::{Pipeline, Request, Runner, Selection, Services};
 

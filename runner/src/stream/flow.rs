@@ -30,7 +30,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// ```
 /// use std::sync::Arc;
 ///
-/// use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// use runner::stream::arrow::array::{ArrayRef, Int64Array, RecordBatch};
 /// use runner::stream::{Flow, MemorySink, Source, Stage};
 ///
 /// let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10));

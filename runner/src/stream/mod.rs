@@ -39,5 +39,7 @@ pub use source::Source;
 pub use stage::Stage;
 pub use tries::PutAside;
 
+/// What chunks are made of, in the version that streams have.
+pub use datafusion::arrow;
 pub use files::BadRow;
 pub use tables::{Compression, Format, WrittenFile};

@@ -149,7 +149,8 @@ async fn a_thread_that_takes_too_long_is_not_waited_for() {
         }
         Ok(chunk)
     });
-    let flow = flow(3).stage(stage.timeout(Duration::from_millis(50)).put_aside(1));
+    // Long enough for a thread to begin.
+    let flow = flow(3).stage(stage.timeout(Duration::from_secs(2)).put_aside(1));
     let report = soon(flow.run(MemorySink::new())).await.unwrap();
     assert_eq!(all_values(&report.output), [0, 2]);
     assert_eq!(report.put_aside[0].chunk.id, "1");
