@@ -306,6 +306,18 @@ async fn a_table_gives_the_rows_of_its_newest_commit_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_without_rows_gives_its_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = "SELECT value AS id, 'x' AS part FROM generate_series(1, 3) WHERE value > 3";
+    publish(folder.path(), rows, "PARQUET").await;
+    let source = FileSource::table(text(&folder.path().join("t")));
+    let target = folder.path().join("t.csv");
+    let report = soon(Flow::new(source).run(FileSink::new(&target))).await;
+    assert_eq!(report.unwrap().metrics.items, 0);
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), "id,part\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_not_there_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let source = FileSource::table(text(&folder.path().join("t")));
