@@ -19,6 +19,7 @@ pub mod sink;
 pub mod source;
 mod staged;
 mod table;
+mod table_source;
 mod window;
 
 pub use files::Files;
@@ -27,3 +28,4 @@ pub use memory::{Batches, MemorySource};
 pub use registry::Registry;
 pub use rest::spec_error::{SpecError, SpecProblem};
 pub use rest::{Api, Rest};
+pub use table_source::Tables;

@@ -8,6 +8,7 @@ use crate::files::Files;
 use crate::launchpad::Launchpad;
 use crate::rest::Rest;
 use crate::source::{OpenError, SourceFactory};
+use crate::table_source::Tables;
 
 /// The kinds of sources that pipelines may use, in the order in which they are listed.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +20,7 @@ impl Registry {
     /// Those that come with the program.
     pub fn builtin() -> Self {
         let files = Files::all().into_iter().fold(Self::default(), Self::with);
-        files.with(Launchpad::default()).with(Rest)
+        files.with(Tables).with(Launchpad::default()).with(Rest)
     }
 
     /// These and one more, which takes the place of one with the same word.

@@ -131,9 +131,11 @@ pub struct Survey {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Their rows, where they were counted when they were written.
+    pub rows: Option<u64>,
     /// Files that are not, each with why.
     pub left_out: Vec<(String, Why)>,
-    /// What was found of how they are written, if it was asked for.
+    /// What was found of how they are written, if it was asked for, or is written down.
     pub detected: Option<String>,
 }
 

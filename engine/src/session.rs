@@ -60,6 +60,8 @@ pub fn session_state(options: &SessionOptions) -> Result<SessionState> {
     if config.target_partitions() < least {
         config = config.with_target_partitions(least);
     }
+    // Sources that keep a log beside their files read it as a table does, not file by file.
+    let config = config.with_extension(Arc::new(options.storage.clone()));
     let builder = builder(config, runtime(options)?)
         .with_physical_optimizer_rule(Arc::new(CutScans))
         .with_physical_optimizer_rule(Arc::new(GuardScans));

@@ -162,6 +162,36 @@ impl ParquetTable {
             options,
         })
     }
+
+    /// The table of these files, whose columns and rows are written down somewhere, so that no footer is read before a query
+    /// reads the file. A column that a file lacks is NULL there.
+    ///
+    /// # Errors
+    /// [`ReadError`] for a file whose name no store can have.
+    pub fn known(
+        partition_by: &[String],
+        columns: &Schema,
+        files: Vec<(File, u64)>,
+        options: TableParquetOptions,
+    ) -> Result<Self> {
+        let partitions = Partitions::new(partition_by, Some(columns));
+        let in_files = partitions.without(columns);
+        let known = files.into_iter().map(|(file, rows)| {
+            Ok(ParquetFile {
+                meta: meta_of(&file)?,
+                rows: usize::try_from(rows).unwrap_or(usize::MAX),
+                file,
+            })
+        });
+        Ok(Self {
+            files: known.collect::<Result<_>>()?,
+            schema: partitions.behind(&in_files),
+            in_files: Arc::new(in_files),
+            partitions,
+            origin: Origin::default(),
+            options,
+        })
+    }
 }
 
 /// The store of a file.

@@ -87,6 +87,28 @@ impl FilesTable {
                 "a reader gave up: a file is damaged, or of a kind that is not known",
             )
         })??;
+        let declared = Declared { format, ..declared };
+        Self::of(declared, files, partitions, in_files, inferred)
+    }
+
+    /// The table of these files, whose columns are written down somewhere, so that they are not looked at before they are
+    /// read. A column that a file lacks is NULL there.
+    ///
+    /// # Errors
+    /// When a column that says where a row is from is in the data too.
+    pub fn known(declared: Declared, columns: &Schema, files: Vec<File>) -> Result<Self> {
+        let partitions = Partitions::new(&declared.partition_by, Some(columns));
+        let in_files = partitions.without(columns);
+        Self::of(declared, files, partitions, in_files, false)
+    }
+
+    fn of(
+        declared: Declared,
+        files: Vec<File>,
+        partitions: Partitions,
+        in_files: Schema,
+        inferred: bool,
+    ) -> Result<Self> {
         let schema = partitions.behind(&in_files);
         let schema = declared.origin.behind(&declared.location, &schema)?;
         let quarantine = declared.quarantine;
@@ -95,7 +117,7 @@ impl FilesTable {
             location: declared.location,
             files,
             bytes: declared.bytes,
-            format,
+            format: declared.format,
             in_files: Arc::new(in_files),
             inferred,
             partitions,

@@ -41,7 +41,17 @@ pub async fn of_table(
     registry: &Registry,
     surveys: &Surveys,
 ) -> Result<Estimate, RunError> {
-    let bytes = surveys.get(&source.name).map_or(0, |survey| survey.bytes);
+    let survey = surveys.get(&source.name);
+    if let Some(rows) = survey.and_then(|survey| survey.rows) {
+        return Ok(Estimate {
+            table: source.name.clone(),
+            rows: Some(rows),
+            bytes: survey.map(|survey| survey.bytes),
+            exact: true,
+            from: String::from("the table's commit log"),
+        });
+    }
+    let bytes = survey.map_or(0, |survey| survey.bytes);
     looked_at(ctx, source, sources::read(registry, source)?, bytes)
         .await
         .map_err(|error| RunError::engine(format!("looking at `{}`", source.location), error))

@@ -163,7 +163,10 @@ pub fn require_files(sources: &[Source], surveys: &Surveys) -> Result<Vec<String
     let mut told = Vec::new();
     for source in sources {
         match surveys.get(&source.name) {
-            Some(survey) if survey.files == 0 => return Err(no_files(source, None)),
+            // A log that has no files says that there are none.
+            Some(survey) if survey.files == 0 && survey.rows.is_none() => {
+                return Err(no_files(source, None));
+            }
             Some(survey) => told.extend(left_out(source, survey)),
             None => {}
         }

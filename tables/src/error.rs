@@ -316,6 +316,59 @@ pub enum Error {
         /// The location that was asked for.
         table: String,
     },
+    /// A version of a table that is asked for was never made.
+    #[error("table {table} has no version {version}; its newest commit is {newest}")]
+    NoVersion {
+        /// The table's location.
+        table: String,
+        /// The version that was asked for.
+        version: u64,
+        /// The newest one.
+        newest: u64,
+    },
+    /// A version of a table that is asked for had files which are not the table's any more.
+    #[error(
+        "version {version} of table {table} cannot be read any more: {files} of its files, {example} among them, were \
+         replaced or removed since; its newest commit is {newest}"
+    )]
+    VersionGone {
+        /// The table's location.
+        table: String,
+        /// The version that was asked for.
+        version: u64,
+        /// The newest one.
+        newest: u64,
+        /// How many files are gone.
+        files: u64,
+        /// One of them.
+        example: String,
+    },
+    /// The newest commit is decided, and its files are not where readers find them.
+    #[error(
+        "commit {number} of table {table} is decided, and its files are not all in place yet; the run that made it, or the \
+         next one, puts them there: wait for it, or recover the table"
+    )]
+    NotInPlace {
+        /// The table's location.
+        table: String,
+        /// The commit.
+        number: u64,
+    },
+    /// Files of a commit are not there, or not as long as the log says.
+    #[error(
+        "{files} of the files of table {table}, commit {number}, are missing or have another size, {example} among them; \
+         verify the table, and restore them from a backup"
+    )]
+    FilesLost {
+        /// The table's location.
+        table: String,
+        /// The commit.
+        number: u64,
+        /// How many.
+        files: u64,
+        /// One of them.
+        example: String,
+    },
     /// The small files of a partition could not be merged.
     #[error("cannot compact partition {partition:?} of table {table}")]
     Compact {

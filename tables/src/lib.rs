@@ -40,6 +40,7 @@ mod options;
 mod parse;
 mod partition_dates;
 mod process;
+mod read;
 mod recover;
 mod retention;
 mod scan;

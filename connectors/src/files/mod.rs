@@ -249,6 +249,7 @@ impl InPlace for Folder {
             detected,
             files: listing.files.len() as u64,
             bytes: listing.files.iter().map(|file| file.size).sum(),
+            rows: None,
             left_out: listing
                 .left_out
                 .into_iter()

@@ -28,6 +28,7 @@ fn kinds_describe_their_locations_and_options() {
             "BINARY",
             "AVRO",
             "ARROW",
+            "TABLE",
             "LAUNCHPAD",
             "REST"
         ]

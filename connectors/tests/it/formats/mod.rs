@@ -3,7 +3,9 @@
 
 mod any_table;
 
+use connectors::Tables;
 use connectors::sink::{Opened, Opening, Publication, Sink, Writers};
+use connectors::source::{Declared, Read, SourceFactory};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -99,6 +101,25 @@ async fn publish(
     Ok((found, publication))
 }
 
+/// The rows that a source of the kind `TABLE` has, in the order of `id`.
+async fn read_as_table(folder: &str) -> Result<RecordBatch, Box<dyn std::error::Error>> {
+    let ctx = session();
+    let declared = Declared {
+        location: folder.to_owned(),
+        ..Declared::default()
+    };
+    let Read::InPlace(source) = Tables.read(&declared) else {
+        return Err("it is read in place".into());
+    };
+    let table = source.table(&ctx.state()).await?;
+    let schema = table.schema();
+    let rows = ctx
+        .read_table(table)?
+        .sort(vec![col("id").sort(true, false)])?;
+    let rows = rows.collect().await?;
+    Ok(concat_batches(&schema, &rows)?)
+}
+
 fn assert_equal(found: &RecordBatch, expected: &RecordBatch, what: &str) {
     assert_eq!(found.num_rows(), expected.num_rows(), "{what}");
     assert_eq!(found.num_columns(), expected.num_columns(), "{what}");
@@ -163,6 +184,9 @@ async fn any_table_is_read_back_equal_from_every_format_and_compression() -> Out
             let folder = folder.to_str().ok_or("no text")?;
             let (found, publication) = publish(folder, options, &rows).await?;
             assert_equal(&found, &rows, &what);
+            let again = read_as_table(folder).await?;
+            assert_equal(&again, &rows, &format!("{what}, as a table"));
+            assert_eq!(again.schema(), rows.schema(), "{what}, as a table");
             let partitions = if partitioned { 4 } else { 1 };
             assert_eq!(publication.totals.partitions, partitions, "{what}");
             if single_file {
@@ -173,6 +197,25 @@ async fn any_table_is_read_back_equal_from_every_format_and_compression() -> Out
             let verified = Table::at(folder)?.verify(true).await?;
             assert!(verified.is_clean(), "{what}: {verified:?}");
         }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn any_table_of_parquet_is_read_back_equal_as_a_table() -> Outcome {
+    for partitioned in [false, true] {
+        let rows = any_table(Format::Arrow, 77, 5_000);
+        let folder = tempfile::tempdir()?;
+        let folder = folder.path().join("t").display().to_string();
+        let options = TableOptions {
+            partition_by: partitioned.then(|| "part".to_owned()).into_iter().collect(),
+            target_file_bytes: 100_000,
+            ..TableOptions::default()
+        };
+        publish(&folder, options, &rows).await?;
+        let again = read_as_table(&folder).await?;
+        assert_equal(&again, &rows, "as a table");
+        assert_eq!(again.schema(), rows.schema());
     }
     Ok(())
 }

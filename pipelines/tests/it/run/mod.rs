@@ -23,6 +23,7 @@ mod file_pipelines;
 mod formats;
 mod members;
 mod outside;
+mod own_tables;
 mod quarantine;
 mod readers;
 mod replay;
