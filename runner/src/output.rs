@@ -102,6 +102,7 @@ pub fn commit_info(bound: &Bound, rows_read: u64) -> CommitInfo {
         interval: interval(bound),
         plan_fingerprint: Some(bound.fingerprint.clone()),
         rows_read: Some(rows_read),
+        ..CommitInfo::default()
     }
 }
 

@@ -64,7 +64,7 @@ pub use history::CommitSummary;
 pub use lease::LeaseHolder;
 pub use leftovers::{LeftRun, Leftovers};
 pub use listeners::{CommitListener, ListenerError};
-pub use log::{Commit, DataFile, Interval, Totals, Transaction};
+pub use log::{Commit, DataFile, FileList, FileRead, FilesRead, Interval, Totals, Transaction};
 pub use log_options::{LogOptions, LogSortKey};
 pub use maintenance::PartitionFilter;
 pub use options::{

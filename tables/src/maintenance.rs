@@ -115,9 +115,8 @@ async fn begin(
 fn carried(base: &Commit) -> CommitInfo {
     CommitInfo {
         cursors: base.cursors.clone(),
-        interval: None,
         plan_fingerprint: base.plan_fingerprint.clone(),
-        rows_read: None,
+        ..CommitInfo::default()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::Interval;
+use super::{FilesRead, Interval};
 use crate::commit::CommitMode;
 use crate::log_options::LogOptions;
 use crate::options::Format;
@@ -90,6 +90,8 @@ pub struct Commit {
     pub plan_fingerprint: Option<String>,
     /// How far the sources were read (T-3: part of the decision, so rows and cursors never disagree).
     pub cursors: serde_json::Value,
+    /// Which files sources that are read file by file were read from, up to this commit: part of the decision as cursors are.
+    pub files_read: FilesRead,
     /// Rows that the run read from its sources, as the run counted them.
     pub rows_read: Option<u64>,
     /// The table's schema and partition columns.

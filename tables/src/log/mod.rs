@@ -7,6 +7,7 @@
 //! commit to a large table stays small.
 
 mod commit;
+mod files_read;
 mod intent;
 pub(crate) mod interval;
 mod json;
@@ -21,6 +22,7 @@ use crate::error::Error;
 use crate::store::Store;
 
 pub use commit::{Commit, DataFile, Totals};
+pub use files_read::{FileList, FileRead, FilesRead};
 pub(crate) use intent::{Intent, read_intent};
 pub use interval::Interval;
 pub(crate) use json::{ControlFile, from_json, to_json};

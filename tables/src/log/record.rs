@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Commit, ControlFile, DataFile, Interval, Totals, Transaction, VERSION, damaged, from_json,
-    full_path, record_key,
+    Commit, ControlFile, DataFile, FilesRead, Interval, Totals, Transaction, VERSION, damaged,
+    from_json, full_path, record_key,
 };
 use crate::commit::CommitMode;
 use crate::error::Result;
@@ -48,6 +48,8 @@ impl AddedFile {
 pub(crate) struct Snapshot {
     pub(crate) files: Vec<DataFile>,
     pub(crate) intervals: Vec<Interval>,
+    #[serde(default, skip_serializing_if = "FilesRead::is_empty")]
+    pub(crate) files_read: FilesRead,
 }
 
 /// `commits/<n>.json`: the decision, and all that is needed to carry it out.
@@ -72,6 +74,9 @@ pub(crate) struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) transaction: Option<Transaction>,
     pub(crate) cursors: serde_json::Value,
+    /// Files that the run read of sources which are read file by file; those in the snapshot are not here too.
+    #[serde(default, skip_serializing_if = "FilesRead::is_empty")]
+    pub(crate) files_read: FilesRead,
     #[serde(default, deserialize_with = "parse::optional_number")]
     pub(crate) rows_read: Option<u64>,
     /// Rows that the run staged, before any merge.
@@ -199,6 +204,7 @@ impl Record {
             plan_fingerprint: base.and_then(|base| base.plan_fingerprint.clone()),
             transaction: None,
             cursors: base.map_or(serde_json::Value::Null, |base| base.cursors.clone()),
+            files_read: FilesRead::default(),
             rows_read: None,
             rows_staged: None,
             rows_discarded: 0,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::record::Snapshot;
 use super::{
-    AddedFile, Commit, DataFile, Interval, Record, Totals, VERSION, damaged, full_path,
+    AddedFile, Commit, DataFile, FilesRead, Interval, Record, Totals, VERSION, damaged, full_path,
     read_record, record_key,
 };
 use crate::error::Result;
@@ -27,7 +27,9 @@ impl Record {
             self.snapshot = Some(Snapshot {
                 files,
                 intervals: state.intervals,
+                files_read: state.files_read,
             });
+            self.files_read = FilesRead::default();
         }
         self
     }
@@ -74,11 +76,12 @@ pub(crate) async fn read_state(store: &dyn Store, number: u64) -> Result<Option<
     state.into_commit(store, records.swap_remove(0)).map(Some)
 }
 
-/// The files and intervals of a table while records are applied to it.
+/// The files, intervals and sources of a table while records are applied to it.
 #[derive(Debug, Default)]
 struct State {
     files: BTreeMap<String, DataFile>,
     intervals: Vec<Interval>,
+    files_read: FilesRead,
 }
 
 impl From<&Snapshot> for State {
@@ -89,6 +92,7 @@ impl From<&Snapshot> for State {
                 .map(|file| (file.path.clone(), file.clone()))
                 .collect(),
             intervals: snapshot.intervals.clone(),
+            files_read: snapshot.files_read.clone(),
         }
     }
 }
@@ -106,6 +110,7 @@ impl State {
         Self {
             files,
             intervals: base.intervals.clone(),
+            files_read: base.files_read.clone(),
         }
     }
 
@@ -161,7 +166,9 @@ impl State {
         }
         if record.mode.begins_anew() {
             self.intervals.clear();
+            self.files_read = FilesRead::default();
         }
+        self.files_read.follow(&record.files_read);
         if let Some(interval) = &record.interval
             && !self.intervals.contains(interval)
         {
@@ -186,6 +193,7 @@ impl State {
             committed_at: record.committed_at,
             plan_fingerprint: record.plan_fingerprint,
             cursors: record.cursors,
+            files_read: self.files_read,
             rows_read: record.rows_read,
             schema,
             schema_changes: record.schema_changes,

@@ -16,7 +16,7 @@ use tracing::info;
 use super::{Staged, Staging};
 use crate::commit::{Base, Change};
 use crate::error::{Error, Result};
-use crate::log::{self, AddedFile, Commit, Interval, Record, Totals};
+use crate::log::{self, AddedFile, Commit, FilesRead, Interval, Record, Totals};
 use crate::recover::{clear, drop_attempt, roll_forward};
 use crate::store::{Expected, StoreError};
 use crate::transaction;
@@ -26,6 +26,8 @@ use crate::transaction;
 pub struct CommitInfo {
     /// How far the sources were read; `null` if they have no cursors.
     pub cursors: serde_json::Value,
+    /// Files that the run read of sources which are read file by file.
+    pub files_read: FilesRead,
     /// The interval of data that the run covered.
     pub interval: Option<Interval>,
     /// Identifies the plan that made the rows.
@@ -58,7 +60,7 @@ impl Staging {
 
     /// Publishes the change, all or nothing, with the cursors in the same decision, and ends the run.
     ///
-    /// A change that is empty, with the cursors of the base, makes no commit: the base is returned. Before the
+    /// A change that is empty, with the cursors and files read of the base, makes no commit: the base is returned. Before the
     /// decision every staged file is made durable and compared with its digest.
     ///
     /// # Errors
@@ -107,6 +109,7 @@ async fn publish(staging: &Staging, change: Change, info: CommitInfo) -> Result<
     if let Some(base) = base
         && change.is_empty()
         && base.cursors == info.cursors
+        && base.files_read.has(&info.files_read)
         && base.schema == *staging.schema()
     {
         info!(
@@ -165,6 +168,7 @@ fn record(staging: &Staging, change: Change, info: CommitInfo) -> Result<Record>
         plan_fingerprint: info.plan_fingerprint,
         transaction: staging.transaction.clone(),
         cursors: info.cursors,
+        files_read: info.files_read,
         rows_read: info.rows_read,
         rows_staged: Some(change.rows_staged),
         partition_by: schema.partition_by().to_vec(),

@@ -11,6 +11,7 @@ mod every_type;
 mod expiry;
 mod faults;
 mod faulty;
+mod files_read;
 mod formats;
 mod fuzz;
 mod inspection;
