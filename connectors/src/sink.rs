@@ -25,7 +25,8 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use tables::{
-    Claim, CommitInfo, Committed, MergeCounts, SchemaChange, StagedInputs, TableOptions, Totals,
+    Claim, CommitInfo, Committed, FilesRead, MergeCounts, SchemaChange, StagedInputs, TableOptions,
+    Totals,
 };
 
 /// What the operations of a sink and of its transactions fail with.
@@ -149,6 +150,11 @@ pub trait Transaction: fmt::Debug + Send + Sync {
 
     /// The commit of an earlier process that was decided and unfinished, and was finished by opening.
     fn finished(&self) -> Option<u64>;
+
+    /// Which files sources that are read file by file were read from, by what the place knows of before this began.
+    fn files_read(&self) -> FilesRead {
+        FilesRead::default()
+    }
 
     /// Copies files into `folder` beside what is staged, where executors who write can read them; `ctx` can open the
     /// folder afterwards. They go with the transaction.

@@ -12,7 +12,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
 use datafusion::execution::SessionState;
-use files::listing::Why;
+use files::listing::{File, Listing, Why};
 
 use crate::extract::Extract;
 use crate::option::{Given, OptionProblem, OptionSpec, OptionValue, hint};
@@ -116,12 +116,56 @@ pub trait InPlace: fmt::Debug + Send + Sync {
         false
     }
 
+    /// The source file by file, if a run reads only those files that are new to it.
+    fn by_file(&self) -> Option<&dyn ByFile> {
+        None
+    }
+
     /// What there is to read, and what is not going to be: an empty listing would read as an empty table, and publishing that
     /// could replace a full one.
     ///
     /// # Errors
     /// When it cannot be looked at.
     async fn survey(&self, session: &SessionState) -> Result<Survey, DataFusionError>;
+}
+
+/// A source of which each run reads some files.
+#[async_trait]
+pub trait ByFile: Send + Sync {
+    /// The files that there are.
+    ///
+    /// # Errors
+    /// As [`InPlace::survey`].
+    async fn list(&self, session: &SessionState) -> Result<Listing, DataFusionError>;
+
+    /// Its table, of some of the files.
+    ///
+    /// # Errors
+    /// As [`InPlace::table`].
+    async fn table_of(
+        &self,
+        session: &SessionState,
+        files: Chosen,
+    ) -> Result<Arc<dyn TableProvider>, DataFusionError>;
+}
+
+/// What a run reads of a source's files.
+#[derive(Debug, Clone)]
+pub enum Chosen {
+    /// These.
+    Files(Vec<File>),
+    /// None; the columns are those of these files.
+    None(Vec<File>),
+}
+
+impl Chosen {
+    /// The files that have to be looked at, and whether their rows are read.
+    pub(crate) fn look(self) -> (Vec<File>, bool) {
+        match self {
+            Self::Files(files) => (files, true),
+            Self::None(files) => (files, false),
+        }
+    }
 }
 
 /// What is under the location of a source.
@@ -133,6 +177,8 @@ pub struct Survey {
     pub bytes: u64,
     /// Their rows, where they were counted when they were written.
     pub rows: Option<u64>,
+    /// Whether nothing to read is what there is, and no mistake.
+    pub may_be_empty: bool,
     /// Files that are not, each with why.
     pub left_out: Vec<(String, Why)>,
     /// What was found of how they are written, if it was asked for, or is written down.

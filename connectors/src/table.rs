@@ -13,7 +13,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use tables::{
-    Begun, Change, Commit, CommitInfo, Committed, Error, Format, RemoteAttempt, Staged,
+    Begun, Change, Commit, CommitInfo, Committed, Error, FilesRead, Format, RemoteAttempt, Staged,
     StagedInputs, Staging, Table,
 };
 
@@ -85,6 +85,11 @@ impl Transaction for TableTransaction {
 
     fn finished(&self) -> Option<u64> {
         self.staging.recovery().rolled_forward
+    }
+
+    fn files_read(&self) -> FilesRead {
+        let base = self.staging.base();
+        base.map(|base| base.files_read.clone()).unwrap_or_default()
     }
 
     async fn stage_inputs(

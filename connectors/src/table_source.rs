@@ -287,6 +287,7 @@ impl InPlace for Published {
             files: commit.totals.files,
             bytes: commit.totals.bytes,
             rows: Some(commit.totals.rows),
+            may_be_empty: true,
             left_out: Vec::new(),
             detected: Some(format!(
                 "version {} of {}: {} {}{partition_by}",

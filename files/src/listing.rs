@@ -217,6 +217,15 @@ fn several(text: &str) -> Result<Option<Vec<String>>, ReadError> {
 }
 
 impl Place {
+    /// What names it in its store, whatever version of it is meant; `None` for one on this machine.
+    pub fn address(&self) -> Option<String> {
+        match self {
+            Self::Stored { store, key } if web::is_web(store) => Some(web::shown(store, key)),
+            Self::Stored { store, key } => Some(format!("{store}/{key}")),
+            Self::Local(_) => None,
+        }
+    }
+
     /// What a web server says of the file, if it is on one.
     pub(crate) fn seen(&self) -> Option<web::Seen> {
         match self {

@@ -163,6 +163,15 @@ impl ParquetTable {
         })
     }
 
+    /// The same without any file.
+    #[must_use]
+    pub fn emptied(self) -> Self {
+        Self {
+            files: Vec::new(),
+            ..self
+        }
+    }
+
     /// The table of these files, whose columns and rows are written down somewhere, so that no footer is read before a query
     /// reads the file. A column that a file lacks is NULL there.
     ///

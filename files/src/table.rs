@@ -91,6 +91,15 @@ impl FilesTable {
         Self::of(declared, files, partitions, in_files, inferred)
     }
 
+    /// The same without any file.
+    #[must_use]
+    pub fn emptied(self) -> Self {
+        Self {
+            files: Vec::new(),
+            ..self
+        }
+    }
+
     /// The table of these files, whose columns are written down somewhere, so that they are not looked at before they are
     /// read. A column that a file lacks is NULL there.
     ///

@@ -4,7 +4,7 @@
 use connectors::sink::Publication;
 use datafusion::prelude::SessionContext;
 use serde_json::{Value, json};
-use tables::{CommitInfo, Format};
+use tables::{CommitInfo, FilesRead, Format};
 
 use super::context::{RunContext, StageReport};
 use super::error::RunError;
@@ -54,7 +54,7 @@ impl Published {
 }
 
 /// Prepares every output, then decides them one after the other, so that little can go wrong between two decisions.
-/// `before` are those that were decided by an earlier process.
+/// `before` are those that were decided by an earlier process, `files_read` what is noted of sources that are read file by file.
 ///
 /// # Errors
 /// [`RunError::Table`] when nothing of the failing output is published, [`RunError::Unfinished`] when its commit stands or
@@ -65,6 +65,7 @@ pub async fn publish_all(
     ctx: &SessionContext,
     staged: Vec<StagedOutput>,
     before: Vec<Published>,
+    files_read: Option<&FilesRead>,
     counts: &mut Counts,
 ) -> Result<Vec<Published>, RunError> {
     let ready = prepare_all(run, ctx, staged).await?;
@@ -76,7 +77,7 @@ pub async fn publish_all(
     while outcome.is_ok()
         && let Some(open) = waiting.next()
     {
-        let info = commit_info(bound, counts.read);
+        let info = commit_info(bound, counts.read, files_read);
         outcome = match publish(open, info).await {
             Ok(output) => {
                 if output.publication.run_id == run.attempt.run.to_string() {

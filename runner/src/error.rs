@@ -187,6 +187,22 @@ pub enum RunError {
         /// Who waited, and who held what.
         report: Box<engine::Standstill>,
     },
+    /// A source is read file by file, and files that would have to be read must not.
+    #[error("the new files of `{table}` cannot be read: {problem}; nothing was published")]
+    Increment {
+        /// The source table.
+        table: String,
+        /// Which files, why, and what to do.
+        problem: String,
+    },
+    /// Somebody published to an output while the run was planned, so that other files would be new.
+    #[error(
+        "another run published to {location} while this one was planned; nothing was published"
+    )]
+    Overtaken {
+        /// The output.
+        location: String,
+    },
     /// Checks do not hold.
     #[error("{}", failed.join("\n"))]
     Checks {
@@ -343,7 +359,9 @@ impl RunError {
             Self::Checks { .. } => ErrorKind::Check,
             Self::Standstill { .. } | Self::Unaccounted { .. } => ErrorKind::Internal,
             Self::Table { source, .. } if source.is_busy() => ErrorKind::Busy,
-            Self::Store(StoreError::AlreadyRunning { .. }) | Self::Superseded => ErrorKind::Busy,
+            Self::Store(StoreError::AlreadyRunning { .. })
+            | Self::Superseded
+            | Self::Overtaken { .. } => ErrorKind::Busy,
             Self::Store(StoreError::Busy { .. }) => ErrorKind::Transient,
             Self::Interrupted { reason } | Self::Stopped { reason } => match reason {
                 StopReason::Interrupted => ErrorKind::Interrupted,
@@ -403,6 +421,7 @@ impl RunError {
                 "run the same command again: what is committed is recognised and finished, and the rest is done",
             )),
             Self::Care(source) => care_hint(source),
+            Self::Overtaken { .. } => Some(String::from("run the same command again")),
             Self::Superseded => Some(String::from("`pipelines runs` shows which run it is")),
             _ => None,
         }

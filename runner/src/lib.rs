@@ -28,6 +28,7 @@ pub mod estimate;
 pub mod event;
 pub mod executor;
 pub mod extract;
+pub mod increment;
 pub mod landing;
 pub mod maintenance;
 pub mod memory;

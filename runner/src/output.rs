@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
-use tables::{CommitInfo, Dictionary, Interval, TableOptions};
+use tables::{CommitInfo, Dictionary, FilesRead, Interval, TableOptions};
 
 use super::error::RunError;
 use super::sources::absolute;
@@ -89,9 +89,9 @@ pub fn table_failed(location: &str, source: tables::Error) -> RunError {
     }
 }
 
-/// What a commit says of the run that made it. The cursor of a source that is read by interval is the interval with the
+/// What a commit says of the run that made it; `files_read` if that covers files and no interval. The cursor of a source that is read by interval is the interval with the
 /// parameters it was read with: the same request has the same cursor.
-pub fn commit_info(bound: &Bound, rows_read: u64) -> CommitInfo {
+pub fn commit_info(bound: &Bound, rows_read: u64, files_read: Option<&FilesRead>) -> CommitInfo {
     let parameters: BTreeMap<&String, Option<String>> = bound
         .parameters
         .iter()
@@ -99,10 +99,13 @@ pub fn commit_info(bound: &Bound, rows_read: u64) -> CommitInfo {
         .collect();
     CommitInfo {
         cursors: serde_json::json!({ "parameters": parameters }),
-        interval: interval(bound),
+        files_read: files_read.cloned().unwrap_or_default(),
+        interval: match files_read {
+            Some(_) => None,
+            None => interval(bound),
+        },
         plan_fingerprint: Some(bound.fingerprint.clone()),
         rows_read: Some(rows_read),
-        ..CommitInfo::default()
     }
 }
 

@@ -1,7 +1,10 @@
 //! What a run would read, do, write and replace. Never writes.
 
+use std::sync::Arc;
+
 use connectors::sample::Served;
 use datafusion::logical_expr::LogicalPlan;
+use engine::SessionOptions;
 use language::{Output, Source};
 use serde::Serialize;
 use tables::{StorageOptions, Table};
@@ -9,6 +12,7 @@ use tables::{StorageOptions, Table};
 use crate::decide::decide;
 use crate::error::RunError;
 use crate::estimate::{self, Estimate};
+use crate::increment::{self, Look};
 use crate::plan::plan;
 use crate::quantity::count;
 use crate::settings::RunSettings;
@@ -130,11 +134,24 @@ async fn preview(
     let bound = &prepared.bound;
     let budget = prepared.settings.budget();
     let storage = services.environment.storage();
+    let look = Look {
+        bound: bound.clone(),
+        registry: Arc::clone(&services.registry),
+        session: SessionOptions {
+            storage: storage.clone(),
+            budget: budget.clone(),
+            spill_dir: std::env::temp_dir(),
+            settings: bound.settings.clone(),
+        },
+        run: None,
+    };
+    let increments = increment::choose(look).await?.map(Arc::new);
     // Nothing is landed there: the folder gives the plan a schema and no rows.
     let nowhere = ExtractedTables::in_folder(
         &services.registry,
         &services.state_dir.join("runs").join("plan"),
-    );
+    )
+    .with_increments(increments.clone());
     let (ctx, planned) = plan(bound, &nowhere, &std::env::temp_dir(), &budget, &storage).await?;
     let extracted = sources::open_extracted(
         &bound.sources,
@@ -142,7 +159,8 @@ async fn preview(
         &services.environment,
         sample,
     )?;
-    let surveys = source_tables::surveys(&ctx, &bound.sources, &services.registry).await?;
+    let of_run = increments.as_deref();
+    let surveys = source_tables::surveys(&ctx, &bound.sources, &services.registry, of_run).await?;
     let (mut previews, mut estimates) = (Vec::new(), Vec::new());
     for source in &bound.sources {
         let found = extracted

@@ -2,6 +2,7 @@
 //! reach. Owns what is copied and the plans that read it there; the copy goes with the table's staging area.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use connectors::source::Read;
 use datafusion::logical_expr::LogicalPlan;
@@ -11,6 +12,7 @@ use engine::Budget;
 use super::context::RunContext;
 use super::error::RunError;
 use super::event::RunEvent;
+use super::increment::Increments;
 use super::landing;
 use super::output;
 use super::plan::plan_in;
@@ -28,9 +30,10 @@ pub async fn stage_inputs(
     bound: &Bound,
     ctx: &SessionContext,
     budget: &Budget,
+    increments: Option<&Arc<Increments>>,
     opened: Vec<(OpenOutput, LogicalPlan)>,
 ) -> Result<Vec<(OpenOutput, LogicalPlan)>, (RunError, Vec<OpenOutput>)> {
-    match plans(run, bound, ctx, budget, &opened).await {
+    match plans(run, bound, ctx, budget, increments, &opened).await {
         Ok(Some(mut plans)) => Ok(opened
             .into_iter()
             .map(|(open, plan)| {
@@ -52,12 +55,14 @@ async fn plans(
     bound: &Bound,
     ctx: &SessionContext,
     budget: &Budget,
+    increments: Option<&Arc<Increments>>,
     opened: &[(OpenOutput, LogicalPlan)],
 ) -> Result<Option<BTreeMap<String, LogicalPlan>>, RunError> {
     let Some((first, _)) = opened.first() else {
         return Ok(None);
     };
-    let mut extracted = ExtractedTables::in_folder(&run.registry, &run.work_dir);
+    let mut extracted = ExtractedTables::in_folder(&run.registry, &run.work_dir)
+        .with_increments(increments.cloned());
     let (mut files, mut size) = (0, 0);
     for source in &bound.sources {
         if matches!(sources::read(&run.registry, source)?, Read::InPlace(_)) {

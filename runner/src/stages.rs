@@ -23,6 +23,7 @@ use super::estimate;
 use super::event::{RunEvent, Status};
 use super::executor::{Cluster, Executor, Local};
 use super::extract;
+use super::increment::{self, Increments, Look};
 use super::output::{self, table_failed};
 use super::plan::plan_in;
 use super::prepare::Prepared;
@@ -55,30 +56,62 @@ pub(super) async fn execute(
         decide::check(run).await?;
     }
     let budget = run.settings.budget();
-    let tables = ExtractedTables::in_folder(&run.registry, &run.work_dir);
+    let increments = choose(run, bound, &budget).await?.map(Arc::new);
+    let of_run = increments.as_deref();
+    let files_read = of_run.map(Increments::files_read);
+    if let Some(increments) = of_run {
+        increments.count(counts);
+        if increments.is_nothing() && !increments.is_ours() {
+            return nothing_new(run, bound, increments).await;
+        }
+        for warning in increments.warnings() {
+            run.warn(warning.clone()).await?;
+        }
+    }
+    let tables = ExtractedTables::in_folder(&run.registry, &run.work_dir)
+        .with_increments(increments.clone());
     let (ctx, planned) = plan_in(run, bound, tables, &budget).await?;
-    let surveys = source_tables::surveys(&ctx, &bound.sources, &run.registry).await?;
+    let surveys = source_tables::surveys(&ctx, &bound.sources, &run.registry, of_run).await?;
     let put_aside = PutAside::of(&ctx, &bound.sources).await;
     for warning in source_tables::require_files(&bound.sources, &surveys)? {
         run.warn(warning).await?;
     }
     let (views, outputs) = (planned.views.len(), planned.outputs);
     let (mut opened, before) = open_all(run, bound, outputs).await?;
+    if let Some(increments) = of_run {
+        let unchanged = opened.iter().try_for_each(|(open, _)| {
+            increments.require_unchanged(&open.location, open.transaction.as_ref())
+        });
+        if let Err(error) = unchanged {
+            return Err(give_back(only_outputs(opened), error).await);
+        }
+        // All that there is was committed by an earlier attempt.
+        if increments.is_nothing() {
+            for (output, _) in std::mem::take(&mut opened) {
+                let abandoned = output.transaction.abandon().await;
+                abandoned.map_err(|error| table_failed(&output.location, error))?;
+            }
+        }
+    }
     run.snapshot("plan end").await?;
     let positions = opened
         .iter()
         .map(|(open, _)| (open.location.as_str(), open.transaction.log_position()));
+    let mut detail = Positions::detail(views, positions);
+    if let Some(increments) = of_run {
+        detail["files"] = increments.detail();
+    }
     run.end(
         StageName::Plan,
         StageReport {
-            detail: Positions::detail(views, positions),
+            detail,
             ..StageReport::default()
         },
     )
     .await?;
-    if opened.is_empty() && !before.is_empty() {
+    if opened.is_empty() {
         counts.read = read_before(&before);
-        return publish_all(run, bound, &ctx, Vec::new(), before, counts).await;
+        return publish_all(run, bound, &ctx, Vec::new(), before, files_read, counts).await;
     }
 
     if let Err(error) = extract_all(run, extracted, counts).await {
@@ -89,7 +122,7 @@ pub(super) async fn execute(
         Err(error) => return Err(give_back(only_outputs(opened), error).await),
     };
     if let Executor::Cluster(_) = executor {
-        opened = match stage_inputs(run, bound, &ctx, &budget, opened).await {
+        opened = match stage_inputs(run, bound, &ctx, &budget, increments.as_ref(), opened).await {
             Ok(opened) => opened,
             Err((error, outputs)) => return Err(give_back(outputs, error).await),
         };
@@ -112,9 +145,46 @@ pub(super) async fn execute(
         counts.read = read + put_aside.count();
     }
     match checked {
-        Ok(()) => publish_all(run, bound, &ctx, staged, before, counts).await,
+        Ok(()) => publish_all(run, bound, &ctx, staged, before, files_read, counts).await,
         Err(error) => Err(give_back(staged.into_iter().map(|output| output.open), error).await),
     }
+}
+
+/// Which files are read of the sources that are read file by file.
+async fn choose(
+    run: &RunContext,
+    bound: &Bound,
+    budget: &Budget,
+) -> Result<Option<Increments>, RunError> {
+    let look = Look {
+        bound: bound.clone(),
+        registry: Arc::clone(&run.registry),
+        session: SessionOptions {
+            storage: run.storage.clone(),
+            budget: budget.clone(),
+            spill_dir: run.spill_dir(),
+            settings: bound.settings.clone(),
+        },
+        // Before its second attempt a run has committed nothing.
+        run: (run.attempt.number > 1).then(|| run.attempt.run.to_string()),
+    };
+    run.query(async move { increment::choose(look).await })
+        .await?
+}
+
+/// The end of a run that has nothing to read. What earlier runs left undone is done all the same.
+async fn nothing_new(
+    run: &RunContext,
+    bound: &Bound,
+    increments: &Increments,
+) -> Result<Vec<Published>, RunError> {
+    increment::bring_to_rest(bound, &run.storage).await?;
+    let report = StageReport {
+        detail: json!({ "files": increments.detail() }),
+        ..StageReport::default()
+    };
+    run.end(StageName::Plan, report).await?;
+    Ok(Vec::new())
 }
 
 /// Opens every output with the plan of its query, and tells those that are committed already.

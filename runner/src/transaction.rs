@@ -10,6 +10,7 @@ use tables::{Claim, Transaction};
 
 use super::context::RunContext;
 use super::error::RunError;
+use super::increment;
 use super::output;
 use crate::store::StageName;
 use language::{Bound, Output};
@@ -77,7 +78,10 @@ pub fn claim(
             request: run.identity.to_string(),
             output: output::name(output),
         },
-        interval: output::interval(bound),
+        interval: match increment::is_incremental(&run.registry, bound) {
+            true => None,
+            false => output::interval(bound),
+        },
         plan_fingerprint: Some(bound.fingerprint.clone()),
         since: positions.of(location),
     }

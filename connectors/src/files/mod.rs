@@ -20,7 +20,7 @@ use url::Url;
 use self::options::{FILE_COLUMN, Said, plain, said};
 use crate::extract::Extract;
 use crate::option::{OptionProblem, OptionSpec, Parser};
-use crate::source::{Declared, InPlace, OpenError, Read, SourceFactory, Survey};
+use crate::source::{ByFile, Chosen, Declared, InPlace, OpenError, Read, SourceFactory, Survey};
 
 /// Files of one format.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +77,7 @@ impl SourceFactory for Files {
 
     fn options(&self) -> Vec<OptionSpec> {
         match self.kind {
-            "PARQUET" => of_the_engine(),
+            "PARQUET" => [vec![options::incremental()], of_the_engine()].concat(),
             kind => options::of(kind),
         }
     }
@@ -93,10 +93,10 @@ impl SourceFactory for Files {
         }))
     }
 
-    /// The engine checks those of Parquet when the table is made.
+    /// The engine checks its own when the table is made.
     fn check(&self, declared: &Declared) -> Vec<OptionProblem> {
         match self.kind {
-            "PARQUET" => Vec::new(),
+            "PARQUET" => options::check_incremental(declared),
             kind => options::check(&options::of(kind), declared, |plain| {
                 said(kind, plain).map(drop)
             }),
@@ -164,10 +164,11 @@ impl Folder {
         &self,
         session: &SessionState,
         said: Said,
+        chosen: Chosen,
     ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
-        let listing = self.list(session).await?;
+        let (files, is_read) = chosen.look();
         let registry = &session.runtime_env().object_store_registry;
-        let stores = Stores::of(&listing.files, registry.as_ref())?;
+        let stores = Stores::of(&files, registry.as_ref())?;
         let declared = files::Declared {
             location: self.declared.location.clone(),
             columns: self.declared.columns.clone(),
@@ -178,20 +179,24 @@ impl Folder {
             quarantine: said.quarantine,
             origin: said.origin,
         };
-        let table = FilesTable::open(declared, listing.files, stores).await?;
-        Ok(Arc::new(table))
+        let table = FilesTable::open(declared, files, stores).await?;
+        Ok(Arc::new(match is_read {
+            true => table,
+            false => table.emptied(),
+        }))
     }
 
     /// A table of Parquet files.
     async fn parquet(
         &self,
         session: &SessionState,
+        chosen: Chosen,
     ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
         let mut options = session.default_table_options();
         options.set_config_format(ConfigFileType::PARQUET);
         let mut plain = plain(&self.declared);
         let file_column = plain.remove(FILE_COLUMN);
-        for (name, value) in plain {
+        for (name, value) in options::of_engine(plain) {
             options.set(&format!("format.{name}"), &value)?;
         }
         let declared = DeclaredParquet {
@@ -201,9 +206,34 @@ impl Folder {
             options: options.parquet,
             file_column,
         };
-        let listing = self.list(session).await?;
-        let table = ParquetTable::open(declared, listing.files, session).await?;
-        Ok(Arc::new(table))
+        let (files, is_read) = chosen.look();
+        let table = ParquetTable::open(declared, files, session).await?;
+        Ok(Arc::new(match is_read {
+            true => table,
+            false => table.emptied(),
+        }))
+    }
+}
+
+#[async_trait]
+impl ByFile for Folder {
+    async fn list(&self, session: &SessionState) -> Result<Listing, DataFusionError> {
+        self.list(session).await
+    }
+
+    async fn table_of(
+        &self,
+        session: &SessionState,
+        chosen: Chosen,
+    ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+        let refused = |problem: OptionProblem| DataFusionError::Plan(problem.to_string());
+        match self.format {
+            "PARQUET" => self.parquet(session, chosen).await,
+            kind => {
+                let said = said(kind, &plain(&self.declared)).map_err(refused)?;
+                self.of_records(session, said, chosen).await
+            }
+        }
     }
 }
 
@@ -213,14 +243,12 @@ impl InPlace for Folder {
         &self,
         session: &SessionState,
     ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
-        let refused = |problem: OptionProblem| DataFusionError::Plan(problem.to_string());
-        match self.format {
-            "PARQUET" => self.parquet(session).await,
-            kind => {
-                let said = said(kind, &plain(&self.declared)).map_err(refused)?;
-                self.of_records(session, said).await
-            }
-        }
+        let listing = self.list(session).await?;
+        self.table_of(session, Chosen::Files(listing.files)).await
+    }
+
+    fn by_file(&self) -> Option<&dyn ByFile> {
+        options::is_incremental(&self.declared).then_some(self)
     }
 
     fn counts_rows(&self) -> bool {
@@ -250,6 +278,7 @@ impl InPlace for Folder {
             files: listing.files.len() as u64,
             bytes: listing.files.iter().map(|file| file.size).sum(),
             rows: None,
+            may_be_empty: false,
             left_out: listing
                 .left_out
                 .into_iter()

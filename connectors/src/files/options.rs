@@ -11,6 +11,8 @@ use super::quarantine;
 use crate::option::{self, Given, OptionProblem, OptionSpec, OptionValue, Parser};
 use crate::source::Declared;
 
+const INCREMENTAL: &str = "incremental";
+
 /// What is said of files of a format.
 #[derive(Debug)]
 pub(super) struct Said {
@@ -34,13 +36,46 @@ fn spec(name: &str, parser: Parser, default: Option<&str>, doc: &str) -> OptionS
 
 /// The options of a format that is not DataFusion's.
 pub(super) fn of(kind: &str) -> Vec<OptionSpec> {
-    match kind {
+    let mut options = match kind {
         "CSV" => csv(),
         "JSON" => json(),
         "TEXT" => vec![compression(), encoding(), file_column()],
         "BINARY" => vec![chunk_bytes()],
         _ => vec![compression(), file_column()],
-    }
+    };
+    options.push(incremental());
+    options
+}
+
+/// Of every format.
+pub(super) fn incremental() -> OptionSpec {
+    spec(
+        INCREMENTAL,
+        Parser::Choice(vec!["files".to_owned()]),
+        None,
+        "`files`: a run reads only files that are new or changed since the pipeline last committed; the list is in the commits of its output",
+    )
+}
+
+/// Whether a run reads only new files.
+pub(super) fn is_incremental(declared: &Declared) -> bool {
+    plain(declared).contains_key(INCREMENTAL)
+}
+
+/// What is wrong with that option, where others are not ours to check.
+pub(super) fn check_incremental(declared: &Declared) -> Vec<OptionProblem> {
+    let given = |name: &String| short(name) == INCREMENTAL;
+    let only = declared.options.iter().filter(|(name, _)| given(name));
+    let only: Given = only
+        .map(|(name, value)| (short(name).to_owned(), value.clone()))
+        .collect();
+    option::check(&[incremental()], &only)
+}
+
+/// What is said to the engine.
+pub(super) fn of_engine(mut plain: Plain) -> Plain {
+    plain.remove(INCREMENTAL);
+    plain
 }
 
 /// What is said of files of such a format.

@@ -31,6 +31,13 @@ pub(super) fn summary(printer: Printer, report: &Report) {
     let elapsed = humantime::format_duration(std::time::Duration::from_millis(
         report.elapsed_milliseconds,
     ));
+    if report.outputs.is_empty() {
+        printer.success(format_args!(
+            "{} in {elapsed}: nothing new, and nothing was published  (run {})",
+            run.pipeline, run.id
+        ));
+        return files(printer, report);
+    }
     if changed {
         printer.success(format_args!(
             "{} in {elapsed}  (run {})",
@@ -66,6 +73,7 @@ pub(super) fn summary(printer: Printer, report: &Report) {
         );
     }
     printer.say(format_args!("  read         {read}"));
+    files(printer, report);
     for output in &report.outputs {
         written(printer, output);
         if let Some(speed) = output.written.as_ref().and_then(speed) {
@@ -136,6 +144,27 @@ pub(super) fn summary(printer: Printer, report: &Report) {
             count(run.counts.quarantined, "item"),
             run.id
         ));
+    }
+}
+
+/// What was found of sources that are read file by file, if there are any.
+fn files(printer: Printer, report: &Report) {
+    let counts = &report.document.run.counts.other;
+    let words = [
+        ("files_new", "new"),
+        ("files_changed", "changed"),
+        ("files_read_before", "read before"),
+        ("files_gone", "gone"),
+    ];
+    let found: Vec<String> = words
+        .iter()
+        .filter_map(|(name, word)| {
+            let files = counts.get(*name).filter(|files| **files > 0)?;
+            Some(format!("{} {word}", thousands(*files)))
+        })
+        .collect();
+    if !found.is_empty() {
+        printer.say(format_args!("  files        {}", found.join(", ")));
     }
 }
 

@@ -21,6 +21,7 @@ mod faults;
 mod file_calls;
 mod file_pipelines;
 mod formats;
+mod incremental;
 mod members;
 mod outside;
 mod own_tables;
