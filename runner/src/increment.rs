@@ -21,7 +21,6 @@ use connectors::Registry;
 use connectors::sink::Transaction;
 use connectors::source::{Chosen, InPlace, Read, Survey};
 use engine::SessionOptions;
-use files::listing::File;
 use language::{Bound, Source};
 use serde_json::{Value, json};
 use tables::{FileList, FilesRead, StorageOptions, Table};
@@ -136,9 +135,19 @@ impl Increments {
                     source.name
                 ));
             }
-            let files = listing.files.iter().zip(due);
-            let files = files.filter(|(_, is_due)| reads_all || *is_due);
-            let files: Vec<File> = files.map(|(file, _)| file.clone()).collect();
+            let is_read = reads_all || due.contains(&true);
+            let chosen = match is_read {
+                true => {
+                    let files = listing.files.into_iter().zip(due);
+                    let files = files.filter(|(_, is_due)| reads_all || *is_due);
+                    Chosen::Files(files.map(|(file, _)| file).collect())
+                }
+                false => Chosen::None(listing.files),
+            };
+            let files = match &chosen {
+                Chosen::Files(files) => files.as_slice(),
+                Chosen::None(_) => &[],
+            };
             let list: FileList = files
                 .iter()
                 .map(|file| (path_of(file), now(file, &request)))
@@ -159,10 +168,7 @@ impl Increments {
                     detected: Some(found.told(reads_all)),
                     ..Survey::default()
                 },
-                chosen: match files.is_empty() {
-                    true => Chosen::None(listing.files),
-                    false => Chosen::Files(files),
-                },
+                chosen,
                 found,
             };
             sources.insert(source.name.clone(), increment);

@@ -56,13 +56,14 @@ impl Compared {
             .collect();
         let known = || lists.iter().filter_map(|(_, list)| *list);
         // Files that were read may go, all of them; a place that never had one is a mistake.
-        if listing.files.is_empty() && (outputs.reads_all || known().all(FileList::is_empty)) {
+        let is_first = known().all(FileList::is_empty);
+        if listing.files.is_empty() && (outputs.reads_all || is_first) {
             return Err(no_files(None));
         }
         let request = request_of(bound);
         let (mut found, mut otherwise) = (Found::default(), 0);
         let mut due = Vec::with_capacity(listing.files.len());
-        let mut there = HashSet::with_capacity(listing.files.len());
+        let mut there = HashSet::new();
         let (mut changed, mut uneven) = (Again::default(), Again::default());
         for file in &listing.files {
             let path = path_of(file);
@@ -98,7 +99,9 @@ impl Compared {
                 }
             }
             due.push(!is_known);
-            there.insert(path);
+            if !is_first {
+                there.insert(path);
+            }
         }
         let gone: HashSet<&str> = known()
             .flat_map(FileList::iter)
