@@ -1,6 +1,7 @@
 //! Runs as a library has them: several in one process, watched, stopped, and refused what is not left.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use connectors::Registry;
@@ -172,4 +173,71 @@ async fn a_definition_that_is_wrong_is_told_with_its_place_and_nothing_is_left()
     let told = error.to_string();
     assert!(told.contains("wrong.sql:2:6"), "{told}");
     assert!(!folder.path().join("state").exists());
+}
+
+/// Makes the same request from another place as soon as there is a warning, and waits until that is done.
+#[derive(Debug)]
+struct Overtakes {
+    runner: Runner,
+    request: Request,
+    is_done: AtomicBool,
+}
+
+impl RunObserver for Overtakes {
+    fn observe(&self, event: &RunEvent<'_>) {
+        if !matches!(event, RunEvent::Warning(_)) || self.is_done.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let (runner, request) = (self.runner.clone(), self.request.clone());
+        let other = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let stop = Stop::default();
+            let run = runner.run(&request, Arc::new(()), &stop);
+            runtime.block_on(run).unwrap();
+        });
+        other.join().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_new_files_another_one_published_meanwhile_ends_and_doubles_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        std::fs::create_dir_all(folder.path().join("in")).unwrap();
+        std::fs::write(folder.path().join("in").join(name), text).unwrap();
+    };
+    file("a.csv", "id\n1\n2\n");
+    let mut wanted = request(folder.path(), "new", 1, 512 * MIB);
+    wanted.selection.pipeline = Pipeline::Text {
+        name: String::from("new"),
+        text: format!(
+            "SET pipeline.memory = '512MiB';
+             DECLARE least INT DEFAULT 0;
+             CREATE EXTERNAL TABLE t (id BIGINT) STORED AS CSV LOCATION '{0}/in/' OPTIONS (incremental 'files');
+             COPY (SELECT id FROM t WHERE id >= $least) TO '{0}/out' OPTIONS (publish append);",
+            folder.path().display()
+        ),
+    };
+    let here = runner(folder.path(), 1024 * MIB);
+    let stop = Stop::default();
+    let report = here.run(&wanted, Arc::new(()), &stop).await.unwrap();
+    assert_eq!(report.outputs[0].publication.totals.rows, 2);
+    file("b.csv", "id\n3\n4\n5\n");
+    // Other parameters are told before the output is opened.
+    wanted.selection.set = vec![(String::from("least"), String::from("1"))];
+    let elsewhere = runner(&folder.path().join("elsewhere"), 1024 * MIB);
+    let observer = Arc::new(Overtakes {
+        runner: elsewhere,
+        request: wanted.clone(),
+        is_done: AtomicBool::new(false),
+    });
+    let error = here.run(&wanted, observer, &stop).await.unwrap_err();
+    assert!(matches!(error, RunError::Overtaken { .. }), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    let report = here.run(&wanted, Arc::new(()), &stop).await.unwrap();
+    assert!(report.outputs.is_empty(), "nothing is new");
+    assert_eq!(report.document.run.counts.other["files_read_before"], 2);
+    let table = tables::Table::at(folder.path().join("out").to_str().unwrap()).unwrap();
+    let commit = table.current().await.unwrap().unwrap();
+    assert_eq!((commit.number, commit.totals.rows), (2, 5));
 }
