@@ -31,6 +31,7 @@ mod partitions;
 mod power;
 mod prepared;
 mod readers;
+mod reading;
 mod recovery;
 mod refusals;
 mod remote;
