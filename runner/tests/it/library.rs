@@ -190,12 +190,12 @@ impl RunObserver for Overtakes {
         }
         let (runner, request) = (self.runner.clone(), self.request.clone());
         let other = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
             let stop = Stop::default();
             let run = runner.run(&request, Arc::new(()), &stop);
-            runtime.block_on(run).unwrap();
+            runtime.block_on(run).expect("nobody is in its way");
         });
-        other.join().unwrap();
+        other.join().expect("it does not panic");
     }
 }
 
