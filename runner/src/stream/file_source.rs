@@ -1,18 +1,13 @@
 //! Files, and tables of ours, as a source. Owns how they are opened without a pipeline: by the kinds of sources that pipelines
 //! have, with their options, in a session of the stream's own.
 
-use std::path::Path;
-use std::sync::Arc;
-
 use connectors::option::OptionValue;
 use connectors::source::{Declared, Read};
 use connectors::{Files, Registry};
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::catalog::TableProvider;
-use datafusion::datasource::empty::EmptyTable;
 use engine::{Budget, SessionOptions, session};
 use files::FilesTable;
-use tables::{StorageOptions, Table};
+use tables::StorageOptions;
 
 use super::error::Cause;
 use super::source::{Opened, Source, query_of};
@@ -27,7 +22,6 @@ const BATCH_ROWS: usize = 8192;
 #[derive(Debug, Clone)]
 pub struct FileSource {
     kind: Option<String>,
-    is_table: bool,
     declared: Declared,
     readers: usize,
     memory: usize,
@@ -39,7 +33,6 @@ impl FileSource {
     pub fn new(location: impl Into<String>) -> Self {
         Self {
             kind: None,
-            is_table: false,
             declared: Declared {
                 location: location.into(),
                 ..Declared::default()
@@ -50,13 +43,9 @@ impl FileSource {
         }
     }
 
-    /// The table of ours at that location: the files that its newest commit names, with its columns, those of partitions
-    /// behind the others.
+    /// The table of ours at that location: the files that its newest commit names, with its columns in their order.
     pub fn table(location: impl Into<String>) -> Self {
-        Self {
-            is_table: true,
-            ..Self::new(location)
-        }
+        Self::new(location).kind("TABLE")
     }
 
     /// Of this kind, whatever they are called.
@@ -110,7 +99,7 @@ impl FileSource {
         self
     }
 
-    async fn open(mut self) -> Result<Opened, Cause> {
+    async fn open(self) -> Result<Opened, Cause> {
         if self.readers == 0 {
             return Err("no reader would read it; `FileSource::readers` is at least 1".into());
         }
@@ -120,12 +109,6 @@ impl FileSource {
         );
         options.storage = self.storage.clone();
         let ctx = session(&options)?;
-        if self.is_table
-            && let Some(columns) = self.look_up_table().await?
-        {
-            let nothing: Arc<dyn TableProvider> = Arc::new(EmptyTable::new(columns));
-            return query_of(ctx.read_table(nothing)?, None).await;
-        }
         let said = || Files::kind_of(&self.declared.location);
         let Some(kind) = self.kind.as_deref().or_else(said) else {
             return Err("its name says no kind of files; say it with `FileSource::kind`".into());
@@ -144,7 +127,7 @@ impl FileSource {
         };
         let state = ctx.state();
         let survey = files.survey(&state).await?;
-        if survey.files == 0 {
+        if survey.files == 0 && !survey.may_be_empty {
             return Err("there is no file that is read".into());
         }
         for (name, why) in survey
@@ -158,38 +141,6 @@ impl FileSource {
         let bad_rows = table.downcast_ref::<FilesTable>();
         let bad_rows = bad_rows.and_then(FilesTable::bad_rows).cloned();
         query_of(ctx.read_table(table)?, bad_rows).await
-    }
-
-    /// Finds what the newest commit of the table says; its columns, if it has no rows.
-    async fn look_up_table(&mut self) -> Result<Option<SchemaRef>, Cause> {
-        if self.kind.is_some()
-            || !self.declared.options.is_empty()
-            || self.declared.columns.is_some()
-        {
-            return Err("a table has the kind and the columns of its log; only readers and storage can be said".into());
-        }
-        let table = Table::open(&self.declared.location, &self.storage)?;
-        let Some(commit) = table.current().await? else {
-            return Err(format!("there is no table at {}", table.location()).into());
-        };
-        let location = table.location();
-        let files = commit
-            .files
-            .iter()
-            .map(|file| match location.contains("://") {
-                true => format!("{}/{}", location.trim_end_matches('/'), file.path),
-                false => Path::new(location).join(&file.path).display().to_string(),
-            });
-        let files: Vec<String> = files.collect();
-        let columns = commit.schema.columns();
-        if files.is_empty() {
-            return Ok(Some(Arc::clone(columns)));
-        }
-        self.kind = Some(commit.format().name().to_owned());
-        self.declared.location = serde_json::to_string(&files)?;
-        self.declared.columns = Some(Arc::clone(columns));
-        self.declared.partitioned_by = commit.schema.partition_by().to_vec();
-        Ok(None)
     }
 }
 
