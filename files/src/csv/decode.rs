@@ -109,6 +109,7 @@ impl CsvDecoder {
                     return Err(self.columns.misfit(at, column, &field.text, misfit));
                 }
             }
+            records.reuse(field.text);
             index += 1;
             if last {
                 break;

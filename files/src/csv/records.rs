@@ -29,6 +29,8 @@ pub(crate) struct Records<'a> {
     escape: Option<u8>,
     comment: Option<u8>,
     newlines: bool,
+    /// Memory for a text without its escapes.
+    spare: String,
 }
 
 impl<'a> Records<'a> {
@@ -44,6 +46,15 @@ impl<'a> Records<'a> {
             escape: dialect.escape,
             comment: dialect.comment,
             newlines: dialect.newlines,
+            spare: String::new(),
+        }
+    }
+
+    /// Takes back what is not needed any more of a field, for another one.
+    #[inline]
+    pub(crate) fn reuse(&mut self, text: Cow<'a, str>) {
+        if let Cow::Owned(text) = text {
+            self.spare = text;
         }
     }
 
@@ -129,7 +140,10 @@ impl<'a> Records<'a> {
                 break at;
             }
             // Of two quotes, or of an escape and what it escapes, the second stays.
-            let kept = unescaped.get_or_insert_with(String::new);
+            let kept = unescaped.get_or_insert_with(|| {
+                self.spare.clear();
+                std::mem::take(&mut self.spare)
+            });
             kept.push_str(&self.text[from..at]);
             let escaped = self.text[at + 1..].chars().next().unwrap_or_default();
             kept.push(escaped);
