@@ -9,6 +9,7 @@ mod quarantine;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
 use datafusion::common::config::{ConfigFileType, TableOptions};
@@ -148,6 +149,16 @@ fn suffixes(format: &str) -> &'static [&'static str] {
     }
 }
 
+/// The columns with texts one behind the other, as tables have them and types that are found are: made of views, they would
+/// be copied once more before they are written.
+fn with_plain_texts(columns: &Schema) -> SchemaRef {
+    let fields = columns.fields().iter().map(|field| match field.data_type() {
+        DataType::Utf8View => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
+        _ => Arc::clone(field),
+    });
+    Arc::new(Schema::new(fields.collect::<Fields>()))
+}
+
 impl Folder {
     async fn list(&self, session: &SessionState) -> Result<Listing, DataFusionError> {
         let store = |url: &Url| session.runtime_env().object_store_registry.get_store(url);
@@ -171,7 +182,7 @@ impl Folder {
         let stores = Stores::of(&files, registry.as_ref())?;
         let declared = files::Declared {
             location: self.declared.location.clone(),
-            columns: self.declared.columns.clone(),
+            columns: self.declared.columns.as_deref().map(with_plain_texts),
             partition_by: self.declared.partitioned_by.clone(),
             format: said.format,
             bytes: said.bytes,
