@@ -36,7 +36,7 @@ pub(crate) async fn in_file(
     };
     let file = files.iter().find(|file| file.name == error.file).cloned();
     error.line = match file {
-        Some(file) => lines_before(file, counted, context).await,
+        Some(file) => lines_before(file, *counted, context).await,
         None => None,
     }
     .map(|before| before + line);

@@ -20,12 +20,12 @@ pub struct ReadError {
     /// What is wrong.
     pub problem: String,
     /// What to do about it.
-    pub help: Option<String>,
+    pub help: Option<Box<str>>,
     /// Whether more memory would do.
     pub is_of_memory: bool,
     /// Where lines were counted from, if that is not the beginning of the file.
     #[serde(skip)]
-    pub(crate) counted: Option<Counted>,
+    pub(crate) counted: Option<Box<Counted>>,
 }
 
 /// Where lines are counted from.
@@ -105,7 +105,7 @@ impl ReadError {
             line,
             column: problem.column,
             problem: problem.problem,
-            help: problem.help,
+            help: problem.help.map(String::into_boxed_str),
             is_of_memory: false,
             counted: None,
         }
@@ -114,7 +114,7 @@ impl ReadError {
     /// With what to do about it.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(help.into().into_boxed_str());
         self
     }
 

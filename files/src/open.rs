@@ -527,9 +527,11 @@ fn located(shape: &Shape, line: u64, text: &[u8], terminator: u8, problem: Probl
 
 /// The error, whose line is counted as those of the file are.
 fn counted_in(shape: &Shape, mut error: ReadError) -> ReadError {
-    error.counted = (shape.lines_from > 0).then(|| Counted {
-        from: shape.lines_from,
-        terminator: shape.records.terminator(),
+    error.counted = (shape.lines_from > 0).then(|| {
+        Box::new(Counted {
+            from: shape.lines_from,
+            terminator: shape.records.terminator(),
+        })
     });
     error
 }

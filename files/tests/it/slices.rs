@@ -88,8 +88,8 @@ fn every_record_is_in_one_slice(
 #[rstest]
 #[case::json(Format::Json(Json::default()), lines(|number| format!("{{\"id\":{}}}\n", if number == 47 { "true" } else { "1" }), "\n"), 95)]
 #[case::not_utf_8(Format::Text, [lines(|_| "a".repeat(30), "\n"), b"\xff\n".to_vec(), lines(|_| "b".to_owned(), "\n")].concat(), 61)]
-#[case::csv_of_lines(csv(|dialect| dialect.newlines = false), [b"id\n".to_vec(), lines(|number| format!("{}", if number == 50 { "x" } else { "1" }), "\n")].concat(), 52)]
-#[case::csv(csv(|_| {}), [b"id\n".to_vec(), lines(|number| format!("{}", if number == 50 { "x" } else { "1\n" }), "\n")].concat(), 102)]
+#[case::csv_of_lines(csv(|dialect| dialect.newlines = false), [b"id\n".to_vec(), lines(|number| if number == 50 { "x" } else { "1" }.to_owned(), "\n")].concat(), 52)]
+#[case::csv(csv(|_| {}), [b"id\n".to_vec(), lines(|number| if number == 50 { "x" } else { "1\n" }.to_owned(), "\n")].concat(), 102)]
 fn an_error_says_the_line_of_the_file(
     #[case] format: Format,
     #[case] text: Vec<u8>,
