@@ -19,7 +19,7 @@ use super::open::{Block, OpenFile, Written};
 use super::split::Split;
 
 /// A slice has so many parts at least.
-const LEAST_PARTS: u64 = 16;
+const LEAST_PARTS: u64 = 8;
 /// So many slices at most where each goes over all that is before it: together they read the file two and a half times.
 const MOST_GONE_OVER: u64 = 4;
 

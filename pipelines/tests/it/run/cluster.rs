@@ -96,7 +96,7 @@ pub(super) fn on_cluster(executors: usize) -> anyhow::Result<Option<(Cluster, Wo
 }
 
 /// Runs `p.sql` here, then from nothing on the cluster: both leave the same bytes in `table/`.
-fn assert_same_bytes(cluster: &Cluster, workspace: &Workspace) -> anyhow::Result<()> {
+pub(super) fn assert_same_bytes(cluster: &Cluster, workspace: &Workspace) -> anyhow::Result<()> {
     let table = workspace.path().join("table");
     workspace
         .run(["run", "p.sql", "--mode", "local"])?
