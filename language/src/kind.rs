@@ -16,7 +16,7 @@ pub struct SourceKind {
 }
 
 /// Words of the language that this version does not carry out.
-const UNAVAILABLE: &[&str] = &["AVRO", "TEXT", "POSTGRES", "MYSQL", "SQLITE"];
+const UNAVAILABLE: &[&str] = &["POSTGRES", "MYSQL", "SQLITE"];
 
 /// The kind that a source names; reports a word that is none.
 pub(super) fn named<'a>(

@@ -152,10 +152,13 @@ fn suffixes(format: &str) -> &'static [&'static str] {
 /// The columns with texts one behind the other, as tables have them and types that are found are: made of views, they would
 /// be copied once more before they are written.
 fn with_plain_texts(columns: &Schema) -> SchemaRef {
-    let fields = columns.fields().iter().map(|field| match field.data_type() {
-        DataType::Utf8View => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
-        _ => Arc::clone(field),
-    });
+    let fields = columns
+        .fields()
+        .iter()
+        .map(|field| match field.data_type() {
+            DataType::Utf8View => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
+            _ => Arc::clone(field),
+        });
     Arc::new(Schema::new(fields.collect::<Fields>()))
 }
 

@@ -333,11 +333,7 @@ async fn a_table_that_is_not_there_is_an_error() {
     let error = soon(Flow::new(said).run(MemorySink::new()))
         .await
         .unwrap_err();
-    assert!(
-        chain(&error).contains("delimiter"),
-        "{}",
-        chain(&error)
-    );
+    assert!(chain(&error).contains("delimiter"), "{}", chain(&error));
     assert_eq!(
         names(folder.path()),
         Vec::<String>::new(),
