@@ -214,9 +214,9 @@ fn ours(
     )?;
     let memory = arguments.memory.as_u64().to_string();
     let all = ["run", "work.sql", "--progress", "none", "--memory", &memory];
-    measure::run(binary, &all, folder, &[])?
-        .succeeded()
-        .map(Run::whole)
+    Ok(Run::whole(
+        &measure::run(binary, &all, folder, &[])?.succeeded()?,
+    ))
 }
 
 /// The folder with the files; made unless it is there.

@@ -24,7 +24,7 @@ pub(crate) struct Run {
 
 impl Run {
     /// A whole process.
-    pub(crate) fn whole(process: Measured) -> Self {
+    pub(crate) fn whole(process: &Measured) -> Self {
         Self {
             wall: process.wall,
             cpu: process.cpu,

@@ -166,7 +166,7 @@ COPY joined TO 'out' STORED AS PARQUET PARTITIONED BY (year, month) OPTIONS (com
         &memory,
     ];
     all.extend(arguments.arguments.iter().map(String::as_str));
-    measure::run(binary, &all, folder, &[])?
-        .succeeded()
-        .map(Run::whole)
+    Ok(Run::whole(
+        &measure::run(binary, &all, folder, &[])?.succeeded()?,
+    ))
 }

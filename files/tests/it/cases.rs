@@ -206,7 +206,7 @@ impl Case {
 
     /// The rows of a query over `t`, sorted as texts, whichever way they are read; or the message.
     pub(crate) fn read(&self, query: &str) -> Result<Vec<String>, String> {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let runtime = Runtime::new().unwrap();
         let mut known: Option<Result<Vec<String>, String>> = None;
         for part_bytes in PARTS {
             for (partitions, sent) in [
@@ -236,7 +236,7 @@ impl Case {
 
     /// The rows of a query over `t`, or that it is an error, in every way in which executors read.
     pub(crate) fn read_or_not(&self, query: &str) {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let runtime = Runtime::new().unwrap();
         let known = runtime.block_on(self.rows(1 << 20, 1, false, query));
         let known = known.map(|batches| lines(&batches));
         for part_bytes in [1, 3] {
@@ -252,7 +252,7 @@ impl Case {
 
     /// How many rows each partition of a plan has that executors read.
     pub(crate) fn rows_of_partitions(&self, part_bytes: usize, partitions: usize) -> Vec<usize> {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let runtime = Runtime::new().unwrap();
         let read = async {
             let config = SessionConfig::new().with_target_partitions(partitions);
             let ctx = SessionContext::new_with_config(config);
@@ -272,7 +272,7 @@ impl Case {
 
     /// The rows of a query over `t`, and what was put aside of it, in every way of reading; or the message.
     pub(crate) fn put_aside(&self, query: &str) -> Result<(Vec<String>, Vec<BadRow>), String> {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let runtime = Runtime::new().unwrap();
         let mut known = None;
         for part_bytes in PARTS {
             for (partitions, sent) in [(1, false), (2, false), (8, false), (2, true)] {
@@ -292,14 +292,14 @@ impl Case {
 
     /// As [`Case::put_aside`], in one way of reading.
     pub(crate) fn put_aside_once(&self, query: &str) -> Result<(Vec<String>, Vec<BadRow>), String> {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let runtime = Runtime::new().unwrap();
         let read = runtime.block_on(self.rows_and_bad(1 << 20, 1, false, query));
         read.map_err(|error| self.message(&error))
     }
 
     /// As [`Case::put_aside`]; nothing if that is an error, in every way of reading.
     pub(crate) fn put_aside_or_not(&self, query: &str) -> Option<(Vec<String>, Vec<BadRow>)> {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let runtime = Runtime::new().unwrap();
         let mut known = None;
         for part_bytes in [1, 5, 1 << 20] {
             for (partitions, sent) in [(1, false), (3, true)] {
@@ -397,7 +397,7 @@ impl Case {
 
     /// The rows of a query over `t`, sorted as texts and read in one way, or the message.
     pub(crate) fn once_of(&self, query: &str) -> Result<Vec<String>, String> {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let runtime = Runtime::new().unwrap();
         let rows = runtime.block_on(self.rows(1 << 20, 2, false, query));
         rows.map(|batches| lines(&batches))
             .map_err(|error| self.message(&error))
@@ -422,7 +422,7 @@ impl Case {
     /// The types of the columns.
     pub(crate) fn types(&self) -> Vec<(String, DataType)> {
         use datafusion::catalog::TableProvider;
-        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let runtime = Runtime::new().unwrap();
         let table = runtime.block_on(self.table(1 << 20)).unwrap();
         let schema = table.schema();
         let fields = schema.fields().iter();
