@@ -122,7 +122,12 @@ fn json() {
             serde_json::Deserializer::from_str(text.trim_start_matches('\u{feff}'))
                 .into_iter()
                 .collect();
-        let documents = documents.unwrap_or_else(|error| panic!("{error}: {text:?}"));
+        let documents = match documents {
+            Ok(documents) => documents,
+            // Of numbers the other reader takes those alone that it has a type for.
+            Err(error) if error.to_string().starts_with("number out of range") => return,
+            Err(error) => panic!("{error}: {text:?}"),
+        };
         let expected = match documents.as_slice() {
             [Value::Array(items)] => items.len(),
             documents => documents.len(),
