@@ -305,9 +305,10 @@ fn blocks_are_read_whatever_they_are_compressed_with() {
     let case = Case::avro(&[("f.avro", &plain())]);
     assert_eq!(case.read("SELECT name FROM t WHERE id = 2").unwrap(), ["b"]);
     assert_eq!(case.read("SELECT count(*) FROM t").unwrap(), ["4"]);
+    // One block of two: of several that are wrong, any may be told first.
     let wrong_sum = small("snappy", |block| {
         let mut packed = snappy(block);
-        *packed.last_mut().unwrap() ^= 1;
+        *packed.last_mut().unwrap() ^= u8::from(block.len() > 8);
         packed
     });
     let message = Case::avro(&[("f.avro", &wrong_sum)]).all().unwrap_err();
