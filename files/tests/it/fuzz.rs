@@ -88,7 +88,6 @@ fn csv() {
 
 /// Rows of two texts, sorted.
 fn with_the_csv_crate(text: &str) -> Vec<String> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = ::csv::ReaderBuilder::new()
         .has_headers(false)
         .from_reader(text.as_bytes());
