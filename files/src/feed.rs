@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::execution::TaskContext;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
+use datafusion::execution::memory_pool::{
+    MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
+};
 use datafusion::object_store::ObjectStore;
 use flume::{Receiver, Sender};
 
@@ -20,7 +22,7 @@ use super::avro::block::Block as AvroBlock;
 use super::avro::container::AvroFile;
 use super::bytes::Text;
 use super::error::ReadError;
-use super::format::{Bytes, Format};
+use super::format::{Bytes, Format, LONGEST_RECORD};
 use super::guard::{GaveUp, guarded};
 use super::listing::{File, Place};
 use super::open::{Block, OpenFile, Shape, Written, bytes_of};
@@ -31,8 +33,8 @@ use super::stores::Stores;
 
 /// A record may have this share of the memory that queries have.
 const RECORD_SHARE: usize = 8;
-/// What a record may have at least and at most.
-const RECORD_BYTES: (usize, usize) = (1 << 20, 1 << 30);
+/// What a record may have at least.
+const LEAST_RECORD: usize = 1 << 20;
 
 /// The parts of files, for all streams that decode them.
 #[derive(Debug, Clone)]
@@ -66,13 +68,13 @@ struct Work {
     most: usize,
 }
 
-/// How long a record may be.
-pub(crate) fn most_bytes(context: &TaskContext) -> usize {
-    let share = match context.memory_pool().memory_limit() {
+/// How long a record may be in this memory.
+pub fn longest_record(pool: &dyn MemoryPool) -> usize {
+    let share = match pool.memory_limit() {
         MemoryLimit::Finite(limit) => limit / RECORD_SHARE,
-        _ => RECORD_BYTES.1,
+        _ => LONGEST_RECORD,
     };
-    share.clamp(RECORD_BYTES.0, RECORD_BYTES.1)
+    share.clamp(LEAST_RECORD, LONGEST_RECORD)
 }
 
 impl Feed {
@@ -105,7 +107,7 @@ impl Feed {
             files: Mutex::new(files.into()),
             format,
             bytes,
-            most: most_bytes(context),
+            most: longest_record(context.memory_pool().as_ref()),
         });
         for _ in 0..readers {
             let (work, sender) = (Arc::clone(&work), sender.clone());

@@ -73,6 +73,9 @@ impl Default for Binary {
     }
 }
 
+/// What no record may be longer than.
+pub(crate) const LONGEST_RECORD: usize = 1 << 30;
+
 /// What is said of the bytes of files, whatever is in them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bytes {
@@ -82,6 +85,13 @@ pub struct Bytes {
     pub encoding: Option<String>,
     /// About so many bytes of text are read, and decoded, at once.
     pub part_bytes: usize,
+    /// How long a record may be where files are looked at before they are read. A scan goes by the memory of its process.
+    #[serde(skip, default = "longest")]
+    pub longest_record: usize,
+}
+
+fn longest() -> usize {
+    LONGEST_RECORD
 }
 
 impl Default for Bytes {
@@ -90,6 +100,7 @@ impl Default for Bytes {
             compression: None,
             encoding: None,
             part_bytes: 1 << 20,
+            longest_record: LONGEST_RECORD,
         }
     }
 }

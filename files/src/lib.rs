@@ -57,6 +57,7 @@ pub use bad_scan::{BadRowScan, bad_row_scans, good_rows};
 pub use bytes::{Compression, encoding};
 pub use dialect::detected;
 pub use error::{Problem, ReadError};
+pub use feed::longest_record;
 pub use format::{Binary, Bytes, Csv, Format, Json};
 pub use guard::hide_panics_of_readers;
 pub use guarded_scan::guard_scans;

@@ -143,7 +143,7 @@ impl Looker<'_> {
         } else {
             most
         };
-        let limit = usize::try_from(most.max(1 << 30)).unwrap_or(usize::MAX);
+        let limit = self.how.bytes.longest_record;
         let mut open = OpenFile::open(
             self.file,
             self.store,

@@ -188,7 +188,10 @@ impl Folder {
             columns: self.declared.columns.as_deref().map(with_plain_texts),
             partition_by: self.declared.partitioned_by.clone(),
             format: said.format,
-            bytes: said.bytes,
+            bytes: files::Bytes {
+                longest_record: files::longest_record(session.runtime_env().memory_pool.as_ref()),
+                ..said.bytes
+            },
             sample_bytes: said.sample_bytes,
             quarantine: said.quarantine,
             origin: said.origin,

@@ -148,6 +148,12 @@ impl Case {
         self
     }
 
+    /// With records of so many bytes at most while files are looked at.
+    pub(crate) fn longest_record(mut self, bytes: usize) -> Self {
+        self.bytes.longest_record = bytes;
+        self
+    }
+
     /// With so much memory for queries.
     pub(crate) fn memory(mut self, bytes: usize) -> Self {
         self.memory = bytes;

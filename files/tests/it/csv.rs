@@ -320,6 +320,17 @@ fn files_of_different_dialects_are_an_error() {
 }
 
 #[test]
+fn a_record_is_no_longer_where_a_file_is_looked_at() {
+    let text = format!("id,text\n1,a\n2,{}\n", "x".repeat(3 << 20));
+    let case = Case::csv(&[("f.csv", text.as_bytes())]).longest_record(2 << 20);
+    let message = case.once().unwrap_err();
+    assert!(
+        message.starts_with("f.csv, line 3: a record is longer than 2 MiB"),
+        "{message}"
+    );
+}
+
+#[test]
 fn what_ends_lines_is_seen_in_more_than_the_first_part() {
     let case = Case::csv(&[("f.csv", b";\rx922337203685477580792233720368547758\n.1\n")]);
     assert_eq!(case.all().unwrap(), [".1"]);
