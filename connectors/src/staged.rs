@@ -8,9 +8,11 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
 use files::listing::{Listing, Wanted, list};
-use files::{Declared, DeclaredParquet, FilesTable, ParquetTable, Stores, json};
+use files::{DeclaredParquet, ParquetTable};
 use tables::{Format, TableSchema};
 use url::Url;
+
+use crate::table_source::{reader, records};
 
 /// What a run staged of an output.
 pub(crate) struct StagedFiles<'a> {
@@ -30,20 +32,11 @@ impl StagedFiles<'_> {
         if !self.has_files {
             return Ok(Arc::new(EmptyTable::new(Arc::clone(self.schema.columns()))));
         }
-        match self.format {
-            Format::Parquet => self.parquet(ctx).await,
-            Format::Csv => {
-                self.records(ctx, files::Format::Csv(files::Csv::default()))
-                    .await
-            }
-            Format::Json => {
-                let layout = Some(json::Layout::Lines);
-                self.records(ctx, files::Format::Json(files::Json { layout, path: None }))
-                    .await
-            }
-            Format::Arrow => self.records(ctx, files::Format::Arrow).await,
-            Format::Avro => self.records(ctx, files::Format::Avro).await,
-        }
+        let Some(format) = reader(self.format) else {
+            return self.parquet(ctx).await;
+        };
+        let listing = self.list(ctx, format.suffixes()).await?;
+        records(self.folder.as_str(), self.schema, format, listing.files)
     }
 
     async fn parquet(self, ctx: &SessionContext) -> Result<Arc<dyn TableProvider>> {
@@ -69,28 +62,5 @@ impl StagedFiles<'_> {
             partition_by: self.schema.partition_by(),
         };
         Ok(list(wanted, &store).await?)
-    }
-
-    async fn records(
-        self,
-        ctx: &SessionContext,
-        format: files::Format,
-    ) -> Result<Arc<dyn TableProvider>> {
-        let listing = self.list(ctx, format.suffixes()).await?;
-        let registry = &ctx.runtime_env().object_store_registry;
-        let stores = Stores::of(&listing.files, registry.as_ref())?;
-        let declared = Declared {
-            location: self.folder.to_string(),
-            columns: Some(Arc::clone(self.schema.columns())),
-            partition_by: self.schema.partition_by().to_vec(),
-            format,
-            bytes: files::Bytes::default(),
-            sample_bytes: files::SAMPLE_BYTES,
-            quarantine: None,
-            origin: files::Origin::default(),
-        };
-        Ok(Arc::new(
-            FilesTable::open(declared, listing.files, stores).await?,
-        ))
     }
 }

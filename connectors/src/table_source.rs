@@ -209,7 +209,7 @@ fn found(table: &Table, commit: &Commit, file: &DataFile) -> Result<File, DataFu
 }
 
 /// How records of a format are read that is not the engine's.
-fn reader(format: Format) -> Option<files::Format> {
+pub(crate) fn reader(format: Format) -> Option<files::Format> {
     match format {
         Format::Parquet => None,
         Format::Csv => Some(files::Format::Csv(files::Csv::default())),
@@ -237,17 +237,28 @@ fn rows(
         let table = ParquetTable::known(partition_by, columns, files, options)?;
         return Ok(Arc::new(table));
     };
+    records(location, &commit.schema, format, files)
+}
+
+/// The rows of files of a table that are read record by record.
+pub(crate) fn records(
+    location: &str,
+    schema: &TableSchema,
+    format: files::Format,
+    files: Vec<File>,
+) -> Result<Arc<dyn TableProvider>, DataFusionError> {
     let declared = files::Declared {
         location: location.to_owned(),
         columns: None,
-        partition_by: partition_by.to_vec(),
+        partition_by: schema.partition_by().to_vec(),
         format,
         bytes: files::Bytes::default(),
         sample_bytes: files::SAMPLE_BYTES,
         quarantine: None,
         origin: files::Origin::default(),
     };
-    Ok(Arc::new(FilesTable::known(declared, columns, files)?))
+    let table = FilesTable::known(declared, schema.columns(), files)?;
+    Ok(Arc::new(table))
 }
 
 /// The same rows with these columns, in this order.
