@@ -220,8 +220,7 @@ impl Place {
     /// What names it in its store, whatever version of it is meant; `None` for one on this machine.
     pub fn address(&self) -> Option<String> {
         match self {
-            Self::Stored { store, key } if web::is_web(store) => Some(web::shown(store, key)),
-            Self::Stored { store, key } => Some(format!("{store}/{key}")),
+            Self::Stored { store, key } => Some(web::shown(&format!("{store}/"), key)),
             Self::Local(_) => None,
         }
     }
